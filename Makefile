@@ -1,0 +1,92 @@
+# The commands of this repository. `make` alone lists them.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+LOCK    := .ci/constraints.txt
+CORES   := $(shell nproc 2>/dev/null || echo 2)
+PYPATH  := PYTHONPATH=.:tests
+DATA    ?= ./data
+ARGS    ?=
+# pip says nothing but what went wrong, and asks nobody.
+PIP     := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+# One stamp for each set of packages: made again when what it was made from changes.
+INTERPRETER := $(VENV)/.made
+RUNTIME     := $(VENV)/.installed-runtime
+DEVELOP     := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help up test check fmt lint types layers template bench soak peers services services-stop docs lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INTERPRETER):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or later is needed, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The development set holds the runtime set, so it serves `make up` as well.
+$(RUNTIME): pyproject.toml $(LOCK) | $(INTERPRETER)
+	@test $(DEVELOP) -nt pyproject.toml -a $(DEVELOP) -nt $(LOCK) || \
+		{ echo "installing the archive into $(VENV)"; $(PIP) install -c $(LOCK) -e .; }
+	@touch $@
+
+$(DEVELOP): pyproject.toml $(LOCK) | $(INTERPRETER)
+	@echo "installing the archive and its development tools into $(VENV)"
+	@$(PIP) install -c $(LOCK) -e '.[dev,services]'
+	@touch $@
+
+up: $(RUNTIME) ## install, and start the archive on ./data (DATA=, ARGS='--http HOST:PORT ...')
+	@exec $(BIN)/pacs-cloud up --data $(DATA) $(ARGS)
+
+test: $(DEVELOP) ## install, and run the test suite on all cores (ARGS='-k name')
+	@$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m 'not soak' $(ARGS)
+
+check: lint types layers template ## all static checks
+
+lint: $(DEVELOP) ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(DEVELOP) ## pyright, strict
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+layers: $(DEVELOP) ## import-linter: floors and rooms
+	@$(BIN)/lint-imports --no-cache
+
+template: $(DEVELOP) ## cfn-lint: the cloud schema
+	@$(BIN)/cfn-lint infra/template.yaml
+
+fmt: $(DEVELOP) ## let ruff fix and format
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+bench: $(DEVELOP) ## run the benchmarks against the peers found here (ARGS=...)
+	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(DEVELOP) ## run the long tests, 100 kills and more (ARGS='--rounds N')
+	@$(BIN)/python -m pytest -m soak --timeout=0 || test $$? -eq 5  # 5: no test is marked
+	@$(PYPATH) $(BIN)/python -m crash.soak $(ARGS)
+
+peers: ## fetch the test servers that cannot be shipped: DynamoDB Local, ministack
+	@PYTHON=$(PYTHON) .ci/peers
+
+services: $(DEVELOP) peers ## start real servers on loopback for development, without Docker
+	@$(PYPATH) $(BIN)/python -m servers.services start
+
+services-stop: $(DEVELOP) ## stop them, and drop what they held
+	@$(PYPATH) $(BIN)/python -m servers.services stop
+
+docs: $(DEVELOP) ## check that the documents' links and commands exist
+	@$(BIN)/python -m pytest -q tests/unit/test_repository_documents.py
+
+lock: ## resolve pyproject.toml afresh and write the exact versions to .ci/constraints.txt
+	@PYTHON=$(PYTHON) .ci/lock
+
+clean: ## stop the services, remove .venv and all caches; ./data stays
+	@test ! -d .services -o ! -x $(BIN)/python || $(PYPATH) $(BIN)/python -m servers.services stop
+	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,8 @@
+"""Every benchmark in turn: `python -m bench`."""
+
+import subprocess
+import sys
+
+for module in ("ingest", "reading", "catalogue_seed", "cost"):
+    print(f"\n== {module}", flush=True)
+    subprocess.run([sys.executable, "-m", f"bench.{module}"], check=True)

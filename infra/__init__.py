@@ -1,0 +1,1 @@
+"""The cloud resources that the archive runs on, described once and created from that."""

@@ -1,0 +1,1 @@
+"""Settings become adapters, adapters services, services processes."""

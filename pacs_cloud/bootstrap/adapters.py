@@ -1,0 +1,113 @@
+"""The only place that knows which adapter a store's URL means."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.settings import StoreUrl
+from pacs_cloud.workqueue.port import WorkQueue
+
+# Adapters are imported when their URL asks for them: a laptop's archive never loads
+# a cloud's client.
+
+
+@asynccontextmanager
+async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
+    """Open the object store at `url`: `file` or `s3`.
+
+    Raises:
+        InvalidRequest: an option that the adapter does not know.
+        Unavailable, Denied: the store cannot be used.
+    """
+    if url.scheme == "file":
+        from pacs_cloud.objectstore.local import LocalObjectStore
+
+        _only(url)
+        async with LocalObjectStore(Path(url.name)) as local:
+            yield local
+    else:
+        from pacs_cloud.objectstore.s3 import S3ObjectStore
+        from pacs_cloud.objectstore.s3_clients import S3Config
+
+        options = _only(url, "endpoint", "region", "prefix", "storage_class", "checksum")
+        bucket, _, folder = url.name.partition("/")
+        prefix = options.get("prefix", folder).strip("/")
+        config = S3Config(
+            bucket=bucket,
+            endpoint=options.get("endpoint", ""),
+            region=options.get("region", ""),
+            prefix=prefix and f"{prefix}/",
+            storage_class=options.get("storage_class", ""),
+            checksum=_checksum(options.get("checksum", "CRC64NVME")),
+        )
+        async with S3ObjectStore(config) as s3:
+            yield s3
+
+
+@asynccontextmanager
+async def open_catalogue(url: StoreUrl) -> AsyncGenerator[Catalogue]:
+    """Open the catalogue at `url`: `sqlite` or `dynamodb`; raises as `open_objects`."""
+    if url.scheme == "sqlite":
+        from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+
+        _only(url)
+        async with SqliteCatalogue(Path(url.name)) as sqlite:
+            yield sqlite
+    else:
+        from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue, DynamodbConfig
+
+        options = _only(url, "endpoint", "region")
+        async with DynamodbCatalogue(
+            DynamodbConfig(
+                table=url.name,
+                endpoint_url=options.get("endpoint"),
+                region=options.get("region", ""),
+            )
+        ) as dynamodb:
+            yield dynamodb
+
+
+@asynccontextmanager
+async def open_queue(url: StoreUrl) -> AsyncGenerator[WorkQueue]:
+    """Open the work queue at `url`: `sqlite` or `sqs`; raises as `open_objects`."""
+    if url.scheme == "sqlite":
+        from pacs_cloud.workqueue.sqlite import SqliteWorkQueue
+
+        _only(url)
+        async with SqliteWorkQueue(Path(url.name)) as sqlite:
+            yield sqlite
+    else:
+        from pacs_cloud.workqueue.sqs import SqsConfig, SqsWorkQueue
+
+        options = _only(url, "endpoint", "region")
+        async with SqsWorkQueue(
+            SqsConfig(
+                queue=url.name,
+                endpoint=options.get("endpoint", ""),
+                region=options.get("region", ""),
+            )
+        ) as sqs:
+            yield sqs
+
+
+def _only(url: StoreUrl, *known: str) -> dict[str, str]:
+    """Return the URL's options; raises InvalidRequest for one that is not `known`."""
+    for name in url.options:
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise InvalidRequest(f"{url.scheme}:// knows no option {name!r} (known: {names})")
+    return dict(url.options)
+
+
+def _checksum(name: str) -> Literal["CRC64NVME", "SHA256", ""]:
+    match name.upper():
+        case "CRC64NVME" | "SHA256" as known:
+            return known
+        case "NONE":
+            return ""
+        case _:
+            raise InvalidRequest(f"checksum={name!r} is not crc64nvme, sha256 or none")

@@ -1,0 +1,71 @@
+"""One of the supervisor's processes, from its settings to its end."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
+
+from pacs_cloud.bootstrap.services import Stores, open_stores
+from pacs_cloud.bootstrap.supervisor import READY, Role
+from pacs_cloud.errors import PacsError
+from pacs_cloud.settings import Settings
+from pacs_cloud.telemetry import configure_logging
+
+COULD_NOT_START = 2
+
+Serving: TypeAlias = Callable[[Settings, Stores], AbstractAsyncContextManager[None]]
+"""Serves while it is entered."""
+
+
+def run_role(settings: Settings, role: Role) -> None:
+    """Be a process of `role` until SIGTERM, SIGINT or the end of standard input.
+
+    Writes `READY` on standard output once it serves.
+
+    Raises:
+        SystemExit: it could not start; the reason is one line on stderr.
+    """
+    configure_logging(settings.log_level)
+    try:
+        asyncio.run(_run(settings, role))
+    except PacsError as error:
+        sys.stderr.write(f"pacs-cloud serve {role}: {error}\n")
+        sys.exit(COULD_NOT_START)
+
+
+async def _run(settings: Settings, role: Role) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    stdin = sys.stdin.fileno()
+
+    def parent_is_gone() -> None:
+        # The parent has said all it has to say: what can be read now is its end.
+        if not os.read(stdin, 4096):
+            loop.remove_reader(stdin)
+            stop.set()
+
+    loop.add_reader(stdin, parent_is_gone)
+    async with open_stores(settings) as stores, _serving(role)(settings, stores):
+        sys.stdout.buffer.write(READY)
+        sys.stdout.buffer.flush()
+        await stop.wait()
+
+
+def _serving(role: Role) -> Serving:
+    # Each process loads what its own role needs.
+    if role is Role.DIMSE:
+        from pacs_cloud.bootstrap.dimse_role import serve_dimse
+
+        return serve_dimse
+    if role is Role.WEB:
+        from pacs_cloud.bootstrap.web_role import serve_web
+
+        return serve_web
+    from pacs_cloud.bootstrap.worker_role import serve_worker
+
+    return serve_worker

@@ -1,0 +1,119 @@
+"""Settings become the services that edges and commands use."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from functools import partial
+
+from pacs_cloud.bootstrap.adapters import open_catalogue, open_objects, open_queue
+from pacs_cloud.bootstrap.datalock import share_data
+from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
+from pacs_cloud.ingest.intake import Intake
+from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
+from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.query.service import Search
+from pacs_cloud.retrieve.archive import Archive
+from pacs_cloud.settings import Settings
+from pacs_cloud.workqueue.port import WorkQueue
+
+DICOM_ROOT = "1.2.840.10008."
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The three stores of one archive, opened."""
+
+    objects: ObjectStore
+    catalogue: Catalogue
+    queue: WorkQueue
+
+    async def ready(self) -> None:
+        """Return when all answer; raises Unavailable or Denied."""
+        await asyncio.gather(self.objects.ready(), self.catalogue.ready())
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What finds and reads instances."""
+
+    archive: Archive
+    search: Search
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings, *, lock: bool = True) -> AsyncGenerator[Stores]:
+    """Open the stores the settings name.
+
+    Args:
+        settings: which.
+        lock: hold the data directory in use meanwhile; False for a caller that owns it.
+
+    Raises:
+        Conflict: the data directory is being checked or rebuilt.
+        Unavailable: a store cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        if lock:
+            stack.enter_context(share_data(settings.data))
+        yield Stores(
+            await stack.enter_async_context(open_objects(settings.objects_url)),
+            await stack.enter_async_context(open_catalogue(settings.catalogue_url)),
+            await stack.enter_async_context(open_queue(settings.queue_url)),
+        )
+
+
+@asynccontextmanager
+async def open_intake(settings: Settings, stores: Stores) -> AsyncGenerator[Intake]:
+    """Open the way in; recovers what a crash has left in the spool first."""
+    growth = settings.linger_max_s / settings.linger_s if settings.linger_s else 1
+    options = IntakeOptions(
+        acknowledge=Acknowledge(settings.ack),
+        pack_bytes=settings.pack_bytes,
+        pack_instances=settings.pack_instances,
+        linger_s=settings.linger_s,
+        linger_limit_s=settings.linger_max_s,
+        age_s=settings.pack_age_s,
+        age_limit_s=settings.pack_age_s * growth,
+        high_water=settings.spool_high_water,
+        backlog_bytes=settings.spool_backlog_bytes,
+    )
+    intake = Intake(
+        settings.spool,
+        stores.objects,
+        stores.catalogue,
+        options,
+        policy=policy_of(settings),
+        accepts_class=partial(_accepts, private=settings.private_sop_classes),
+        grace_s=settings.stop_grace_s,
+    )
+    async with intake:
+        yield intake
+
+
+@asynccontextmanager
+async def open_reading(settings: Settings, stores: Stores) -> AsyncGenerator[Reading]:
+    """Open the way out."""
+    with closing(Archive(stores.catalogue, stores.objects)) as archive:
+        search = Search(stores.catalogue, archive.tables, budget=settings.search_budget)
+        yield Reading(archive, search)
+
+
+def policy_of(settings: Settings) -> ConflictPolicy:
+    """Return what happens to other content under a stored SOP Instance UID."""
+    return ConflictPolicy(settings.conflict_policy)
+
+
+def now_us() -> int:
+    """Return the time, microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+def _accepts(sop_class_uid: str, *, private: bool) -> bool:
+    """Say whether STOW-RS and import may bring a class: what C-STORE accepts, too."""
+    return sop_class_uid in STORAGE_CLASSES or (
+        private and not sop_class_uid.startswith(DICOM_ROOT)
+    )

@@ -1,0 +1,65 @@
+"""The worker process: events passed on, jobs done, orphans adopted."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from pacs_cloud.bootstrap.services import Stores, now_us, policy_of
+from pacs_cloud.custody.orphans import adopt_orphans
+from pacs_cloud.errors import PacsError
+from pacs_cloud.settings import Settings
+from pacs_cloud.workers.handlers import Handlers
+from pacs_cloud.workers.loop import LoopPolicy, WorkerLoop
+from pacs_cloud.workers.pack_stored import KIND as PACK_STORED
+from pacs_cloud.workers.pack_stored import PackStored
+from pacs_cloud.workers.relay import Relay
+
+log = logging.getLogger(__name__)
+
+SWEEP_STUDIES = 10_000
+SWEEP_REST_S = 5.0
+"""Between two parts of one sweep: it is never in a hurry."""
+SWEEP_EVERY_S = 3600.0
+
+
+@asynccontextmanager
+async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
+    """Work while entered."""
+    handlers = Handlers({PACK_STORED: PackStored(stores.objects, stores.catalogue)})
+    loop = WorkerLoop(stores.queue, handlers, LoopPolicy(grace_s=settings.stop_grace_s))
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(Relay(stores.catalogue, stores.queue).run(stop))
+        tasks.create_task(loop.run(stop))
+        tasks.create_task(_sweep(settings, stores, stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def _sweep(settings: Settings, stores: Stores, stop: asyncio.Event) -> None:
+    """Adopt orphans, part by part, over and over until `stop` is set."""
+    after = ""
+    while not stop.is_set():
+        try:
+            swept = await adopt_orphans(
+                stores.objects,
+                stores.catalogue,
+                policy=policy_of(settings),
+                now_us=now_us(),
+                after=after,
+                limit=SWEEP_STUDIES,
+            )
+        except PacsError as error:
+            log.warning("sweep_stalled", extra={"error": type(error).__name__, "reason": error})
+            rest_s = SWEEP_EVERY_S
+        else:
+            for problem in swept.problems:
+                log.error("orphan_unusable", extra={"kind": problem.kind, "pack": problem.pack_id})
+            after = swept.after
+            rest_s = SWEEP_REST_S if after else SWEEP_EVERY_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await stop.wait()

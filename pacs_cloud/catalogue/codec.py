@@ -1,0 +1,181 @@
+"""Records as bytes: compact JSON, quick to read by the hundred."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from pacs_cloud.catalogue.records import (
+    ConflictKind,
+    ConflictRecord,
+    HiddenReason,
+    OutboxEvent,
+    PackRecord,
+    Patient,
+    SeriesRecord,
+    StudyRecord,
+)
+from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.errors import Corrupt
+
+
+def encode_study(study: StudyRecord) -> bytes:
+    """Return `study` without its tenant, UID and rev, which its key and row hold."""
+    return orjson.dumps(
+        [
+            study.attributes,
+            *_encode_ranks(study.attributes, study.ranks),
+            sorted([patient.issuer, patient.patient_id] for patient in study.patients),
+            sorted(study.modalities),
+            sorted(study.sop_classes),
+            study.series_count,
+            study.instance_count,
+            study.length_bytes,
+            study.first_received_us,
+            study.last_received_us,
+        ]
+    )
+
+
+def decode_study(tenant: str, study_instance_uid: str, rev: int, data: bytes) -> StudyRecord:
+    """Return the study that `encode_study` made `data` from; raises Corrupt."""
+    try:
+        attributes, ranks, given, patients, modalities, classes, *numbers = orjson.loads(data)
+        series, instances, length_bytes, first, last = numbers
+        return StudyRecord(
+            tenant,
+            study_instance_uid,
+            rev,
+            attributes,
+            _decode_ranks(attributes, ranks, given),
+            frozenset([Patient(issuer, patient_id) for issuer, patient_id in patients]),
+            frozenset(modalities),
+            frozenset(classes),
+            series,
+            instances,
+            length_bytes,
+            first,
+            last,
+        )
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise Corrupt("a study record cannot be read") from error
+
+
+def encode_series(series: SeriesRecord) -> bytes:
+    """Return `series` without its names, which its key holds."""
+    return orjson.dumps(
+        [
+            series.attributes,
+            *_encode_ranks(series.attributes, series.ranks),
+            sorted(series.modalities),
+            sorted(series.sop_classes),
+            series.instance_count,
+            series.length_bytes,
+            series.first_received_us,
+            series.last_received_us,
+        ]
+    )
+
+
+def decode_series(
+    tenant: str, study_instance_uid: str, series_instance_uid: str, data: bytes
+) -> SeriesRecord:
+    """Return the series that `encode_series` made `data` from; raises Corrupt."""
+    try:
+        attributes, ranks, given, modalities, classes, *numbers = orjson.loads(data)
+        instances, length_bytes, first, last = numbers
+        return SeriesRecord(
+            tenant,
+            study_instance_uid,
+            series_instance_uid,
+            attributes,
+            _decode_ranks(attributes, ranks, given),
+            frozenset(modalities),
+            frozenset(classes),
+            instances,
+            length_bytes,
+            first,
+            last,
+        )
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise Corrupt("a series record cannot be read") from error
+
+
+def _encode_ranks(
+    attributes: Elements, ranks: Mapping[str, str]
+) -> tuple[list[str], dict[str, int]]:
+    """Return the few different ranks, and for the attributes that have not the first: which.
+
+    Nearly all of a record's attributes come from one instance.
+    """
+    different = sorted(set(ranks.values()))
+    number = {rank: at for at, rank in enumerate(different)}
+    return different, {tag: number[ranks[tag]] for tag in attributes if number[ranks[tag]]}
+
+
+def _decode_ranks(
+    attributes: Elements, ranks: list[str], given: Mapping[str, int]
+) -> dict[str, str]:
+    decoded = dict.fromkeys(attributes, ranks[0]) if ranks else {}
+    for tag, at in given.items():
+        decoded[tag] = ranks[at]
+    return decoded
+
+
+def encode_pack(pack: PackRecord) -> bytes:
+    """Return `pack` without its names, which its key holds."""
+    by_reason: dict[str, list[str]] = {}
+    for uid in sorted(pack.hidden):
+        by_reason.setdefault(pack.hidden[uid].value, []).append(uid)
+    return orjson.dumps(
+        [pack.length_bytes, pack.instance_count, pack.committed_us, pack.storage_class, by_reason]
+    )
+
+
+def decode_pack(
+    tenant: str, study_instance_uid: str, series_instance_uid: str, pack_id: str, data: bytes
+) -> PackRecord:
+    """Return the pack that `encode_pack` made `data` from; raises Corrupt."""
+    try:
+        length_bytes, instances, committed_us, storage_class, by_reason = orjson.loads(data)
+        return PackRecord(
+            tenant,
+            study_instance_uid,
+            series_instance_uid,
+            pack_id,
+            length_bytes,
+            instances,
+            committed_us,
+            {uid: HiddenReason(reason) for reason, uids in by_reason.items() for uid in uids},
+            storage_class,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Corrupt("a pack record cannot be read") from error
+
+
+def encode_conflict(conflict: ConflictRecord) -> bytes:
+    """Return `conflict` whole."""
+    return orjson.dumps(conflict)
+
+
+def decode_conflict(data: bytes) -> ConflictRecord:
+    """Return the conflict that `encode_conflict` made `data` from; raises Corrupt."""
+    try:
+        fields: dict[str, Any] = orjson.loads(data)
+        kind = ConflictKind(fields.pop("kind"))
+        return ConflictRecord(kind=kind, **fields)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Corrupt("a conflict record cannot be read") from error
+
+
+def encode_event(event: OutboxEvent) -> bytes:
+    """Return `event` whole."""
+    return orjson.dumps([event.event_id, event.kind, event.tenant, dict(event.body)])
+
+
+def decode_event(data: bytes) -> OutboxEvent:
+    """Return the event that `encode_event` made `data` from; raises Corrupt."""
+    try:
+        return OutboxEvent(*orjson.loads(data))
+    except (ValueError, TypeError) as error:
+        raise Corrupt("an outbox event cannot be read") from error

@@ -1,0 +1,373 @@
+"""What becomes of an instance whose UID was seen before."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal
+
+from blake3 import blake3
+
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import (
+    ConflictKind,
+    ConflictRecord,
+    HiddenReason,
+    PackRecord,
+    StudyState,
+    UidRef,
+)
+from pacs_cloud.pack.index import PackIndex, PackInstance
+
+LoadTable = Callable[[str, UidRef], Awaitable[PackIndex]]
+"""Returns a committed pack's table, from the catalogue or from its object."""
+
+SHOWN = "shown"
+"""The resolution of a conflict whose both sides stay visible."""
+
+_LOADS_AT_ONCE = 8
+
+
+class ConflictPolicy(StrEnum):
+    """What happens to other content under a SOP Instance UID that is already there."""
+
+    KEEP_FIRST = "keep-first"
+    """The first stays visible; the newcomer is kept, hidden."""
+    REPLACE = "replace"
+    """The newcomer becomes visible; the first is kept, hidden."""
+    QUARANTINE = "quarantine"
+    """The first stays visible; the newcomer waits, hidden, for an admin."""
+
+
+Status = Literal["stored", "duplicate", "variant", "kept-first", "replaced", "quarantined"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceOutcome:
+    """What became of one instance of a pack.
+
+    Attributes:
+        status: "stored" visible; "duplicate" the same content was there; "variant" the
+            same instance was there in another transfer syntax; "kept-first" and
+            "quarantined" other content was there and stays; "replaced" other content
+            was there and gave way to this.
+        other_pack_id: where the other is; "" for "stored".
+    """
+
+    status: Status
+    other_pack_id: str = ""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a pack's instances meet in their study.
+
+    Attributes:
+        outcomes: by SOP Instance UID.
+        hidden: those of the pack that shall not be shown.
+        replaced: by pack id, the SOP Instance UIDs in other packs that give way.
+        conflicts: to be recorded.
+        unsettled: where its UIDs are in other studies, in packs that nobody committed yet.
+    """
+
+    outcomes: dict[str, InstanceOutcome] = field(default_factory=dict[str, InstanceOutcome])
+    hidden: dict[str, HiddenReason] = field(default_factory=dict[str, HiddenReason])
+    replaced: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    conflicts: list[ConflictRecord] = field(default_factory=list[ConflictRecord])
+    unsettled: dict[str, set[UidRef]] = field(default_factory=dict[str, set[UidRef]])
+
+
+_OUTCOMES: Mapping[HiddenReason, Status] = {
+    HiddenReason.DUPLICATE: "duplicate",
+    HiddenReason.VARIANT: "variant",
+    HiddenReason.KEPT_FIRST: "kept-first",
+    HiddenReason.QUARANTINED: "quarantined",
+    # These came in visible; what hid them came later.
+    HiddenReason.REPLACED: "stored",
+    HiddenReason.DELETED: "stored",
+}
+_HIDES: Mapping[ConflictPolicy, HiddenReason] = {
+    ConflictPolicy.KEEP_FIRST: HiddenReason.KEPT_FIRST,
+    ConflictPolicy.QUARANTINE: HiddenReason.QUARANTINED,
+}
+
+
+_LOST = frozenset({HiddenReason.KEPT_FIRST, HiddenReason.QUARANTINED})
+"""Why a newcomer is hidden that something stands against."""
+
+_GAVE_WAY = frozenset({HiddenReason.REPLACED})
+"""Why something is hidden that a newcomer stands for."""
+
+
+def outcome_of(reason: HiddenReason | None, other_pack_id: str = "") -> InstanceOutcome:
+    """Return the outcome of an instance that is hidden for `reason` (None: it is not)."""
+    if reason is None:
+        return InstanceOutcome("stored")
+    status = _OUTCOMES[reason]
+    return InstanceOutcome(status, "" if status == "stored" else other_pack_id)
+
+
+def conflict(
+    tenant: str,
+    kind: ConflictKind,
+    newcomer: UidRef,
+    *,
+    resolution: str,
+    now_us: int,
+    sop_instance_uid: str = "",
+    other: UidRef | None = None,
+) -> ConflictRecord:
+    """Return the record of a disagreement; its id is the same whenever the same is found."""
+    other_study = other.study_instance_uid if other else newcomer.study_instance_uid
+    other_pack = other.pack_id if other else ""
+    names = (tenant, kind, newcomer.study_instance_uid, sop_instance_uid)
+    identity = "\0".join((*names, newcomer.pack_id, other_study, other_pack))
+    return ConflictRecord(
+        conflict_id=blake3(identity.encode()).hexdigest(length=16),
+        tenant=tenant,
+        kind=kind,
+        study_instance_uid=newcomer.study_instance_uid,
+        sop_instance_uid=sop_instance_uid,
+        pack_id=newcomer.pack_id,
+        other_study_instance_uid=other_study,
+        other_pack_id=other_pack,
+        resolution=resolution,
+        found_us=now_us,
+    )
+
+
+def ref_of(pack: PackIndex | PackRecord) -> UidRef:
+    """Return the names of a pack."""
+    return UidRef(pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
+
+
+async def weigh(
+    catalogue: Catalogue,
+    index: PackIndex,
+    state: StudyState | None,
+    load_table: LoadTable,
+    *,
+    policy: ConflictPolicy,
+    now_us: int,
+    decided: Mapping[str, HiddenReason] | None = None,
+) -> Verdict:
+    """Return what each instance of `index` meets among what is committed.
+
+    `state` must have been read before: whatever is committed later makes the
+    commit that follows this fail on its `rev`. Only packs that hold one of the
+    pack's own UIDs are read.
+
+    Args:
+        catalogue: where it looks.
+        index: the newcomer.
+        state: its study.
+        load_table: reads other packs.
+        policy: for other content under the same UID.
+        now_us: when, microseconds since 1970 UTC.
+        decided: what of the newcomer is hidden, where that was decided before.
+    """
+    refs = await catalogue.find_uids(
+        index.tenant, [instance.sop_instance_uid for instance in index.instances]
+    )
+    packs = {pack.pack_id: pack for pack in state.packs} if state else {}
+    rivals: dict[str, list[PackRecord]] = {}
+    strangers: dict[str, set[UidRef]] = {}
+    for uid, found in refs.items():
+        for ref in found:
+            if ref.pack_id == index.pack_id:
+                continue
+            if _series_of(ref) != (index.study_instance_uid, index.series_instance_uid):
+                strangers.setdefault(uid, set()).add(ref)
+            elif ref.pack_id in packs:
+                rivals.setdefault(uid, []).append(packs[ref.pack_id])
+    verdict = Verdict()
+    if decided is None:
+        tables = await _tables(index, rivals, load_table)
+        for instance in index.instances:
+            met = rivals.get(instance.sop_instance_uid, ())
+            _judge(verdict, index, instance, met, tables, policy=policy, now_us=now_us)
+    else:
+        for instance in index.instances:
+            met = rivals.get(instance.sop_instance_uid, ())
+            _follow(verdict, index, instance, met, decided, now_us=now_us)
+    await settle(catalogue, index, strangers, verdict, now_us=now_us)
+    return verdict
+
+
+def _series_of(ref: UidRef) -> tuple[str, str]:
+    return ref.study_instance_uid, ref.series_instance_uid
+
+
+async def _tables(
+    index: PackIndex, rivals: Mapping[str, Collection[PackRecord]], load_table: LoadTable
+) -> dict[str, dict[str, PackInstance]]:
+    """Return, by pack id, the instances of every pack that shows one of the pack's UIDs."""
+    needed = {pack.pack_id for uid, met in rivals.items() for pack in met if uid not in pack.hidden}
+    gate = asyncio.Semaphore(_LOADS_AT_ONCE)
+
+    async def load(pack_id: str) -> dict[str, PackInstance]:
+        ref = UidRef(index.study_instance_uid, index.series_instance_uid, pack_id)
+        async with gate:
+            table = await load_table(index.tenant, ref)
+        return {
+            instance.sop_instance_uid: _with_all_attributes(table, instance)
+            for instance in table.instances
+            if instance.sop_instance_uid in rivals
+        }
+
+    ordered = sorted(needed)
+    return dict(zip(ordered, await asyncio.gather(*map(load, ordered)), strict=True))
+
+
+def _with_all_attributes(table: PackIndex, instance: PackInstance) -> PackInstance:
+    return replace(instance, attributes=table.attributes_of(instance))
+
+
+def _judge(
+    verdict: Verdict,
+    index: PackIndex,
+    instance: PackInstance,
+    met: Collection[PackRecord],
+    tables: Mapping[str, Mapping[str, PackInstance]],
+    *,
+    policy: ConflictPolicy,
+    now_us: int,
+) -> None:
+    uid = instance.sop_instance_uid
+    shown = [
+        (pack, tables[pack.pack_id][uid])
+        for pack in sorted(met, key=lambda pack: pack.pack_id)
+        if uid not in pack.hidden and uid in tables[pack.pack_id]
+    ]
+    if not shown:
+        verdict.outcomes[uid] = InstanceOutcome("stored")
+        return
+    for pack, other in shown:
+        reason = _same(index, instance, other)
+        if reason is not None:
+            verdict.hidden[uid] = reason
+            verdict.outcomes[uid] = outcome_of(reason, pack.pack_id)
+            return
+    if policy is ConflictPolicy.REPLACE:
+        for pack, _ in shown:
+            verdict.replaced.setdefault(pack.pack_id, set()).add(uid)
+        verdict.outcomes[uid] = InstanceOutcome("replaced", shown[0][0].pack_id)
+        resolution = HiddenReason.REPLACED
+    else:
+        resolution = _HIDES[policy]
+        verdict.hidden[uid] = resolution
+        verdict.outcomes[uid] = outcome_of(resolution, shown[0][0].pack_id)
+    for pack, _ in shown:
+        verdict.conflicts.append(
+            conflict(
+                index.tenant,
+                ConflictKind.CONTENT,
+                ref_of(index),
+                resolution=resolution.value,
+                now_us=now_us,
+                sop_instance_uid=uid,
+                other=ref_of(pack),
+            )
+        )
+
+
+def _same(index: PackIndex, instance: PackInstance, other: PackInstance) -> HiddenReason | None:
+    """Return how `instance` repeats `other`; None where it is other content.
+
+    A variant is the same instance in another transfer syntax: every attribute that
+    searches know is equal, and so are the number and size of its frames.
+    """
+    if instance.digest == other.digest:
+        return HiddenReason.DUPLICATE
+    if (
+        instance.transfer_syntax_uid != other.transfer_syntax_uid
+        and instance.sop_class_uid == other.sop_class_uid
+        and index.attributes_of(instance) == other.attributes
+        and _shape(instance) == _shape(other)
+    ):
+        return HiddenReason.VARIANT
+    return None
+
+
+def _shape(instance: PackInstance) -> tuple[int, int, int]:
+    pixels = instance.pixels
+    return (pixels.frame_count, pixels.rows, pixels.columns) if pixels else (0, 0, 0)
+
+
+def _follow(
+    verdict: Verdict,
+    index: PackIndex,
+    instance: PackInstance,
+    met: Collection[PackRecord],
+    decided: Mapping[str, HiddenReason],
+    *,
+    now_us: int,
+) -> None:
+    """Apply what was decided, and find again the conflicts that it settled.
+
+    The packs may come back in any order, so either of the two may be the newcomer.
+    """
+    uid = instance.sop_instance_uid
+    reason = decided.get(uid)
+    if reason is not None:
+        verdict.hidden[uid] = reason
+    shown = [pack for pack in met if uid not in pack.hidden]
+    verdict.outcomes[uid] = outcome_of(reason, shown[0].pack_id if shown else "")
+    for pack in met:
+        theirs = pack.hidden.get(uid)
+        if (reason in _GAVE_WAY and theirs is None) or (reason is None and theirs in _LOST):
+            newcomer, other, resolution = ref_of(pack), ref_of(index), reason or theirs
+        elif (reason in _LOST and theirs is None) or (reason is None and theirs in _GAVE_WAY):
+            newcomer, other, resolution = ref_of(index), ref_of(pack), reason or theirs
+        else:
+            continue
+        assert resolution is not None
+        verdict.conflicts.append(
+            conflict(
+                index.tenant,
+                ConflictKind.CONTENT,
+                newcomer,
+                resolution=resolution.value,
+                now_us=now_us,
+                sop_instance_uid=uid,
+                other=other,
+            )
+        )
+
+
+async def settle(
+    catalogue: Catalogue,
+    index: PackIndex,
+    strangers: Mapping[str, Collection[UidRef]],
+    verdict: Verdict,
+    *,
+    now_us: int,
+) -> None:
+    """Add the conflicts with other series and studies that show one of the pack's UIDs.
+
+    What is staged there but not committed goes to `verdict.unsettled`.
+    """
+    places = sorted({_series_of(ref) for found in strangers.values() for ref in found})
+    committed: dict[str, PackRecord] = {}
+    for study, series in places:
+        for pack in await catalogue.packs(index.tenant, study, series):
+            committed[pack.pack_id] = pack
+    for uid in sorted(strangers):
+        if uid in verdict.hidden:
+            continue
+        for ref in sorted(strangers[uid], key=lambda ref: (*_series_of(ref), ref.pack_id)):
+            pack = committed.get(ref.pack_id)
+            if pack is None:
+                verdict.unsettled.setdefault(uid, set()).add(ref)
+            elif uid not in pack.hidden:
+                verdict.conflicts.append(
+                    conflict(
+                        index.tenant,
+                        ConflictKind.ELSEWHERE,
+                        ref_of(index),
+                        resolution=SHOWN,
+                        now_us=now_us,
+                        sop_instance_uid=uid,
+                        other=ref,
+                    )
+                )

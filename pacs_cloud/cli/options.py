@@ -1,0 +1,29 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pacs_cloud.settings import Settings, load_settings
+from pacs_cloud.telemetry import configure_logging
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Directory of the spool and the embedded stores.", show_default="./data"),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="Settings in TOML; ./pacs.toml is read where it exists."),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON: one object, or one object a line for lists.")
+]
+Study = Annotated[str, typer.Argument(help="Study Instance UID.", metavar="STUDY")]
+
+
+def settings_of(config: Path | None = None, **flags: Any) -> Settings:
+    """Return the settings, and start logging as they say; raises InvalidRequest."""
+    settings = load_settings(flags, config=config)
+    configure_logging(settings.log_level)
+    return settings

@@ -1,0 +1,45 @@
+"""The decisions of the ledger, as objects."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from pacs_cloud.catalogue.decisions import Decision, standing
+from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.errors import Corrupt
+from pacs_cloud.objectstore.keys import ledger_prefix
+from pacs_cloud.objectstore.port import ObjectStore
+
+
+async def read_decision(objects: ObjectStore, key: str) -> Decision:
+    """Return the decision under `key`.
+
+    Raises:
+        NotFound: there is none.
+        Corrupt: it cannot be read, or belongs to another study than its key says.
+    """
+    decision = Decision.from_json(await objects.get(key))
+    if not key.startswith(ledger_prefix(decision.tenant, decision.study_instance_uid)):
+        raise Corrupt("a decision lies under another study's key")
+    return decision
+
+
+async def decisions_of(
+    objects: ObjectStore, tenant: str, study_instance_uid: str
+) -> Mapping[str, Mapping[str, HiddenReason]]:
+    """Return, by pack id, what stands decided about one study's packs; raises Corrupt."""
+
+    async def read() -> AsyncIterator[Decision]:
+        async for info in objects.list(ledger_prefix(tenant, study_instance_uid)):
+            yield await read_decision(objects, info.key)
+
+    return standing([decision async for decision in read()])
+
+
+async def record_decision(objects: ObjectStore, decision: Decision) -> None:
+    """Write `decision`; writing it twice is one.
+
+    Raises:
+        Conflict: another decision of the same moment is there.
+    """
+    prefix = ledger_prefix(decision.tenant, decision.study_instance_uid)
+    key = f"{prefix}{decision.decided_us:016x}-{decision.pack_id}.json"
+    await objects.put_new(key, decision.to_json())

@@ -1,0 +1,150 @@
+"""Packs whose commit never happened, adopted."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.custody.findings import Finding
+from pacs_cloud.custody.ledger import decisions_of
+from pacs_cloud.custody.stored_pack import table_of
+from pacs_cloud.custody.study_packs import Committing, read_study_packs
+from pacs_cloud.custody.walk import PACKS
+from pacs_cloud.objectstore.keys import PackKey, parse_pack_key
+from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
+from pacs_cloud.telemetry import hashed
+
+log = logging.getLogger(__name__)
+
+GRACE_US = 3_600_000_000
+"""How long a pack may be on its way into the catalogue: one hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did.
+
+    Attributes:
+        studies: how many were looked at.
+        adopted: packs that are visible now.
+        problems: packs that cannot be adopted, and why.
+        after: where the next sweep goes on; "" when this one came to the end.
+    """
+
+    studies: int
+    adopted: int
+    problems: tuple[Finding, ...]
+    after: str
+
+
+async def adopt_orphans(
+    objects: ObjectStore,
+    catalogue: Catalogue,
+    *,
+    policy: ConflictPolicy,
+    now_us: int,
+    grace_us: int = GRACE_US,
+    after: str = "",
+    limit: int = 10_000,
+) -> Swept:
+    """Commit the packs that lie in the store and are not in the catalogue.
+
+    An orphan is left alone while it is younger than the grace, when a merged pack
+    holds its instances, and when the ledger says that all of it was deleted.
+
+    Args:
+        objects: the store.
+        catalogue: where they become visible.
+        policy: for other content under a SOP Instance UID that is already there.
+        now_us: microseconds since 1970 UTC.
+        grace_us: see `GRACE_US`; 0 before anything is received.
+        after: where the sweep before this one ended.
+        limit: how many studies to look at.
+
+    Raises:
+        Corrupt: a decision about an orphan's study cannot be read.
+        Unavailable: the store or the catalogue cannot be reached.
+    """
+    committing = Committing(objects, catalogue, policy, now_us)
+    studies = adopted = 0
+    problems: list[Finding] = []
+    async for packs in _by_study(objects, after):
+        if studies == limit:
+            return Swept(studies, adopted, tuple(problems), after)
+        studies += 1
+        after = packs[-1].key
+        found = {key: info for info in packs if (key := parse_pack_key(info.key)) is not None}
+        orphans = await _orphans(catalogue, found, now_us - grace_us)
+        if orphans:
+            count, wrong = await _adopt(objects, committing, found, orphans)
+            adopted += count
+            problems += wrong
+    return Swept(studies, adopted, tuple(problems), "")
+
+
+async def _by_study(objects: ObjectStore, after: str) -> AsyncIterator[list[ObjectInfo]]:
+    """Yield the pack objects behind `after`, study by study; keys of no study apart."""
+    packs: list[ObjectInfo] = []
+    async for info in objects.list(PACKS, after=after):
+        if packs and _study_of(packs[-1].key) != _study_of(info.key):
+            yield packs
+            packs = []
+        packs.append(info)
+    if packs:
+        yield packs
+
+
+def _study_of(key: str) -> list[str]:
+    return key.split("/")[:4]
+
+
+async def _orphans(
+    catalogue: Catalogue, found: Mapping[PackKey, ObjectInfo], settled_us: int
+) -> list[PackKey]:
+    if not found:
+        return []
+    first = next(iter(found))
+    records = await catalogue.packs(first.tenant, first.study_instance_uid)
+    known = {record.pack_id for record in records}
+    return [
+        key
+        for key, info in sorted(found.items(), key=lambda item: item[0].pack_id)
+        if key.pack_id not in known and info.modified_us <= settled_us
+    ]
+
+
+async def _adopt(
+    objects: ObjectStore,
+    committing: Committing,
+    found: Mapping[PackKey, ObjectInfo],
+    orphans: list[PackKey],
+) -> tuple[int, list[Finding]]:
+    packs = await read_study_packs(objects, found)
+    decided = await decisions_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
+    adopted = 0
+    for key in orphans:
+        blob = packs.blobs.get(key)
+        if blob is None or key.pack_id in packs.replaced:
+            continue
+        uids = {one.sop_instance_uid for one in table_of(key, blob).instances}
+        hidden = decided.get(key.pack_id, {})
+        deleted = {uid for uid, why in hidden.items() if why is HiddenReason.DELETED}
+        if uids <= deleted:
+            continue
+        # A decision without its commit was a try that lost or died: it is taken again,
+        # unless it is a deletion, which only a ledger may take back.
+        await committing.commit(key, blob, found[key], hidden if deleted else None)
+        adopted += 1
+        log.warning(
+            "orphan_adopted",
+            extra={
+                "tenant": key.tenant,
+                "study": hashed(key.study_instance_uid),
+                "pack": key.pack_id,
+                "instances": len(uids),
+            },
+        )
+    about_orphans = [one for one in packs.problems if one.pack_id in {k.pack_id for k in orphans}]
+    return adopted, about_orphans

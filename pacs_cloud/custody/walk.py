@@ -1,0 +1,130 @@
+"""All objects of an archive, study by study, in one pass over sorted listings."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from pacs_cloud.objectstore.keys import PackKey, parse_pack_key, spread_of
+from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
+
+PACKS, INDEX, LEDGER, THUMBS = "packs/", "index/", "ledger/", "thumbs/"
+KNOWN = (PACKS, INDEX, LEDGER, THUMBS)
+"""What the keys of this archive begin with."""
+
+_BEHIND_ALL = "~"
+"""Sorts behind every character of a key."""
+
+
+@dataclass(slots=True)
+class StudyObjects:
+    """The objects of one study.
+
+    Attributes:
+        tenant: whose.
+        study_instance_uid: which study.
+        packs: its pack objects.
+        indexes: its index objects.
+        ledger: its decisions' objects, in key order.
+        strange: objects below its prefixes that are none of these.
+    """
+
+    tenant: str
+    study_instance_uid: str
+    packs: dict[PackKey, ObjectInfo] = field(default_factory=dict[PackKey, ObjectInfo])
+    indexes: dict[PackKey, ObjectInfo] = field(default_factory=dict[PackKey, ObjectInfo])
+    ledger: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
+    strange: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
+
+
+async def walk_studies(
+    objects: ObjectStore, tenant: str | None = None
+) -> AsyncIterator[StudyObjects | ObjectInfo]:
+    """Yield each study's objects, and every object of the three trees that is of no study.
+
+    Packs, indexes and decisions lie in three trees of one shape,
+    `{tenant}/{ss}/{study}/…`, so that three listings side by side are enough: one
+    study is in memory at a time.
+    """
+    below = f"{tenant}/" if tenant is not None else ""
+    trees = [_Tree(objects, tree, below) for tree in (PACKS, INDEX, LEDGER)]
+    for tree in trees:
+        await tree.advance()
+    while heads := [tree.place for tree in trees if tree.head is not None]:
+        place = min(heads)
+        study = _study_of(place)
+        for tree in trees:
+            while tree.head is not None and tree.place == place:
+                if study is None:
+                    yield tree.head
+                else:
+                    _add(study, tree.name, tree.head)
+                await tree.advance()
+        if study is not None:
+            yield study
+
+
+async def objects_of_study(
+    objects: ObjectStore, tenant: str, study_instance_uid: str
+) -> StudyObjects:
+    """Return one study's objects as they are now."""
+    study = StudyObjects(tenant, study_instance_uid)
+    below = f"{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
+    for tree in (PACKS, INDEX, LEDGER):
+        async for info in objects.list(tree + below):
+            _add(study, tree, info)
+    return study
+
+
+async def walk_unknown(objects: ObjectStore) -> AsyncIterator[ObjectInfo]:
+    """Yield the objects outside all of `KNOWN`, without listing those within."""
+    after = ""
+    while True:
+        async for info in objects.list("", after=after):
+            known = next((tree for tree in KNOWN if info.key.startswith(tree)), None)
+            if known is not None:
+                after = known + _BEHIND_ALL
+                break
+            yield info
+        else:
+            return
+
+
+class _Tree:
+    """One listing, and the object it has come to."""
+
+    def __init__(self, objects: ObjectStore, name: str, below: str) -> None:
+        self.name = name
+        self.head: ObjectInfo | None = None
+        self.place = ""
+        self._listing = objects.list(name + below)
+
+    async def advance(self) -> None:
+        self.head = await anext(self._listing, None)
+        if self.head is not None:
+            self.place = _place(self.head.key.removeprefix(self.name))
+
+
+def _place(path: str) -> str:
+    """Return the `{tenant}/{ss}/{study}/` of a path; the path itself where it has none.
+
+    With its last slash, places sort as the keys below them do.
+    """
+    parts = path.split("/", 3)
+    return path[: len(path) - len(parts[3])] if len(parts) == 4 else path
+
+
+def _study_of(place: str) -> StudyObjects | None:
+    parts = place.split("/")
+    if len(parts) != 4 or parts[3] or parts[1] != spread_of(parts[2]):
+        return None
+    return StudyObjects(parts[0], parts[2])
+
+
+def _add(study: StudyObjects, tree: str, info: ObjectInfo) -> None:
+    if tree == LEDGER:
+        study.ledger.append(info)
+        return
+    key = parse_pack_key(info.key)
+    if key is None:
+        study.strange.append(info)
+    else:
+        (study.packs if tree == PACKS else study.indexes)[key] = info

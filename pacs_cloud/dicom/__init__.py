@@ -1,0 +1,1 @@
+"""What DICOM itself defines, as pure functions over bytes and values."""

@@ -1,0 +1,196 @@
+"""A data set's header, read once at ingest: UIDs, JSON, bulk values, frames.
+
+The reader keeps what it learnt from earlier instances (see `dataset_json`), so
+there is one per process.
+"""
+
+import mmap
+from dataclasses import dataclass
+from typing import Final
+
+from pacs_cloud.dicom.dataset_json import Conversion
+from pacs_cloud.dicom.deflate import DEFAULT_LIMIT_BYTES, inflate
+from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.frames import PixelData
+from pacs_cloud.dicom.memo import Memo
+from pacs_cloud.dicom.pixels import pixel_data
+from pacs_cloud.dicom.records import Record, View
+from pacs_cloud.dicom.span_memo import SpanMemo
+from pacs_cloud.dicom.uid import is_deflated, parse_uid
+from pacs_cloud.dicom.walk import Walk, find
+from pacs_cloud.errors import InvalidInstance, InvalidUid, Refusal
+
+DEFAULT_MEMO_BYTES: Final = 32 * 1024 * 1024
+
+_SOP_CLASS_UID: Final = 0x00080016
+_SOP_INSTANCE_UID: Final = 0x00080018
+_UIDS: Final = {
+    _SOP_CLASS_UID: "SOP Class UID",
+    _SOP_INSTANCE_UID: "SOP Instance UID",
+    0x0020000D: "Study Instance UID",
+    0x0020000E: "Series Instance UID",
+}
+_MAX_UID_VALUE_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BulkValue:
+    """A value the JSON only points at.
+
+    Attributes:
+        path: `7FE00010`, or within sequences `00081140/0/00081150` (tag, item
+            number from 0, tag); the JSON's URI ends with it.
+        vr: of the value.
+        offset: of its first byte, from the data set's start.
+        length: in bytes; of an encapsulated value from its first item header to
+            before its sequence delimiter.
+    """
+
+    path: str
+    vr: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an archive needs to know of an instance.
+
+    Attributes:
+        transfer_syntax_uid: as given to `read`.
+        sop_class_uid: path-safe, like the other UIDs.
+        sop_instance_uid: path-safe.
+        study_instance_uid: path-safe.
+        series_instance_uid: path-safe.
+        json: the data set as compact UTF-8 DICOM JSON (PS3.18 Annex F), tags
+            ascending, groups 0000 and 0002 left out. Bulk values are URIs
+            relative to the series resource:
+            `instances/{sop_instance_uid}/bulkdata/{path}`.
+        attributes: the elements of `attributes.SEARCH_TAGS` among them, shared
+            with other headers: read only.
+        bulk: the values behind those URIs.
+        pixels: shape and place of the pixel data, None if there is none.
+        length: of the data set as received, in bytes.
+        inflated_length: of a deflated data set, after inflating: all offsets are
+            into the inflated bytes; else None.
+    """
+
+    transfer_syntax_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    json: bytes
+    attributes: Elements
+    bulk: tuple[BulkValue, ...]
+    pixels: PixelData | None
+    length: int
+    inflated_length: int | None
+
+
+class HeaderReader:
+    """Reads headers, faster each time it sees what it has seen before.
+
+    Not thread-safe: one per process, used by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        memo_bytes: int = DEFAULT_MEMO_BYTES,
+        max_inflated_bytes: int = DEFAULT_LIMIT_BYTES,
+    ) -> None:
+        """Make a reader.
+
+        Args:
+            memo_bytes: about the most memory its memory takes.
+            max_inflated_bytes: the largest data set a deflated one may become.
+        """
+        self._memo = Memo(memo_bytes)
+        self._spans = SpanMemo()
+        self._max_inflated_bytes = max_inflated_bytes
+
+    def read(
+        self,
+        dataset: bytes | bytearray | memoryview | mmap.mmap,
+        transfer_syntax_uid: str,
+    ) -> Header:
+        """Return the header of `dataset`.
+
+        Args:
+            dataset: the whole data set without file meta information; of a large
+                mmap only the pages of the header and of fragment headers are
+                touched.
+            transfer_syntax_uid: a private or unknown one is read as Explicit VR
+                Little Endian.
+
+        Raises:
+            InvalidInstance: UNREADABLE (cut short, or lengths that do not fit),
+                MISSING_UID, or TOO_LARGE (the JSON over 16 MiB, or inflated
+                over the limit); with the instance's UIDs as far as they were read.
+            InvalidUid: one of the four UIDs is malformed.
+        """
+        length = len(dataset)
+        if is_deflated(transfer_syntax_uid):
+            inflated = inflate(_as_view(dataset), self._max_inflated_bytes)
+            return self._read(inflated, transfer_syntax_uid, length, len(inflated))
+        view = _as_view(dataset)
+        try:
+            return self._read(view, transfer_syntax_uid, length, None)
+        finally:
+            if isinstance(view, memoryview):
+                view.release()
+
+    def _read(
+        self, view: View, transfer_syntax_uid: str, length: int, inflated_length: int | None
+    ) -> Header:
+        walk = Walk(view, transfer_syntax_uid, self._spans)
+        records: list[Record] = walk.structure.top
+        try:
+            scope = walk.top()
+            records = scope.records
+            uids = [_required_uid(view, records, tag) for tag in _UIDS]
+            converted = Conversion(walk, self._memo).convert(scope)
+        except InvalidInstance as refused:
+            refused.sop_class_uid = _readable_uid(view, records, _SOP_CLASS_UID)
+            refused.sop_instance_uid = _readable_uid(view, records, _SOP_INSTANCE_UID)
+            raise
+        sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid = uids
+        return Header(
+            transfer_syntax_uid,
+            sop_class_uid,
+            sop_instance_uid,
+            study_instance_uid,
+            series_instance_uid,
+            converted.json.replace(b"\0", sop_instance_uid.encode("ascii")),
+            converted.named,
+            tuple(BulkValue(*part) for part in converted.bulk),
+            pixel_data(view, records, converted.named),
+            length,
+            inflated_length,
+        )
+
+
+def _as_view(dataset: bytes | bytearray | memoryview | mmap.mmap) -> View:
+    if isinstance(dataset, (bytes, mmap.mmap)):
+        return dataset
+    return memoryview(dataset).cast("B")
+
+
+def _required_uid(view: View, records: list[Record], tag: int) -> str:
+    found = find(records, tag)
+    raw = bytes(view[found[4] : min(found[5], found[4] + _MAX_UID_VALUE_BYTES)]) if found else b""
+    if not raw.rstrip(b"\0 "):
+        raise InvalidInstance(f"The {_UIDS[tag]} is missing.", Refusal.MISSING_UID)
+    return parse_uid(raw)
+
+
+def _readable_uid(view: View, records: list[Record], tag: int) -> str:
+    """Return the UID, or "" where it is absent or malformed; the records may be in disorder."""
+    for record in records:
+        if record[0] == tag:
+            try:
+                return parse_uid(bytes(view[record[4] : record[4] + 66])[: record[5] - record[4]])
+            except InvalidUid:
+                return ""
+    return ""

@@ -1,0 +1,165 @@
+"""A data set in another native transfer syntax: the same elements, other element headers.
+
+Values stay byte for byte, except that words of a big endian data set are swapped.
+Group lengths (gggg,0000), which would be wrong now, are left out (PS3.5 7.2).
+Sequences and items are written without a length, so that nothing has to be
+measured before it is written.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from struct import pack
+from typing import Final, TypeAlias
+
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
+from pacs_cloud.dicom.byte_order import swap_words
+from pacs_cloud.dicom.element_json import BINARY_VRS
+from pacs_cloud.dicom.records import UNDEFINED, Fragments, Record
+from pacs_cloud.dicom.walk import Scope, Walk
+from pacs_cloud.errors import InvalidInstance
+
+_SHORT: Final = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_16)
+_LONG: Final = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
+_SHORT_LIMIT: Final = 0xFFFE
+"""Bytes; a longer value of a short VR is written as UN (PS3.5 6.2.2)."""
+_ZERO_PADDED: Final = BINARY_VRS | {"UI"}
+PIXEL_DATA: Final = 0x7FE00010
+_CHUNK_BYTES: Final = 4 * 1024 * 1024
+_ITEM: Final = pack("<HHL", 0xFFFE, 0xE000, UNDEFINED)
+_ITEM_END: Final = pack("<HHL", 0xFFFE, 0xE00D, 0)
+_SEQUENCE_END: Final = pack("<HHL", 0xFFFE, 0xE0DD, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class NewValue:
+    """What stands in an element's place.
+
+    Attributes:
+        vr: of the new value.
+        length: in bytes, even.
+        parts: makes the value's bytes, `length` of them in all.
+    """
+
+    vr: str
+    length: int
+    parts: Callable[[], Iterator[bytes]]
+
+
+Edits: TypeAlias = Mapping[int, NewValue | None]
+"""By tag, at the top level: a new value, or None to leave the element out."""
+
+
+def new_value(vr: str, value: bytes) -> NewValue:
+    """Return `value`, padded to an even length, as an element's new value."""
+    padded = value + (b"\0" if vr in _ZERO_PADDED else b" ") * (len(value) % 2)
+    return NewValue(vr, len(padded), lambda: iter((padded,)))
+
+
+class Rewriter:
+    """Writes one data set in Explicit or Implicit VR Little Endian."""
+
+    def __init__(self, walk: Walk, *, implicit: bool) -> None:
+        """Prepare to write.
+
+        Args:
+            walk: the data set to read.
+            implicit: write Implicit VR Little Endian, else Explicit.
+        """
+        self._walk = walk
+        self._implicit = implicit
+
+    def parts(self, scope: Scope, edits: Edits) -> Iterator[bytes]:
+        """Yield the bytes of the new data set, in pieces of a few megabytes at most.
+
+        Args:
+            scope: the whole data set, of the same walk.
+            edits: what to write otherwise.
+
+        Raises:
+            InvalidInstance: UNREADABLE or TOO_LARGE, possibly after some pieces.
+        """
+        waiting = sorted((tag for tag, edit in edits.items() if edit is not None), reverse=True)
+        for record in scope.records:
+            tag = record[0]
+            while waiting and waiting[-1] < tag:
+                yield from self._edited(waiting.pop(), edits)
+            if tag not in edits and tag & 0xFFFF:
+                yield from self._element(record, scope)
+            elif waiting and waiting[-1] == tag:
+                yield from self._edited(waiting.pop(), edits)
+        while waiting:
+            yield from self._edited(waiting.pop(), edits)
+
+    def _edited(self, tag: int, edits: Edits) -> Iterator[bytes]:
+        edit = edits[tag]
+        if edit is not None:
+            yield self._header(tag, edit.vr, edit.length)
+            yield from edit.parts()
+
+    def _element(self, record: Record, scope: Scope) -> Iterator[bytes]:
+        tag, _, written, start, value, stop, inside = record
+        if self._is_unchanged(written, scope):
+            yield from self._copy(start, stop)
+            return
+        vr = self._walk.vr(record, scope)
+        if vr == "SQ":
+            try:
+                items = self._walk.items(record, scope)
+            except InvalidInstance:
+                if written == b"SQ" or not tag & 0x10000:
+                    raise
+                vr = "UN"
+            else:
+                yield self._header(tag, "SQ", UNDEFINED)
+                for item in items:
+                    yield _ITEM
+                    inner = self._walk.inner(item, scope, f"{scope.path}{tag:08X}/")
+                    for element in inner.records:
+                        if element[0] & 0xFFFF:
+                            yield from self._element(element, inner)
+                    yield _ITEM_END
+                yield _SEQUENCE_END
+                return
+        if isinstance(inside, Fragments):
+            yield self._header(tag, vr if vr in BINARY_VRS else "OB", UNDEFINED)
+            yield from self._copy(value, stop)
+            return
+        cell_bits = 0
+        if tag == PIXEL_DATA and not self._walk.little:
+            cell_bits = self._walk.bits_allocated(scope)
+        yield from self._leaf(tag, vr, value, stop, cell_bits)
+
+    def _leaf(self, tag: int, vr: str, value: int, stop: int, cell_bits: int) -> Iterator[bytes]:
+        known = vr in _SHORT or vr in _LONG
+        if not known or (vr in _SHORT and stop - value > _SHORT_LIMIT):
+            vr = "UN"
+        length = stop - value
+        yield self._header(tag, vr, length + length % 2)
+        if self._walk.little:
+            yield from self._copy(value, stop)
+        else:
+            for at in range(value, stop, _CHUNK_BYTES):
+                chunk = self._walk.view[at : min(stop, at + _CHUNK_BYTES)]
+                yield swap_words(bytes(chunk), vr, cell_bits)
+        if length % 2:
+            yield b"\0" if vr in _ZERO_PADDED else b" "
+
+    def _is_unchanged(self, written: bytes | None, scope: Scope) -> bool:
+        if not self._walk.little:
+            return False
+        if self._implicit:
+            return scope.implicit
+        return not scope.implicit and written is not None
+
+    def _copy(self, start: int, stop: int) -> Iterator[bytes]:
+        for at in range(start, stop, _CHUNK_BYTES):
+            yield bytes(self._walk.view[at : min(stop, at + _CHUNK_BYTES)])
+
+    def _header(self, tag: int, vr: str, length: int) -> bytes:
+        if self._implicit:
+            return pack("<HHL", tag >> 16, tag & 0xFFFF, length)
+        code = vr.encode("ascii")
+        if vr in _SHORT:
+            return pack("<HH2sH", tag >> 16, tag & 0xFFFF, code, length)
+        return pack("<HH2sHL", tag >> 16, tag & 0xFFFF, code, 0, length)

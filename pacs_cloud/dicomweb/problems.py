@@ -1,0 +1,89 @@
+"""Errors as HTTP answers: one table, RFC 9457 bodies, never patient data."""
+
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from starlette.exceptions import HTTPException
+
+from pacs_cloud import errors
+from pacs_cloud.dicomweb.media import UnsupportedMedia
+from pacs_cloud.dicomweb.responses import Bytes
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+_BUSY_S: Final = 5
+_FULL_S: Final = 60
+_COLD_S: Final = 3600
+
+
+class BodyTooLarge(errors.InvalidRequest):
+    """The request's body is over the limit."""
+
+
+class BodyTooSlow(errors.InvalidRequest):
+    """The request's body stopped coming."""
+
+
+_TABLE: Final[tuple[tuple[type[errors.PacsError], HTTPStatus, int | None], ...]] = (
+    # The first that fits: special cases stand before their kind. Third: Retry-After, seconds.
+    (errors.TooBroad, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, None),
+    (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, None),
+    (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, None),
+    (errors.NotAcceptable, HTTPStatus.NOT_ACCEPTABLE, None),
+    (UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, None),
+    (errors.InvalidRequest, HTTPStatus.BAD_REQUEST, None),
+    (errors.InvalidInstance, HTTPStatus.BAD_REQUEST, None),
+    (errors.NotFound, HTTPStatus.NOT_FOUND, None),
+    (errors.Conflict, HTTPStatus.CONFLICT, None),
+    (errors.Denied, HTTPStatus.FORBIDDEN, None),
+    (errors.Offline, HTTPStatus.SERVICE_UNAVAILABLE, _COLD_S),
+    (errors.StorageFull, HTTPStatus.SERVICE_UNAVAILABLE, _FULL_S),
+    (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE, _BUSY_S),
+)
+
+_OWN_WORDS: Final = {
+    # What these say is about our insides, not about the request.
+    errors.Corrupt: "What is stored cannot be read as it was written.",
+    errors.Conflict: "Something else is already there, or changed meanwhile.",
+    errors.Denied: "Not for this caller.",
+    errors.Offline: "The bytes are in a cold tier and must be recalled first.",
+    errors.StorageFull: "The archive has no room for more at the moment.",
+    errors.Unavailable: "A part of the archive cannot be reached at the moment.",
+}
+
+
+def of_error(error: errors.PacsError) -> Bytes:
+    """Return the answer for one of our own errors."""
+    for kind, status, retry_after_s in _TABLE:
+        if isinstance(error, kind):
+            detail = next(
+                (words for kind, words in _OWN_WORDS.items() if isinstance(error, kind)), str(error)
+            )
+            return problem(status, detail, retry_after_s=retry_after_s)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        next((words for kind, words in _OWN_WORDS.items() if isinstance(error, kind)), ""),
+    )
+
+
+def of_http(error: HTTPException) -> Bytes:
+    """Return the answer for what routing refuses: 404, 405."""
+    return problem(HTTPStatus(error.status_code), "", headers=dict(error.headers or {}))
+
+
+def problem(
+    status: HTTPStatus,
+    detail: str,
+    *,
+    retry_after_s: int | None = None,
+    headers: dict[str, str] | None = None,
+) -> Bytes:
+    """Return a problem details answer."""
+    body = {"type": "about:blank", "title": status.phrase, "status": int(status)}
+    if detail:
+        body["detail"] = detail
+    fields = {"cache-control": "no-store", **(headers or {})}
+    if retry_after_s is not None:
+        fields["retry-after"] = str(retry_after_s)
+    return Bytes(orjson.dumps(body), PROBLEM_JSON, status=int(status), headers=fields)

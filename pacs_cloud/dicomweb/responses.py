@@ -1,0 +1,105 @@
+"""Answers as plain ASGI: bytes at hand, or a stream of known or unknown length."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+
+from starlette.types import Receive, Scope, Send
+
+Headers = Mapping[str, str]
+
+
+class Answer:
+    """The status line and the header fields; a subclass brings the body."""
+
+    def __init__(
+        self,
+        content_type: str = "",
+        *,
+        status: int = 200,
+        headers: Headers | None = None,
+        length_bytes: int | None = None,
+    ) -> None:
+        """Prepare an answer.
+
+        Args:
+            content_type: of the body; "" for no body.
+            status: the HTTP status.
+            headers: names in lower case; a value with line feeds is that many fields.
+            length_bytes: of the body; None: it is sent chunked.
+        """
+        self.status = status
+        self.fields: dict[str, str] = dict(headers or {})
+        if content_type:
+            self.fields["content-type"] = content_type
+        if length_bytes is not None:
+            self.fields["content-length"] = str(length_bytes)
+
+    async def start(self, send: Send) -> None:
+        """Send the status line and the header."""
+        raw = [
+            (name.encode("latin-1"), line.encode("latin-1"))
+            for name, value in self.fields.items()
+            for line in value.split("\n")
+        ]
+        await send({"type": "http.response.start", "status": self.status, "headers": raw})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the whole answer; to HEAD without its body."""
+        del receive
+        await self.start(send)
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self.body(send)
+
+    async def body(self, send: Send) -> None:
+        """Send the body."""
+        await send({"type": "http.response.body", "body": b""})
+
+
+class Bytes(Answer):
+    """A body that is at hand."""
+
+    def __init__(
+        self, body: bytes, content_type: str, *, status: int = 200, headers: Headers | None = None
+    ) -> None:
+        """Answer with `body`."""
+        super().__init__(content_type, status=status, headers=headers, length_bytes=len(body))
+        self.content = body
+
+    async def body(self, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.body", "body": self.content})
+
+
+class Stream(Answer):
+    """A body that comes in chunks; what fails on the way breaks the connection."""
+
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        content_type: str,
+        *,
+        status: int = 200,
+        headers: Headers | None = None,
+        length_bytes: int | None = None,
+    ) -> None:
+        """Answer with `chunks`; the header waits for the first, so that its errors get a status."""
+        super().__init__(content_type, status=status, headers=headers, length_bytes=length_bytes)
+        self._chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        if scope["method"] == "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+        async with aclosing(self._chunks) as chunks:  # type: ignore[type-var]
+            has_started = False
+            async for chunk in chunks:
+                if not has_started:
+                    has_started = True
+                    await self.start(send)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if not has_started:
+                await self.start(send)
+            await send({"type": "http.response.body", "body": b""})

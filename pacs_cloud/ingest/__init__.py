@@ -1,0 +1,1 @@
+"""From a received instance to a committed pack."""

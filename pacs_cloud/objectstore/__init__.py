@@ -1,0 +1,1 @@
+"""Bytes under write-once keys, wherever they lie."""

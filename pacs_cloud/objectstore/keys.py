@@ -1,0 +1,88 @@
+"""Where each kind of object lies: keys hold UIDs, never patient data."""
+
+import re
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from pacs_cloud.errors import InvalidRequest
+
+KEY_LIMIT_BYTES = 1024
+"""The longest key of S3."""
+COMPONENT_LIMIT_BYTES = 255
+"""The longest file name of Linux (NAME_MAX)."""
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_PREFIX = re.compile(r"[A-Za-z0-9._/-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class PackKey:
+    """The four names that make a pack's key."""
+
+    tenant: str
+    study_instance_uid: str
+    series_instance_uid: str
+    pack_id: str
+
+    @property
+    def pack(self) -> str:
+        """`packs/{tenant}/{ss}/{study}/{series}/{pack_id}.zip`."""
+        return f"packs/{self._path}.zip"
+
+    @property
+    def index(self) -> str:
+        """`index/…/{pack_id}.zst`: the pack's index again, never tiered."""
+        return f"index/{self._path}.zst"
+
+    @property
+    def _path(self) -> str:
+        spread = spread_of(self.study_instance_uid)
+        return (
+            f"{self.tenant}/{spread}/{self.study_instance_uid}"
+            f"/{self.series_instance_uid}/{self.pack_id}"
+        )
+
+
+def check_key(key: str) -> str:
+    """Return `key` when every store takes it and it is one object's name in each.
+
+    Letters, digits, `.`, `_`, `-`, and `/` between components; a component is at
+    most 255 bytes and does not begin with a dot (so `..` is none, and a file
+    store has names of its own), a key at most 1,024.
+
+    Raises:
+        InvalidRequest: anything else.
+    """
+    if (
+        len(key) > KEY_LIMIT_BYTES
+        or not _KEY.fullmatch(key)
+        or any(len(component) > COMPONENT_LIMIT_BYTES for component in key.split("/"))
+    ):
+        raise InvalidRequest(f"not an object's key: {key[:80]!r}")
+    return key
+
+
+def check_prefix(prefix: str) -> str:
+    """Return `prefix` when it can be the beginning of a key; raises InvalidRequest."""
+    if len(prefix) > KEY_LIMIT_BYTES or not _PREFIX.fullmatch(prefix):
+        raise InvalidRequest(f"not the beginning of an object's key: {prefix[:80]!r}")
+    return prefix
+
+
+def spread_of(study_instance_uid: str) -> str:
+    """Return two hex digits that spread studies over S3 prefixes."""
+    return blake3(study_instance_uid.encode()).hexdigest(length=1)
+
+
+def parse_pack_key(key: str) -> PackKey | None:
+    """Return the names in a `packs/…zip` or `index/…zst` key, None for any other key."""
+    parts = key.split("/")
+    if len(parts) != 6 or (parts[0], parts[5][-4:]) not in {("packs", ".zip"), ("index", ".zst")}:
+        return None
+    _, tenant, spread, study, series, name = parts
+    return PackKey(tenant, study, series, name[:-4]) if spread == spread_of(study) else None
+
+
+def ledger_prefix(tenant: str, study_instance_uid: str) -> str:
+    """Return `ledger/{tenant}/{ss}/{study}/`: the decisions taken about one study."""
+    return f"ledger/{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"

@@ -1,0 +1,122 @@
+"""The object store's port: a few verbs over write-once keys."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+CHUNK_BYTES = 1 << 20
+"""What `stream` yields at a time, unless told: large enough to keep a socket busy."""
+
+
+class Availability(StrEnum):
+    """Whether a `get` would answer now."""
+
+    ONLINE = "online"
+    """It would, or the object is cold and its restored copy is there."""
+    RESTORING = "restoring"
+    """The object is in a cold tier, and a recall is under way."""
+    OFFLINE = "offline"
+    """The object is in a cold tier, and nobody has asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store says of one object.
+
+    Attributes:
+        key: its name.
+        length_bytes: its size.
+        modified_us: when it was written, microseconds since 1970 UTC; as returned
+            by a put, the writer's clock.
+        etag: the store's own version mark, opaque; "" where it has none.
+        storage_class: "STANDARD" where the store knows no other.
+        availability: exact from `head`; a listing cannot tell a recalled object,
+            and calls every one in a cold class offline.
+    """
+
+    key: str
+    length_bytes: int
+    modified_us: int
+    etag: str = ""
+    storage_class: str = "STANDARD"
+    availability: Availability = Availability.ONLINE
+
+
+class ObjectStore(Protocol):
+    """Objects under keys that are written once and never reused.
+
+    A key is what `keys.check_key` accepts, else `InvalidRequest`. Every verb
+    raises `Unavailable` when the store cannot be reached (after its own bounded
+    retries) or its bucket is missing, and `Denied` when it refuses the caller.
+    What a write returns is durable: it would survive a power cut. `tags` serve
+    lifecycle rules; a store without such rules has no use for them and keeps none.
+    """
+
+    async def put_new(
+        self, key: str, data: bytes | memoryview, *, tags: Mapping[str, str] | None = None
+    ) -> ObjectInfo:
+        """Write a small object.
+
+        Raises:
+            Conflict: `key` exists and holds something else. An equal object under
+                the same key is our own earlier try and counts as written.
+        """
+        ...
+
+    async def put_file(
+        self, key: str, path: Path, *, tags: Mapping[str, str] | None = None
+    ) -> ObjectInfo:
+        """Place the finished file at `path` under `key`; the file stays where it is.
+
+        A file store links it (copies where it cannot); S3 uploads it, in parts
+        above 64 MiB, at constant memory. The caller removes `path` after the commit.
+
+        Raises:
+            NotFound: there is no file at `path`.
+            Conflict: as `put_new`.
+        """
+        ...
+
+    async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return bytes `start` to `end` (half-open; None: to the end).
+
+        An empty range within the object is b"".
+
+        Raises:
+            NotFound: no such key.
+            Offline: the object is in a cold tier and not restored.
+            Corrupt: the object ends before `end`, or before `start`.
+            InvalidRequest: `start` is negative, or behind `end`.
+        """
+        ...
+
+    async def get_suffix(self, key: str, length_bytes: int) -> tuple[bytes, int]:
+        """Return the last `length_bytes` (all, where it is shorter) and the object's size."""
+        ...
+
+    def stream(
+        self, key: str, start: int = 0, end: int | None = None, *, chunk_bytes: int = CHUNK_BYTES
+    ) -> AsyncIterator[bytes]:
+        """Yield the range in chunks; raises as `get`, at the first chunk."""
+        ...
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Return what the store says of `key`; raises NotFound."""
+        ...
+
+    def list(self, prefix: str, *, after: str = "") -> AsyncIterator[ObjectInfo]:
+        """Yield the objects whose key starts with `prefix` and sorts behind `after`, in key order.
+
+        `modified_us`, `etag` and `storage_class` may be what a listing gives cheaply.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove `key` (all its versions where the store keeps any); no error when absent."""
+        ...
+
+    async def ready(self) -> None:
+        """Return when the store answers; raises Unavailable or Denied."""
+        ...

@@ -1,0 +1,311 @@
+"""The object store in a bucket of any S3-compatible service."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import obstore
+from obstore.store import S3Store
+
+from pacs_cloud.errors import Corrupt, NotFound, Offline, Unavailable
+from pacs_cloud.objectstore.budget import ByteBudget
+from pacs_cloud.objectstore.claiming import Source, claim
+from pacs_cloud.objectstore.keys import check_key, check_prefix
+from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo
+from pacs_cloud.objectstore.ranges import check_range, check_suffix, end_within
+from pacs_cloud.objectstore.s3_clients import S3Config, botocore_options, session_of, stores_of
+from pacs_cloud.objectstore.s3_errors import VENDOR_ERRORS, code_of, translated
+from pacs_cloud.objectstore.s3_info import told
+from pacs_cloud.objectstore.s3_listing import list_folders, list_keys, lists_by_folder
+from pacs_cloud.objectstore.s3_multipart import upload_in_parts
+
+if TYPE_CHECKING:  # obstore's own rule: these names exist in its stubs alone
+    from obstore import GetOptions, GetResult
+
+SINGLE_PUT_BYTES = 64 << 20
+"""Larger files go up in parts."""
+UPLOAD_BUDGET_BYTES = 128 << 20
+"""What all uploads from files hold in memory at once."""
+_STREAM_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What an open store holds."""
+
+    client: Any
+    reading: S3Store
+    writing: S3Store
+
+
+class S3ObjectStore:
+    """Objects in one bucket; `async with` opens it, in the event loop that uses it.
+
+    A key is claimed by a conditional put (If-None-Match: *), so that of any
+    number of writers one wins. Deleting removes every version.
+    """
+
+    def __init__(self, config: S3Config) -> None:
+        self._config = config
+        self._held: _Open | None = None
+        self._stack = AsyncExitStack()
+        self._budget = ByteBudget(UPLOAD_BUDGET_BYTES)
+        self._bucket_seen = False
+        self._by_folder: bool | None = None
+
+    async def __aenter__(self) -> Self:
+        config = self._config
+        session, region = await session_of(config)
+        client = await self._stack.enter_async_context(
+            session.create_client("s3", region_name=region, **botocore_options(config))
+        )
+        self._held = _Open(client, *stores_of(config, session, region))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self._held = None
+        await self._stack.aclose()
+
+    async def put_new(
+        self, key: str, data: bytes | memoryview, *, tags: Mapping[str, str] | None = None
+    ) -> ObjectInfo:
+        """Write a small object; see the port."""
+        source = Source(len(data), lambda offset, length: data[offset : offset + length])
+        return await self._claim(
+            check_key(key), source, lambda: self._put(key, data, dict(tags or {}), "")
+        )
+
+    async def put_file(
+        self, key: str, path: Path, *, tags: Mapping[str, str] | None = None
+    ) -> ObjectInfo:
+        """Upload the file at `path`; see the port.
+
+        It is read, not mapped: a bad disk then raises here instead of killing the process.
+        """
+        check_key(key)
+        try:
+            file = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise NotFound(f"no file to store as {key}") from error
+        try:
+            size = os.fstat(file).st_size
+            source = Source(size, lambda offset, length: os.pread(file, length, offset))
+            return await self._claim(
+                key, source, lambda: self._put_open(key, file, size, dict(tags or {}))
+            )
+        except OSError as error:
+            raise Unavailable(f"{key}: the file to store cannot be read") from error
+        finally:
+            os.close(file)
+
+    async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return a range; see the port."""
+        check_range(start, end)
+        check_key(key)
+        if start == end:
+            end_within(key, (await self.head(key)).length_bytes, start, end)
+            return b""
+        found = await self._opened(key, start, end)
+        if found is None:
+            return b""
+        with self._errors(f"get {key}"):
+            data = await found.bytes_async()
+        if found.range[1] != (found.meta["size"] if end is None else end):
+            raise Corrupt(f"{key} has {found.meta['size']} bytes, not {end}")
+        return data.to_bytes()
+
+    async def get_suffix(self, key: str, length_bytes: int) -> tuple[bytes, int]:
+        """Return the object's end and its size; see the port."""
+        check_suffix(length_bytes)
+        if not length_bytes:
+            return b"", (await self.head(key)).length_bytes
+        options: GetOptions = {"range": {"suffix": length_bytes}}
+        try:
+            found = await obstore.get_async(
+                self._store.reading, self._path(check_key(key)), options=options
+            )
+            data = await found.bytes_async()
+        except VENDOR_ERRORS as error:
+            ours = translated(f"get {key}", error)
+            if isinstance(ours, NotFound | Offline):
+                raise ours from error
+            # An empty object has no last byte: stores answer 416, or 200.
+            if (await self.head(key)).length_bytes == 0:
+                return b"", 0
+            raise ours from error
+        return data.to_bytes(), found.meta["size"]
+
+    async def stream(
+        self, key: str, start: int = 0, end: int | None = None, *, chunk_bytes: int = CHUNK_BYTES
+    ) -> AsyncIterator[bytes]:
+        """Yield a range in chunks; see the port.
+
+        A connection that breaks is opened again where it broke.
+        """
+        check_range(start, end)
+        check_key(key)
+        if start == end:
+            await self.get(key, start, end)
+            return
+        found = await self._opened(key, start, end)
+        if found is None:
+            return
+        stop = found.range[1]
+        if end is not None and stop < end:
+            raise Corrupt(f"{key} has {found.meta['size']} bytes, not {end}")
+        tries = 0
+        while True:
+            try:
+                async for chunk in found.stream(min_chunk_size=chunk_bytes):
+                    start += len(chunk)
+                    tries = 0
+                    yield bytes(chunk)
+            except VENDOR_ERRORS as error:
+                tries += 1
+                if tries == _STREAM_TRIES:
+                    raise translated(f"get {key}", error) from error
+            if start >= stop:
+                return
+            found = await self._opened(key, start, stop)
+            if found is None:
+                raise Corrupt(f"{key} was cut at {start} of {stop}")
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Return what the bucket says of `key`; see the port."""
+        try:
+            with self._errors(f"head {key}"):
+                found = await self._store.client.head_object(**self._target(check_key(key)))
+        except NotFound:
+            # The answer to HEAD has no body to tell a missing bucket by.
+            if not self._bucket_seen:
+                await self.ready()
+            raise
+        return told(key, found["ContentLength"], found)
+
+    async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[ObjectInfo]:
+        """Yield objects in key order; see the port."""
+        check_prefix(prefix)
+        if self._by_folder is None:
+            await self.ready()
+        listing = list_folders if self._by_folder else list_keys
+        entries = listing(
+            self._store.client,
+            self._config.bucket,
+            self._path(prefix),
+            self._path(after) if after else "",
+        )
+        with self._errors(f"list {prefix}"):
+            async for entry in entries:
+                key = entry["Key"].removeprefix(self._config.prefix)
+                yield told(key, entry["Size"], entry)
+
+    async def delete(self, key: str) -> None:
+        """Remove every version of `key`; see the port."""
+        target = self._target(check_key(key))
+        client = self._store.client
+        with self._errors(f"delete {key}"):
+            while True:
+                page = await client.list_object_versions(
+                    Bucket=target["Bucket"], Prefix=target["Key"]
+                )
+                entries = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+                versions = [e["VersionId"] for e in entries if e["Key"] == target["Key"]]
+                for version in versions:
+                    await client.delete_object(**target, VersionId=version)
+                # Keys that begin with this one sort behind it.
+                if not versions or not page.get("IsTruncated"):
+                    return
+
+    async def ready(self) -> None:
+        """Return when the bucket can be listed; raises Unavailable or Denied."""
+        with self._errors(f"bucket {self._config.bucket}"):
+            answer = await self._store.client.list_objects_v2(Bucket=self._config.bucket, MaxKeys=1)
+        self._by_folder = lists_by_folder(answer)
+
+    async def _claim(
+        self, key: str, source: Source, put: Callable[[], Awaitable[str]]
+    ) -> ObjectInfo:
+        async def once() -> ObjectInfo:
+            with self._errors(f"put {key}"):
+                etag = await put()
+            return ObjectInfo(key, source.size, time.time_ns() // 1000, etag.strip('"'))
+
+        return await claim(self, key, source, once)
+
+    async def _put(
+        self, key: str, data: bytes | memoryview, tags: dict[str, str], storage_class: str
+    ) -> str:
+        done = await obstore.put_async(
+            self._store.writing,
+            self._path(key),
+            data,
+            attributes={"Storage-Class": storage_class} if storage_class else None,
+            tags=tags or None,
+            mode="create",
+            use_multipart=False,
+        )
+        return done["e_tag"] or ""
+
+    async def _put_open(self, key: str, file: int, size: int, tags: dict[str, str]) -> str:
+        storage_class = self._config.storage_class
+        if size <= SINGLE_PUT_BYTES:
+            async with self._budget.take(size):
+                data = await asyncio.to_thread(os.pread, file, size, 0)
+                if len(data) != size:
+                    raise Corrupt(f"the file to store as {key} was cut")
+                return await self._put(key, data, tags, storage_class)
+        return await upload_in_parts(
+            self._store.client,
+            self._target(key),
+            file,
+            size,
+            budget=self._budget,
+            checksum=bool(self._config.checksum),
+            tags=tags,
+            storage_class=storage_class,
+        )
+
+    async def _opened(self, key: str, start: int, end: int | None) -> "GetResult | None":
+        """Return an answer that has begun, None for no bytes at an object's end."""
+        options: GetOptions = {}
+        if end is not None:
+            options = {"range": (start, end)}
+        elif start:
+            options = {"range": {"offset": start}}
+        try:
+            return await obstore.get_async(self._store.reading, self._path(key), options=options)
+        except VENDOR_ERRORS as error:
+            ours = translated(f"get {key}", error)
+            if code_of(error) in {"InvalidRange", "416"} and end is None:
+                end_within(key, (await self.head(key)).length_bytes, start, None)
+                return None
+            raise ours from error
+
+    @contextmanager
+    def _errors(self, what: str) -> Generator[None]:
+        try:
+            yield
+        except VENDOR_ERRORS as error:
+            raise translated(what, error) from error
+        self._bucket_seen = True
+
+    @property
+    def _store(self) -> _Open:
+        if self._held is None:
+            raise RuntimeError("an S3ObjectStore is used inside `async with`")
+        return self._held
+
+    def _path(self, key: str) -> str:
+        return self._config.prefix + key
+
+    def _target(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._config.bucket, "Key": self._path(key)}

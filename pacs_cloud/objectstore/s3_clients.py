@@ -1,0 +1,148 @@
+"""Two clients of one bucket: obstore for bytes, aiobotocore for the rest."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from obstore.store import S3Store
+
+from pacs_cloud.errors import Denied, InvalidRequest
+
+if TYPE_CHECKING:  # obstore's own rule: these names exist in its stubs alone
+    from obstore.store import ClientConfig, S3Credential
+    from obstore.store import S3Config as Options
+
+CREDENTIAL_LIFE = timedelta(minutes=5)
+"""botocore renews temporary keys ten minutes before they end, or earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Config:
+    """Which bucket, where, and as whom.
+
+    Attributes:
+        bucket: its name.
+        endpoint: `http(s)://host:port` of an S3-compatible store, addressed path-style;
+            "" for AWS.
+        region: "" for the one in AWS's environment or profile, else us-east-1.
+        prefix: put before every key, "" or ending in `/`.
+        access_key_id, secret_access_key: "" for AWS's own chain (environment, profile,
+            container, instance). Requests are never anonymous.
+        session_token: with temporary keys.
+        storage_class: of what `put_file` writes; "" for the bucket's default. Small
+            objects (indexes, ledger, thumbnails) always stay in the default.
+        checksum: sent with every object and kept by the store: CRC64NVME or SHA256
+            (multipart: CRC32 of the whole); "" for stores that know none.
+        connect_timeout_s, read_timeout_s: of one connection, of one silence.
+        upload_timeout_s: for one object, or one part, of up to 64 MiB.
+        retries: after a first failure, with exponential waits of at most 2 s.
+    """
+
+    bucket: str
+    endpoint: str = ""
+    region: str = ""
+    prefix: str = ""
+    access_key_id: str = ""
+    secret_access_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
+    storage_class: str = ""
+    checksum: Literal["CRC64NVME", "SHA256", ""] = "CRC64NVME"
+    connect_timeout_s: float = 3.0
+    read_timeout_s: float = 20.0
+    upload_timeout_s: float = 300.0
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise InvalidRequest("an access key and its secret go together")
+        if self.prefix and not self.prefix.endswith("/"):
+            raise InvalidRequest(f"a prefix ends in '/': {self.prefix!r}")
+
+
+async def session_of(config: S3Config) -> tuple[AioSession, str]:
+    """Return AWS's chain with the given keys in front, and the region."""
+    session = AioSession()
+    if config.access_key_id:
+        session.set_credentials(
+            config.access_key_id, config.secret_access_key, config.session_token or None
+        )
+    elif await session.get_credentials() is None:
+        raise Denied(f"no AWS credentials for bucket {config.bucket}")
+    return session, config.region or session.get_config_variable("region") or "us-east-1"
+
+
+def botocore_options(config: S3Config) -> dict[str, Any]:
+    """Return what aiobotocore's `create_client("s3", …)` takes besides the region."""
+    return {
+        "endpoint_url": config.endpoint or None,
+        "config": AioConfig(
+            connect_timeout=config.connect_timeout_s,
+            read_timeout=config.read_timeout_s,
+            retries={"mode": "standard", "total_max_attempts": config.retries + 1},
+            s3={"addressing_style": "path" if config.endpoint else "auto"},
+            # Ours are sent as headers; botocore's own would be trailers,
+            # which stores other than AWS often refuse.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    }
+
+
+def stores_of(config: S3Config, session: AioSession, region: str) -> tuple[S3Store, S3Store]:
+    """Return obstore's clients for reading and for writing; they differ in time limits.
+
+    A read may take as long as its reader wants, while the store keeps sending; a
+    write's silence is the upload itself, so that only its whole can be limited.
+    """
+
+    async def credentials() -> "S3Credential":
+        found = await session.get_credentials()
+        if found is None:
+            raise Denied(f"no AWS credentials for bucket {config.bucket}")
+        frozen = await found.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + CREDENTIAL_LIFE,
+        }
+
+    # Every option that obstore would otherwise read from the environment and
+    # that could send a request elsewhere or unsigned is given here.
+    options: Options = {
+        "region": region,
+        "skip_signature": False,
+        "virtual_hosted_style_request": not config.endpoint,
+        "endpoint": config.endpoint or f"https://{config.bucket}.s3.{region}.amazonaws.com",
+    }
+    if config.checksum:
+        options["checksum_algorithm"] = config.checksum
+    timeouts: dict[str, ClientConfig] = {
+        "read": {"timeout": "1day", "read_timeout": timedelta(seconds=config.read_timeout_s)},
+        "write": {"timeout": timedelta(seconds=config.upload_timeout_s)},
+    }
+
+    def store(limits: "ClientConfig") -> S3Store:
+        return S3Store(
+            config.bucket,
+            config=options,
+            client_options={
+                "allow_http": config.endpoint.startswith("http://"),
+                "connect_timeout": timedelta(seconds=config.connect_timeout_s),
+                **limits,
+            },
+            retry_config={
+                "max_retries": config.retries,
+                "retry_timeout": timedelta(seconds=config.upload_timeout_s),
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=100),
+                    "max_backoff": timedelta(seconds=2),
+                    "base": 2,
+                },
+            },
+            credential_provider=credentials,
+        )
+
+    return store(timeouts["read"]), store(timeouts["write"])

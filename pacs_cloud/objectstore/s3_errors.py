@@ -1,0 +1,85 @@
+"""What S3 and its clients say, in this package's errors."""
+
+import re
+from collections.abc import Mapping
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from pacs_cloud.errors import Conflict, Corrupt, Denied, NotFound, Offline, PacsError, Unavailable
+
+VENDOR_ERRORS = (BaseError, FileNotFoundError, BotoCoreError, ClientError)
+"""What obstore and botocore raise."""
+
+# Amazon S3 API Reference, "List of error codes"; a HEAD has its status alone.
+_BY_CODE: Mapping[str, type[PacsError]] = {
+    "NoSuchKey": NotFound,
+    "NoSuchVersion": NotFound,
+    "404": NotFound,
+    # The bucket's absence says nothing about an object's: it may be a typing mistake.
+    "NoSuchBucket": Unavailable,
+    "PreconditionFailed": Conflict,
+    "ConditionalRequestConflict": Conflict,
+    "412": Conflict,
+    "InvalidObjectState": Offline,
+    "InvalidRange": Corrupt,
+    "416": Corrupt,
+    "AccessDenied": Denied,
+    "AccountProblem": Denied,
+    "AllAccessDisabled": Denied,
+    "AuthorizationHeaderMalformed": Denied,
+    "ExpiredToken": Denied,
+    "InvalidAccessKeyId": Denied,
+    "InvalidToken": Denied,
+    "RequestTimeTooSkewed": Denied,
+    "SignatureDoesNotMatch": Denied,
+    "TokenRefreshRequired": Denied,
+    "401": Denied,
+    "403": Denied,
+}
+
+_BY_CLASS: tuple[tuple[type[Exception], type[PacsError]], ...] = (
+    (FileNotFoundError, NotFound),
+    (AlreadyExistsError, Conflict),
+    (PreconditionError, Conflict),
+    (PermissionDeniedError, Denied),
+    (UnauthenticatedError, Denied),
+    (NoCredentialsError, Denied),
+    (PartialCredentialsError, Denied),
+)
+
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"status code: (\d{3})")
+
+
+def code_of(error: Exception) -> str:
+    """Return S3's error code, the HTTP status where there is no code, else ""."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    if isinstance(error, (BaseError, FileNotFoundError)):
+        text = str(error)
+        found = _CODE.search(text) or _STATUS.search(text)
+        return found.group(1) if found else ""
+    return ""
+
+
+def translated(what: str, error: Exception) -> PacsError:
+    """Return `error`, one of VENDOR_ERRORS, as ours; `what` was being done."""
+    code = code_of(error)
+    kind = _BY_CODE.get(code)
+    if kind is None:
+        kind = next((ours for theirs, ours in _BY_CLASS if isinstance(error, theirs)), Unavailable)
+    # obstore's text goes on with a debugging dump.
+    first_line = str(error).split("\n", 1)[0]
+    return kind(f"{what}: {code}" if code else f"{what}: {type(error).__name__}: {first_line:.300}")

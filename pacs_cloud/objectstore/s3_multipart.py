@@ -1,0 +1,155 @@
+"""One object in parts, which appears whole or not at all, and only under a free key."""
+
+import asyncio
+import base64
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from isal import isal_zlib
+
+from pacs_cloud.errors import Corrupt
+from pacs_cloud.objectstore.budget import ByteBudget
+from pacs_cloud.objectstore.s3_errors import VENDOR_ERRORS
+
+PART_BYTES = 16 << 20
+PARTS_LIMIT = 10_000
+"""S3's limit; above 156 GiB the parts grow."""
+PARALLEL_PARTS = 4
+ABORT_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload that has begun.
+
+    Attributes:
+        client: aiobotocore's S3 client.
+        target: Bucket and Key.
+        upload_id: S3's name for it.
+        checksum: whether the store is given CRC-32s.
+    """
+
+    client: Any
+    target: dict[str, str]
+    upload_id: str
+    checksum: bool
+
+    async def part(self, number: int, data: bytes) -> dict[str, Any]:
+        """Send a part; return what completing needs to know of it."""
+        crc = {"ChecksumCRC32": _crc_text(isal_zlib.crc32(data))} if self.checksum else {}
+        sent = await self.client.upload_part(
+            **self.target, UploadId=self.upload_id, PartNumber=number, Body=data, **crc
+        )
+        return {"PartNumber": number, "ETag": sent["ETag"], **crc}
+
+    async def complete(self, parts: list[dict[str, Any]], crc: int) -> str:
+        """Make the object appear, if the key is free; return its ETag."""
+        whole = {"ChecksumCRC32": _crc_text(crc), "ChecksumType": "FULL_OBJECT"}
+        done = await self.client.complete_multipart_upload(
+            **self.target,
+            UploadId=self.upload_id,
+            MultipartUpload={"Parts": parts},
+            IfNoneMatch="*",
+            **(whole if self.checksum else {}),
+        )
+        return str(done["ETag"])
+
+    async def abort(self) -> None:
+        """Drop the parts."""
+        async with asyncio.timeout(ABORT_TIMEOUT_S):
+            await self.client.abort_multipart_upload(**self.target, UploadId=self.upload_id)
+
+
+async def upload_in_parts(
+    client: Any,
+    target: dict[str, str],
+    file: int,
+    size: int,
+    *,
+    budget: ByteBudget,
+    checksum: bool,
+    tags: dict[str, str],
+    storage_class: str,
+) -> str:
+    """Send `size` bytes of the open file `file` as one new object; return its ETag.
+
+    At most PARALLEL_PARTS parts, within `budget`, are in memory. Whatever goes
+    wrong, cancellation included, the parts are dropped; where even that fails,
+    the bucket's rule for incomplete uploads drops them.
+
+    Args:
+        client: aiobotocore's S3 client.
+        target: Bucket and Key.
+        file: a descriptor, read by position.
+        size: in bytes, more than 0.
+        budget: bounds the memory of all uploads of this process.
+        checksum: whether to send CRC-32s, of each part and of the whole.
+        tags: at most ten.
+        storage_class: "" for the bucket's default.
+    """
+    options: dict[str, str] = {}
+    if checksum:
+        options |= {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
+    if tags:
+        options["Tagging"] = urlencode(tags)
+    if storage_class:
+        options["StorageClass"] = storage_class
+    begun = await client.create_multipart_upload(**target, **options)
+    upload = Upload(client, target, begun["UploadId"], checksum)
+    try:
+        parts, crc = await _send_parts(upload, file, size, budget)
+        return await upload.complete(parts, crc)
+    except BaseException as error:
+        try:
+            await asyncio.shield(upload.abort())
+        except (*VENDOR_ERRORS, TimeoutError) as left:
+            error.add_note(f"the upload's parts are left to the bucket's rule: {left}")
+        raise
+
+
+async def _send_parts(
+    upload: Upload, file: int, size: int, budget: ByteBudget
+) -> tuple[list[dict[str, Any]], int]:
+    part_bytes = part_size(size)
+    slots = asyncio.Semaphore(PARALLEL_PARTS)
+    tasks: list[asyncio.Task[dict[str, Any]]] = []
+    crc = 0
+
+    async def send(number: int, data: bytes, held: AsyncExitStack) -> dict[str, Any]:
+        async with held:
+            return await upload.part(number, data)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number, offset in enumerate(range(0, size, part_bytes), 1):
+                length = min(part_bytes, size - offset)
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(slots)
+                    await stack.enter_async_context(budget.take(length))
+                    data = await asyncio.to_thread(os.pread, file, length, offset)
+                    if len(data) != length:
+                        raise Corrupt(f"a file to store was cut at {offset + len(data)} of {size}")
+                    crc = isal_zlib.crc32(data, crc)
+                    tasks.append(group.create_task(send(number, data, stack.pop_all())))
+                    del data
+    except BaseExceptionGroup as failed:
+        raise _first(failed) from None
+    return [task.result() for task in tasks], crc
+
+
+def part_size(size: int) -> int:
+    """Return the bytes of each part but the last: 16 MiB, more where 10,000 would not do."""
+    least = -(-size // PARTS_LIMIT)
+    return max(PART_BYTES, -(-least // (1 << 20)) << 20)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _crc_text(crc: int) -> str:
+    return base64.b64encode(crc.to_bytes(4, "big")).decode()

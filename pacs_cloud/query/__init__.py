@@ -1,0 +1,1 @@
+"""Search over studies, series and instances, for QIDO-RS and C-FIND alike."""

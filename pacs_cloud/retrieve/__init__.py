@@ -1,0 +1,1 @@
+"""Stored instances, frames and headers on their way out."""

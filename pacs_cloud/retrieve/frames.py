@@ -1,0 +1,96 @@
+"""Frames of an instance: as stored, without item tags; native ones little endian."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from pacs_cloud.dicom import uid
+from pacs_cloud.dicom.byte_order import swap_words, word_bytes
+from pacs_cloud.dicom.frames import FrameTable, NativeFrames, extract_bits
+from pacs_cloud.errors import NotFound
+from pacs_cloud.retrieve.inflated import DataSets
+from pacs_cloud.retrieve.instances import Located
+from pacs_cloud.retrieve.pieces import Made, Piece
+
+_WORDS = {16: "OW", 32: "OF", 64: "OD"}
+_LARGE_BYTES = 1 << 20
+
+
+class Frames:
+    """Frames as pieces of a response; neighbouring ones become one ranged read."""
+
+    def __init__(self, data_sets: DataSets) -> None:
+        self._data_sets = data_sets
+
+    def pieces(self, located: Located, number: int) -> Sequence[Piece]:
+        """Return frame `number` (1 is the first) in its stored transfer syntax.
+
+        Native frames come as the client expects them: little endian, inflated, and
+        from the first bit of a byte on.
+
+        Raises:
+            NotFound: the instance has no such frame, or its frames cannot be told apart.
+        """
+        table = frame_table(located)
+        if not 1 <= number <= len(table):
+            raise NotFound(f"There is no frame {number}; there are {len(table)}.")
+        ranges = table.ranges(number - 1)
+        syntax = located.instance.transfer_syntax_uid
+        is_shifted = isinstance(table, NativeFrames) and not table.is_byte_aligned
+        if is_shifted or uid.is_deflated(syntax) or syntax == uid.EXPLICIT_BE:
+            return (Made(lambda: self._native(located, number)),)
+        return tuple(located.data_set(start, end) for start, end in ranges)
+
+    def count(self, located: Located) -> int:
+        """Return how many frames there are whole; raises NotFound as `pieces`."""
+        return len(frame_table(located))
+
+    async def _native(self, located: Located, number: int) -> AsyncIterator[bytes]:
+        table = frame_table(located)
+        ((start, end),) = table.ranges(number - 1)
+        if located.instance.transfer_syntax_uid == uid.EXPLICIT_BE:
+            data = await self._swapped(located, start, end)
+        else:
+            data = await self._data_sets.read(located, start, end)
+        if isinstance(table, NativeFrames) and not table.is_byte_aligned:
+            offset, length = table.bits(number - 1)
+            if len(data) > _LARGE_BYTES:
+                data = await asyncio.to_thread(extract_bits, data, offset, length)
+            else:
+                data = extract_bits(data, offset, length)
+        yield data
+
+    async def _swapped(self, located: Located, start: int, end: int) -> bytes:
+        """Return a range of big-endian pixel data, which may cut words, little endian."""
+        pixels = located.instance.pixels
+        assert pixels is not None
+        vr = await self._word_vr(located)
+        word = word_bytes(vr)
+        first = start - (start - pixels.offset) % word
+        last = min(end + (pixels.offset - end) % word, pixels.offset + pixels.length)
+        data = swap_words(await self._data_sets.read(located, first, last), vr)
+        return data[start - first : end - first]
+
+    async def _word_vr(self, located: Located) -> str:
+        """Return a VR with the words in which big-endian pixel data is written."""
+        pixels = located.instance.pixels
+        assert pixels is not None
+        if pixels.bits_allocated in _WORDS:
+            return _WORDS[pixels.bits_allocated]
+        # Cells of a byte or less are swapped only within OW: the element itself says which
+        # it is, in the 2 bytes that stand 8 before its value (PS3.5 7.1.2).
+        vr = await self._data_sets.read(located, pixels.offset - 8, pixels.offset - 6)
+        return vr.decode("latin-1")
+
+
+def frame_table(located: Located) -> FrameTable:
+    """Return where the frames lie.
+
+    Raises:
+        NotFound: there are none, or they cannot be told apart.
+    """
+    pixels = located.instance.pixels
+    if pixels is None:
+        raise NotFound("The instance has no frames.")
+    if pixels.frames is None:
+        raise NotFound("The frames of this instance cannot be told apart.")
+    return pixels.frames

@@ -1,0 +1,126 @@
+"""Where visible instances lie, and their Part 10 files as pieces of packs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import PackRecord, UidRef
+from pacs_cloud.errors import NotFound
+from pacs_cloud.objectstore.keys import PackKey
+from pacs_cloud.pack.index import PackIndex, PackInstance
+from pacs_cloud.retrieve.pieces import Slice
+from pacs_cloud.retrieve.tables import PackTables
+
+_TABLES_WORTH_READING = 2
+"""With more tables than this unread, the UID's own record is asked first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """One visible instance, and the pack that holds it."""
+
+    pack: PackRecord
+    index: PackIndex
+    instance: PackInstance
+
+    @property
+    def ref(self) -> UidRef:
+        """Its pack."""
+        return ref_of(self.pack)
+
+    @property
+    def key(self) -> str:
+        """The key of its pack's object."""
+        pack = self.pack
+        return PackKey(
+            pack.tenant, pack.study_instance_uid, pack.series_instance_uid, pack.pack_id
+        ).pack
+
+    def file(self) -> Slice:
+        """Return its Part 10 file, byte for byte as stored."""
+        start = self.instance.offset
+        return Slice(self.key, start, start + self.instance.length_bytes)
+
+    def data_set(self, start: int = 0, end: int | None = None) -> Slice:
+        """Return bytes `start` to `end` (half-open; None: to the end) of its data set as stored."""
+        first = self.instance.offset + self.instance.dataset_offset
+        last = self.instance.offset + self.instance.length_bytes
+        return Slice(self.key, first + start, last if end is None else first + end)
+
+
+def ref_of(pack: PackRecord) -> UidRef:
+    """Return the names that find a pack's table."""
+    return UidRef(pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
+
+
+def state_tag(located: Iterable[Located]) -> str:
+    """Return a mark that changes when other instances are served, or from other packs."""
+    digest = blake3()
+    for one in located:
+        digest.update(f"{one.pack.pack_id}/{one.instance.sop_instance_uid}\n".encode())
+    return digest.hexdigest(length=16)
+
+
+class Instances:
+    """Finds visible instances; reads by Study Instance UID are strongly consistent."""
+
+    def __init__(self, catalogue: Catalogue, tables: PackTables) -> None:
+        self._catalogue = catalogue
+        self._tables = tables
+
+    async def locate(
+        self,
+        tenant: str,
+        study_instance_uid: str,
+        series_instance_uid: str | None = None,
+        sop_instance_uid: str | None = None,
+    ) -> tuple[Located, ...]:
+        """Return the visible instances of a study, a series, or one instance.
+
+        They come by series, then pack, then place in the pack: as they are best read.
+
+        Raises:
+            NotFound: there is none.
+        """
+        packs = await self._catalogue.packs(tenant, study_instance_uid, series_instance_uid)
+        if sop_instance_uid is not None:
+            return (await self._one(tenant, packs, sop_instance_uid),)
+        found: list[Located] = []
+        for pack in packs:
+            index = await self._tables.table(tenant, ref_of(pack))
+            hidden = pack.hidden
+            found.extend(
+                Located(pack, index, instance)
+                for instance in index.instances
+                if instance.sop_instance_uid not in hidden
+            )
+        if not found:
+            raise NotFound("There is no such study or series.")
+        return tuple(found)
+
+    async def _one(
+        self, tenant: str, packs: tuple[PackRecord, ...], sop_instance_uid: str
+    ) -> Located:
+        unread: list[PackRecord] = []
+        for pack in packs:
+            if sop_instance_uid in pack.hidden:
+                continue
+            if not self._tables.is_kept(tenant, ref_of(pack)):
+                unread.append(pack)
+            elif located := await self._in_pack(pack, sop_instance_uid):
+                return located
+        if len(unread) > _TABLES_WORTH_READING:
+            found = await self._catalogue.find_uids(tenant, [sop_instance_uid])
+            refs = frozenset(found.get(sop_instance_uid, ()))
+            unread = [pack for pack in unread if ref_of(pack) in refs]
+        for pack in unread:
+            if located := await self._in_pack(pack, sop_instance_uid):
+                return located
+        raise NotFound("There is no such instance.")
+
+    async def _in_pack(self, pack: PackRecord, sop_instance_uid: str) -> Located | None:
+        table = await self._tables.lookup(pack.tenant, ref_of(pack))
+        instance = table.by_uid.get(sop_instance_uid)
+        return Located(pack, table.index, instance) if instance else None

@@ -1,0 +1,1 @@
+"""Workers: what is done after the commit, at least once, by whoever is there."""

@@ -1,0 +1,67 @@
+"""The job "pack-stored": a second look at a pack, right after its commit."""
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import PackRecord, UidRef
+from pacs_cloud.errors import Corrupt, InvalidRequest, NotFound
+from pacs_cloud.objectstore.keys import PackKey
+from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.workqueue.jobs import Job
+
+KIND = "pack-stored"
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study_instance_uid: str = Field(min_length=1, max_length=64)
+    series_instance_uid: str = Field(min_length=1, max_length=64)
+    pack_id: str = Field(min_length=1, max_length=64)
+
+
+class PackStored:
+    """Looks whether a committed pack and its index are where they should be.
+
+    Two HEAD requests and no write: a store that answered a PUT and lost it is
+    found within seconds, while the sender may still have the instances.
+    """
+
+    def __init__(self, objects: ObjectStore, catalogue: Catalogue) -> None:
+        self._objects = objects
+        self._catalogue = catalogue
+
+    async def __call__(self, job: Job) -> None:
+        """Check the pack that `job` names; done where it is no longer committed.
+
+        Raises:
+            InvalidRequest: the job names no pack.
+            Corrupt: an object is missing or has another size.
+            Unavailable: the store or the catalogue cannot be reached.
+        """
+        try:
+            body = _Body.model_validate(job.body)
+        except ValidationError as error:
+            raise InvalidRequest(f"job {job.job_id} names no pack") from error
+        study, series = body.study_instance_uid, body.series_instance_uid
+        for record in await self._catalogue.packs(job.tenant, study, series):
+            if record.pack_id == body.pack_id:
+                await self._check(record)
+
+    async def _check(self, record: PackRecord) -> None:
+        names = record.study_instance_uid, record.series_instance_uid, record.pack_id
+        key = PackKey(record.tenant, *names)
+        await self._expect(key.pack, record.length_bytes)
+        # None where it was over the catalogue's limit: then its size is not known here.
+        frames = await self._catalogue.index(record.tenant, UidRef(*names))
+        await self._expect(key.index, len(frames.table) + len(frames.headers) if frames else None)
+
+    async def _expect(self, key: str, length_bytes: int | None) -> None:
+        try:
+            info = await self._objects.head(key)
+        except NotFound as error:
+            raise Corrupt(f"{key} was stored and is not there") from error
+        if length_bytes is not None and info.length_bytes != length_bytes:
+            raise Corrupt(
+                f"{key} has {info.length_bytes} bytes, and was stored with {length_bytes}"
+            )

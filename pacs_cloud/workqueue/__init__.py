@@ -1,0 +1,1 @@
+"""Jobs that must happen at least once, whoever dies meanwhile."""

@@ -1,0 +1,51 @@
+"""Fixtures for every test: the real servers, real DICOM data, and DCMTK's programs."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+pytest_plugins = ["servers.fixtures"]
+
+PROJECT = Path(__file__).parents[1]
+
+# No example fails for being slow: this machine is shared. In CI the same
+# examples are tried each time, so that a red run can be had again.
+settings.register_profile("pacs", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("pacs")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real DICOM files that lies beside the project."""
+    folder = PROJECT.parent / "shared" / "data" / "real"
+    if not folder.is_dir():
+        pytest.skip("no real DICOM data beside the project: ../shared/data/real")
+    return folder
+
+
+@pytest.fixture
+def dcmtk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """A function from a DCMTK program's name to its path; it skips where there is none.
+
+    Not the same-named Python program that pynetdicom puts into a virtual
+    environment: such folders are passed over.
+    """
+    # Without it Nagle's algorithm and delayed ACKs cost 40 ms a message.
+    monkeypatch.setenv("TCP_NODELAY", "1")
+    directories = [
+        directory
+        for directory in os.environ.get("PATH", os.defpath).split(os.pathsep)
+        if not (Path(directory).parent / "pyvenv.cfg").exists()
+    ]
+
+    def find(program: str) -> str:
+        found = shutil.which(program, path=os.pathsep.join(directories))
+        if found is None:
+            pytest.skip(f"DCMTK's {program} is not installed (Debian: apt-get install dcmtk)")
+        return found
+
+    return find

@@ -1,0 +1,260 @@
+"""Replay a system-call trace of the archive on a disk that loses power.
+
+A write is seen once its call returned; a sync covers what was written before
+it began, and counts once it returned; an answer counts as sent when its call
+begins. Each is the harder reading.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from crash.dimse_answers import Answers
+from crash.disk import Directory, Disk, File, Node, Sync
+from crash.strace_log import Began, Call, Ended
+
+TRACED = (
+    "open,openat,openat2,creat,close,close_range,dup,dup2,dup3,fcntl,lseek,"
+    "write,writev,pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,"
+    "fsync,fdatasync,sync,syncfs,sync_file_range,msync,mmap,"
+    "rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,"
+    "mkdir,mkdirat,rmdir,copy_file_range,sendfile,splice,"
+    "sendto,sendmsg,sendmmsg,clone,clone3,fork,vfork"
+)
+"""What strace must record, for its -e trace=."""
+
+AT_FDCWD = "AT_FDCWD"
+NOT_DURABLE = "-shm"
+"""SQLite's shared memory: mapped, rebuilt from the WAL, never relied on."""
+
+
+class Unmodelled(Exception):
+    """The archive made a system call that this model does not know how to lose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A moment at which the power may fail.
+
+    Attributes:
+        number: counted from 0.
+        after: the call it follows or interrupts.
+        acknowledged: SOP Instance UIDs whose Success had been sent.
+    """
+
+    number: int
+    after: str
+    acknowledged: frozenset[str]
+
+
+@dataclass(eq=False, slots=True)
+class _Descriptor:
+    """An open file description: duplicates share its offset."""
+
+    node: Node
+    append: bool = False
+    offset: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Process:
+    """One table of file descriptors, shared by a process's threads."""
+
+    descriptors: dict[int, _Descriptor] = field(default_factory=dict)
+
+
+class Replay:
+    """What the archive did to the directory `root`, call by call."""
+
+    def __init__(self, root: Path) -> None:
+        self.disk = Disk()
+        self._root = PurePosixPath(os.path.realpath(root))
+        self._processes: dict[int, _Process] = {}
+        self._syncs: dict[int, Sync] = {}
+        self._answers = Answers()
+        self._cuts = 0
+
+    def run(self, moments: Iterable[Began | Ended]) -> Iterator[Cut]:
+        """Replay all of it; stop at every moment that matters, with `disk` as it was then."""
+        moments = list(moments)
+        parents = {
+            moment.call.returned: moment.call
+            for moment in moments
+            if isinstance(moment, Ended)
+            and moment.call.name in {"clone", "clone3", "fork", "vfork"}
+            and moment.call.returned > 0
+        }
+        for moment in moments:
+            call = moment.call
+            process = self._process(call.tid, parents)
+            if isinstance(moment, Began):
+                if call.name in {"fsync", "fdatasync"}:
+                    descriptor = process.descriptors.get(call.fd)
+                    if descriptor is not None:
+                        self._syncs[call.tid] = self.disk.begin_sync(descriptor.node)
+                elif self._is_answer(call):
+                    yield self._cut(call)
+            elif call.returned >= 0:
+                if call.name in {"fsync", "fdatasync"}:
+                    sync = self._syncs.pop(call.tid, None)
+                    if sync is not None:
+                        yield self._cut(call)
+                        self.disk.end_sync(sync)
+                        yield self._cut(call)
+                elif self._apply(call, process):
+                    yield self._cut(call)
+
+    def _cut(self, call: Call) -> Cut:
+        self._cuts += 1
+        return Cut(self._cuts - 1, call.name, self._answers.acknowledged)
+
+    def _process(self, tid: int, parents: dict[int, Call]) -> _Process:
+        """Return the table of `tid`, as its parent left it when it is new."""
+        if tid not in self._processes:
+            born = parents.get(tid)
+            if born is None:
+                self._processes[tid] = _Process()
+            else:
+                parent = self._process(born.tid, parents)
+                shares = "CLONE_FILES" in born.args
+                self._processes[tid] = parent if shares else _Process(dict(parent.descriptors))
+        return self._processes[tid]
+
+    def _is_answer(self, call: Call) -> bool:
+        """Note what goes out on a TCP socket; return whether it acknowledged an instance."""
+        sends = {"sendto", "sendmsg", "write", "writev"}
+        if call.name not in sends or not call.what.startswith("TCP") or call.returned <= 0:
+            return False
+        sent = b"".join(call.texts())[: call.returned]
+        return self._answers.feed(f"{call.what}", sent)
+
+    # names
+
+    def _inside(self, path: str) -> str | None:
+        """Return `path` relative to the root; None when it is elsewhere or not durable."""
+        pure = PurePosixPath(path)
+        if not pure.is_absolute():
+            raise Unmodelled(f"a relative path: {path}")
+        if not pure.is_relative_to(self._root) or path.endswith(NOT_DURABLE):
+            return None
+        return str(pure.relative_to(self._root))
+
+    def _paths(self, call: Call) -> list[str | None]:
+        """Return the paths `call` names, each relative to the root or None."""
+        return [self._inside(path) for path in call.paths()]
+
+    def _apply(self, call: Call, process: _Process) -> bool:
+        """Do what `call` did; return whether names or sizes changed."""
+        name = call.name
+        if name in {"open", "openat", "openat2", "creat"}:
+            return self._open(call, process)
+        if name in {"close", "dup", "dup2", "dup3", "fcntl", "close_range"}:
+            self._descriptors(call, process)
+            return False
+        if name in {"rename", "renameat", "renameat2", "link", "linkat"}:
+            return self._rename_or_link(call)
+        if name in {"unlink", "unlinkat", "rmdir", "mkdir", "mkdirat"}:
+            path = self._paths(call)[0]
+            if path is not None:
+                (self.disk.make_directory if name.startswith("mkdir") else self.disk.remove)(path)
+            return path is not None
+        if name in {"symlink", "symlinkat", "truncate"}:
+            if any(path is not None for path in self._paths(call)):
+                raise Unmodelled(name)
+            return False
+        return self._contents(call, process)
+
+    def _open(self, call: Call, process: _Process) -> bool:
+        process.descriptors.pop(call.returned, None)
+        path = self._paths(call)[0]
+        if path is None:
+            return False
+        flags = call.args
+        if any(flag in flags for flag in ("O_SYNC", "O_DSYNC", "O_TMPFILE", "O_DIRECT,")):
+            raise Unmodelled(f"open with {call.words()[2:]}")
+        node = self.disk.find(path)
+        changed = node is None
+        if node is None:
+            node = self.disk.create(path)
+        if "O_TRUNC" in flags or call.name == "creat":
+            assert isinstance(node, File)
+            changed = changed or bool(node.seen)
+            self.disk.resize(node, 0)
+        process.descriptors[call.returned] = _Descriptor(node, append="O_APPEND" in flags)
+        return changed
+
+    def _descriptors(self, call: Call, process: _Process) -> None:
+        table, number = process.descriptors, call.fd
+        if call.name == "close":
+            table.pop(number, None)
+        elif call.name == "close_range":
+            first, last = (int(word) for word in call.words()[:2])
+            if "CLOEXEC" not in call.args:
+                for closed in [fd for fd in table if first <= fd <= last]:
+                    del table[closed]
+        elif call.name != "fcntl" or "F_DUPFD" in call.args:
+            table.pop(call.returned, None)
+            if number in table:
+                table[call.returned] = table[number]
+
+    def _rename_or_link(self, call: Call) -> bool:
+        old, new = self._paths(call)
+        if old is None and new is None:
+            return False
+        if old is None or new is None or "EXCHANGE" in call.args:
+            raise Unmodelled(f"{call.name} into or out of the data directory")
+        if call.name.startswith("rename"):
+            self.disk.rename(old, new)
+        else:
+            self.disk.link(old, new)
+        return True
+
+    # contents
+
+    def _contents(self, call: Call, process: _Process) -> bool:
+        descriptor = process.descriptors.get(call.fd)
+        if call.name in {"sync", "syncfs"}:
+            raise Unmodelled(call.name)
+        if call.name == "mmap":
+            self._map(call, process)
+            return False
+        if descriptor is None or isinstance(descriptor.node, Directory):
+            return False
+        file, words = descriptor.node, call.words()
+        if call.name == "lseek":
+            descriptor.offset = call.returned
+        elif call.name in {"write", "writev"}:
+            data = b"".join(call.texts())[: call.returned]
+            start = len(file.seen) if descriptor.append else descriptor.offset
+            self.disk.write(file, start, data)
+            descriptor.offset = start + len(data)
+        elif call.name in {"pwrite64", "pwritev", "pwritev2"}:
+            data = b"".join(call.texts())[: call.returned]
+            if call.name == "pwritev2" and words[-1] != "0":
+                raise Unmodelled(f"pwritev2 with {words[-1]}")
+            self.disk.write(file, int(words[-2 if call.name == "pwritev2" else -1]), data)
+        elif call.name == "ftruncate":
+            self.disk.resize(file, int(words[1]))
+            return True
+        elif call.name == "fallocate":
+            if words[1] != "0":
+                return False  # KEEP_SIZE reserves room; the contents are checked at the end
+            self.disk.resize(file, max(len(file.seen), int(words[2]) + int(words[3])))
+            return True
+        elif call.name in {"copy_file_range", "sendfile", "splice"}:
+            raise Unmodelled(f"{call.name} from or to {call.what}")
+        return False
+
+    @staticmethod
+    def _map(call: Call, process: _Process) -> None:
+        """Refuse a writable mapping of a file: its writes would be invisible here."""
+        words = call.words()
+        number = words[4].partition("<")[0]
+        if (
+            "MAP_SHARED" in words[3]
+            and "PROT_WRITE" in words[2]
+            and number.isdecimal()
+            and int(number) in process.descriptors
+        ):
+            raise Unmodelled("a file mapped for writing")

@@ -1,0 +1,66 @@
+"""A power cut, at whatever moment, takes no instance that was answered Success."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from crash import recorder
+from crash.powercut import (
+    Recording,
+    check_model,
+    every_cut,
+    record,
+    record_intake,
+    recover_and_check,
+    some_cuts,
+    survivors,
+)
+
+CUTS = 24
+"""`python -m crash.powercut` cuts at every moment, in every way."""
+
+
+@pytest.fixture(autouse=True)
+def _needs_strace() -> None:
+    if (reason := recorder.unavailable()) is not None:
+        pytest.skip(reason)
+
+
+def broken(recording: Recording, folder: Path, cuts: int) -> tuple[list[str], int]:
+    """Return what is wrong after some cuts, in words, and after how many."""
+    seed = random.randrange(1 << 32)
+    chosen = some_cuts(check_model(recording), cuts, seed)
+    faults: list[str] = []
+    checked = 0
+    for survived in survivors(recording, chosen, folder, seed=seed):
+        checked += 1
+        wrong = asyncio.run(recover_and_check(survived, recording))
+        where = f"seed {seed}, cut {survived.cut.number} ({survived.cut.after}, {survived.loss})"
+        faults += [f"{where}: {what}" for what in wrong]
+    return faults, checked
+
+
+def test_the_intake_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    recording = record_intake(tmp_path, seed=random.randrange(1 << 32))
+    faults, checked = broken(recording, tmp_path, CUTS)
+    assert faults == []
+    assert checked > CUTS // 2
+
+
+def test_an_intake_that_does_not_sync_is_caught(tmp_path: Path) -> None:
+    recording = record_intake(tmp_path, synced=False)
+    cuts = [cut for cut in check_model(recording) if cut.acknowledged]
+    for survived in survivors(recording, every_cut(cuts[:1]), tmp_path):
+        faults = asyncio.run(recover_and_check(survived, recording))
+        assert any("is lost" in fault for fault in faults), survived
+        return
+    pytest.fail("there was nothing to check")
+
+
+def test_the_whole_archive_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    recording = record(tmp_path, seed=random.randrange(1 << 32))
+    faults, checked = broken(recording, tmp_path, CUTS // 2)
+    assert faults == []
+    assert checked > CUTS // 4

@@ -1,0 +1,163 @@
+"""A whole archive over the embedded adapters, behind a real uvicorn on a free port."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import uvicorn
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.dicomweb.app import HttpOptions, Services, create_app
+from pacs_cloud.ingest.intake import Intake
+from pacs_cloud.ingest.options import IntakeOptions
+from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.query.service import Search
+from pacs_cloud.retrieve.archive import Archive
+
+BOUNDARY = "a-boundary"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A served archive: its DICOMweb URL, a client, and the services behind."""
+
+    url: str
+    client: httpx.AsyncClient
+    services: Services
+    catalogue: SqliteCatalogue
+    objects: LocalObjectStore
+
+    async def store(self, *files: bytes, study: str = "", **headers: str) -> httpx.Response:
+        return await self.client.post(
+            f"/studies{'/' + study if study else ''}",
+            content=multipart(*files),
+            headers={
+                "content-type": f'multipart/related; type="application/dicom"; boundary={BOUNDARY}',
+                **headers,
+            },
+        )
+
+
+def multipart(*files: bytes, content_type: str = "application/dicom") -> bytes:
+    parts = [
+        f"--{BOUNDARY}\r\nContent-Type: {content_type}\r\n\r\n".encode() + file + b"\r\n"
+        for file in files
+    ]
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def parts_of(response: httpx.Response) -> list[tuple[str, bytes]]:
+    """Return the parts of a multipart response: Content-Type and content."""
+    kind, _, rest = response.headers["content-type"].partition(";")
+    assert kind == "multipart/related", response.headers["content-type"]
+    boundary = rest.split("boundary=")[1].strip().strip('"')
+    body = b"\r\n" + response.content
+    _, *parts, epilogue = body.split(f"\r\n--{boundary}".encode())
+    assert epilogue == b"--\r\n"
+    found = []
+    for part in parts:
+        head, _, content = part.partition(b"\r\n\r\n")
+        headers = dict(
+            line.split(": ", 1) for line in head.decode().strip().split("\r\n") if line
+        )
+        found.append((headers["Content-Type"], content))
+    return found
+
+
+@asynccontextmanager
+async def served(
+    folder: Path,
+    *,
+    policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST,
+    options: HttpOptions | None = None,
+    budget: int = 50_000,
+    max_rows: int = 10_000,
+) -> AsyncIterator[Running]:
+    async with (
+        SqliteCatalogue(folder / "catalogue.sqlite") as catalogue,
+        LocalObjectStore(folder / "objects") as objects,
+        Intake(
+            folder / "spool", objects, catalogue, IntakeOptions(linger_s=0.05), policy=policy
+        ) as intake,
+    ):
+        archive = Archive(catalogue, objects)
+        search = Search(catalogue, archive.tables, budget=budget, max_rows=max_rows)
+
+        async def ready() -> None:
+            await catalogue.ready()
+            await objects.ready()
+
+        services = Services(intake, search, archive, ready)
+        config = uvicorn.Config(
+            create_app(services, options),
+            host="127.0.0.1",
+            port=0,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+        )
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server._serve())
+        while not server.started:
+            await asyncio.sleep(0.005)
+        host, port = server.servers[0].sockets[0].getsockname()
+        url = f"http://{host}:{port}/dicom-web"
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            yield Running(url, client, services, catalogue, objects)
+        server.should_exit = True
+        await task
+        archive.close()
+
+
+def make_instance(
+    sop: str,
+    *,
+    study: str = "1.2.3.1",
+    series: str = "1.2.3.1.1",
+    rows: int = 4,
+    frames: int = 1,
+    pixels: bytes | None = None,
+    **attributes: object,
+) -> bytes:
+    """Return a small CT as a Part 10 file; `attributes` by keyword, over the defaults."""
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = CTImageStorage
+    dataset.SOPInstanceUID = sop
+    dataset.StudyInstanceUID = study
+    dataset.SeriesInstanceUID = series
+    dataset.StudyDate = "20240102"
+    dataset.StudyTime = "101500"
+    dataset.PatientName = "Doe^Jane"
+    dataset.PatientID = "P1"
+    dataset.Modality = "CT"
+    dataset.InstanceNumber = sop.rpartition(".")[2]
+    dataset.Rows = dataset.Columns = rows
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.PixelRepresentation = 0
+    if frames > 1:
+        dataset.NumberOfFrames = frames
+    dataset.PixelData = pixels or bytes(range(256)) * (-(-rows * rows * 2 * frames // 256))
+    dataset.PixelData = dataset.PixelData[: rows * rows * 2 * frames]
+    dataset["PixelData"].VR = "OW"
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = sop
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()

@@ -1,0 +1,237 @@
+"""STOW-RS: every status, and the response that says why (PS3.18 10.5)."""
+
+import asyncio
+import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from dicomweb_archive import BOUNDARY, Running, make_instance, multipart, served
+from dicomweb_client import DICOMwebClient
+
+from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.dicomweb.app import HttpOptions
+
+CONTENT_TYPE = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
+
+
+@pytest.fixture
+async def archive(tmp_path: Path) -> AsyncIterator[Running]:
+    async with served(tmp_path) as running:
+        yield running
+
+
+async def test_all_stored_is_200_and_names_where(archive: Running) -> None:
+    response = await archive.store(make_instance("1.2.3.4.1"), make_instance("1.2.3.4.2"))
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/dicom+json"
+    body = response.json()
+    assert body["00081190"]["Value"] == [f"{archive.url}/studies/1.2.3.1"]
+    assert [item["00081155"]["Value"][0] for item in body["00081199"]["Value"]] == [
+        "1.2.3.4.1",
+        "1.2.3.4.2",
+    ]
+    assert "00081198" not in body
+    assert "0008119A" not in body
+    url = body["00081199"]["Value"][0]["00081190"]["Value"][0]
+    assert (await archive.client.get(url)).status_code == 200
+
+
+async def test_an_equal_instance_again_is_success(archive: Running) -> None:
+    await archive.store(make_instance("1.2.3.4.1"))
+    again = await archive.store(make_instance("1.2.3.4.1"))
+    assert again.status_code == 200
+    assert "00081198" not in again.json()
+    rows = (await archive.client.get("/instances")).json()
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "shown"),
+    [
+        (ConflictPolicy.KEEP_FIRST, 202, "Doe^Jane"),
+        (ConflictPolicy.QUARANTINE, 202, "Doe^Jane"),
+        (ConflictPolicy.REPLACE, 200, "Doe^John"),
+    ],
+)
+async def test_other_content_under_a_known_uid_follows_the_policy(
+    tmp_path: Path, policy: ConflictPolicy, status: int, shown: str
+) -> None:
+    async with served(tmp_path, policy=policy) as archive:
+        await archive.store(make_instance("1.2.3.4.1"))
+        response = await archive.store(make_instance("1.2.3.4.1", PatientName="Doe^John"))
+        assert response.status_code == status
+        body = response.json()
+        if status == 202:
+            (failed,) = body["00081198"]["Value"]
+            assert failed["00081155"]["Value"] == ["1.2.3.4.1"]
+            assert failed["00081197"]["Value"] == [0x0111]
+            assert "00081199" not in body
+        else:
+            (referenced,) = body["00081199"]["Value"]
+            assert referenced["00081196"]["Value"] == [0xB000]
+        (header,) = (
+            await archive.client.get("/studies/1.2.3.1/metadata")
+        ).json()
+        assert header["00100010"]["Value"] == [{"Alphabetic": shown}]
+
+
+async def test_good_and_bad_parts_are_202_with_reasons(archive: Running) -> None:
+    good = make_instance("1.2.3.4.1")
+    other_study = make_instance("1.2.3.4.2", study="1.2.9")
+    cut = make_instance("1.2.3.4.3")[:-5]
+    response = await archive.store(good, other_study, cut, b"no DICOM", study="1.2.3.1")
+    assert response.status_code == 202
+    body = response.json()
+    assert [item["00081155"]["Value"][0] for item in body["00081199"]["Value"]] == ["1.2.3.4.1"]
+    reasons = {
+        item["00081155"]["Value"][0]: item["00081197"]["Value"][0]
+        for item in body["00081198"]["Value"]
+    }
+    assert reasons == {"1.2.3.4.2": 0xA900, "1.2.3.4.3": 0xC000}
+    assert body["0008119A"]["Value"] == [{"00081197": {"vr": "US", "Value": [0xC000]}}]
+    assert (await archive.client.get("/studies/1.2.9")).status_code == 404
+
+
+async def test_none_stored_is_409(archive: Running) -> None:
+    response = await archive.store(make_instance("1.2.3.4.1"), study="1.2.9")
+    assert response.status_code == 409
+    assert "00081199" not in response.json()
+    assert "00081190" not in response.json()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/dicom", b"", 415),
+        ("text/plain", b"x", 415),
+        ('multipart/related; type="application/dicom+json"; boundary=b', b"--b--\r\n", 415),
+        ('multipart/related; type="application/dicom"', b"", 400),
+        ("multipart/related; type=application/dicom; boundary=b", b"", 400),
+        ("multipart/related; type=application/dicom; boundary=b", b"--b--\r\n", 400),
+        ("multipart/related; type=application/dicom; boundary=b", b"--b\r\n\r\nx", 400),
+        ("multipart/related; type=application/dicom; boundary=b", b"--b\n\nx\n--b--\n", 400),
+        ("multipart/related; type=application/dicom; boundary=b", b"--b\r\nno colon\r\n\r\n", 400),
+        (
+            "multipart/related; type=application/dicom; boundary=b",
+            b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n",
+            415,
+        ),
+        ("not a type", b"", 400),
+    ],
+)
+async def test_bodies_that_are_not_understood(
+    archive: Running, content_type: str, body: bytes, status: int
+) -> None:
+    response = await archive.client.post(
+        "/studies", content=body, headers={"content-type": content_type}
+    )
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["status"] == status
+
+
+async def test_a_body_without_a_content_type_is_415(archive: Running) -> None:
+    assert (await archive.client.post("/studies", content=b"x")).status_code == 415
+
+
+async def test_a_compressed_body_is_415(archive: Running) -> None:
+    response = await archive.store(make_instance("1.2.3.4.1"), **{"content-encoding": "gzip"})
+    assert response.status_code == 415
+
+
+async def test_what_came_before_a_cut_is_stored_and_said(archive: Running) -> None:
+    body = multipart(make_instance("1.2.3.4.1"), make_instance("1.2.3.4.2"))[:-600]
+    response = await archive.client.post(
+        "/studies", content=body, headers={"content-type": CONTENT_TYPE}
+    )
+    assert response.status_code == 202
+    (stored,) = response.json()["00081199"]["Value"]
+    assert stored["00081155"]["Value"] == ["1.2.3.4.1"]
+    assert response.json()["0008119A"]["Value"] == [{"00081197": {"vr": "US", "Value": [0x0110]}}]
+
+
+async def test_a_bad_study_uid_is_400(archive: Running) -> None:
+    response = await archive.store(make_instance("1.2.3.4.1"), study="1..2")
+    assert response.status_code == 400
+
+
+async def test_the_answer_comes_as_xml_when_that_is_asked_for(archive: Running) -> None:
+    response = await archive.store(
+        make_instance("1.2.3.4.1"), accept="application/dicom+xml"
+    )
+    assert response.headers["content-type"] == "application/dicom+xml"
+    model = ET.fromstring(response.content)
+    space = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"
+    tags = [attribute.get("tag") for attribute in model]
+    assert tags == ["00081190", "00081199"]
+    assert model.find(f".//{space}DicomAttribute[@tag='00081155']/{space}Value").text == "1.2.3.4.1"
+
+
+async def test_an_answer_nobody_accepts_is_406_and_stores_nothing(archive: Running) -> None:
+    response = await archive.store(make_instance("1.2.3.4.1"), accept="text/html")
+    assert response.status_code == 406
+    assert (await archive.client.get("/studies")).status_code == 204
+
+
+async def test_a_chunked_body_is_taken(archive: Running) -> None:
+    body = multipart(make_instance("1.2.3.4.1", rows=600))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), 1013):
+            yield body[at : at + 1013]
+
+    response = await archive.client.post(
+        "/studies", content=chunks(), headers={"content-type": CONTENT_TYPE}
+    )
+    assert response.status_code == 200
+
+
+async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
+    async with served(tmp_path, options=HttpOptions(max_body_bytes=1000)) as archive:
+        said = await archive.store(make_instance("1.2.3.4.1", rows=100))
+        assert said.status_code == 413
+        body = multipart(make_instance("1.2.3.4.1", rows=100))
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield body
+
+        found = await archive.client.post(
+            "/studies", content=chunks(), headers={"content-type": CONTENT_TYPE}
+        )
+        assert found.status_code == 413
+
+
+async def test_a_body_that_stops_is_408(tmp_path: Path) -> None:
+    async with served(tmp_path, options=HttpOptions(body_idle_s=0.05)) as archive:
+        host, port = archive.url.split("/")[2].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+            b'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\n\r\n--b\r\n'
+        )
+        assert b" 408 " in await reader.readline()
+        writer.close()
+
+
+async def test_dicomweb_client_stores_and_retrieves(archive: Running) -> None:
+    client = DICOMwebClient(archive.url)
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(make_instance("1.2.3.4.1")))
+
+    def use() -> None:
+        report = client.store_instances([dataset])
+        assert report.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4.1"
+        (study,) = client.search_for_studies(search_filters={"PatientID": "P1"})
+        assert study["0020000D"]["Value"] == ["1.2.3.1"]
+        assert client.search_for_studies(search_filters={"PatientID": "nobody"}) == []
+        (back,) = client.retrieve_series("1.2.3.1", "1.2.3.1.1")
+        assert back == dataset
+        alone = client.retrieve_instance("1.2.3.1", "1.2.3.1.1", "1.2.3.4.1")
+        assert alone == dataset
+        (frame,) = client.retrieve_instance_frames("1.2.3.1", "1.2.3.1.1", "1.2.3.4.1", [1])
+        assert frame == dataset.PixelData
+        (header,) = client.retrieve_series_metadata("1.2.3.1", "1.2.3.1.1")
+        assert header["00080018"]["Value"] == ["1.2.3.4.1"]
+
+    await asyncio.to_thread(use)

@@ -1,0 +1,151 @@
+"""The pytest fixtures that hand out real servers, and places of our schema in them.
+
+One server of each kind serves the whole run, all xdist workers included, and
+starts when a test first asks. A test isolates itself by names, which the
+`s3_bucket`, `dynamodb_table` and `sqs_queue` fixtures make up, never by
+resetting a server.
+"""
+
+import fcntl
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import provision
+from infra.template import read
+from servers import discovery
+from servers.endpoint import Endpoint, Kind
+from servers.keeper import SERVERS
+
+RUN_DIRECTORY = pytest.StashKey[Path]()
+RUN_LOCK = pytest.StashKey[Any]()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bucket, table or queue of `infra/template.yaml` in a running server.
+
+    Attributes:
+        endpoint: the server.
+        name: the bucket's, table's or queue's name.
+    """
+
+    endpoint: Endpoint
+    name: str
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a directory, and a lock that its servers live under."""
+    workerinput = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        config.stash[RUN_DIRECTORY] = Path(workerinput["pacs_run_directory"])
+        return
+    directory = Path(tempfile.mkdtemp(prefix="pacs-tests-"))
+    lock = (directory / discovery.RUN_LOCK).open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    config.stash[RUN_DIRECTORY] = directory
+    config.stash[RUN_LOCK] = lock
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker the run's directory."""
+    node.workerinput["pacs_run_directory"] = str(node.config.stash[RUN_DIRECTORY])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let the run's servers end, and take their data away."""
+    lock = config.stash.get(RUN_LOCK, None)
+    if lock is None:
+        return
+    lock.close()
+    directory = config.stash[RUN_DIRECTORY]
+    discovery.await_keepers(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def server(kind: Kind, config: pytest.Config) -> Endpoint:
+    """Return the server of `kind` for this run, or skip the test and say why."""
+    running = discovery.from_services(kind)
+    if running is not None:
+        return running
+    reason = SERVERS[kind].unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    return discovery.shared(kind, config.stash[RUN_DIRECTORY])
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint(pytestconfig: pytest.Config) -> Endpoint:
+    """moto's server, for what only it speaks (CloudFormation, storage classes)."""
+    return server("moto", pytestconfig)
+
+
+@pytest.fixture(scope="session", params=["moto", "seaweedfs"])
+def s3_server(request: pytest.FixtureRequest) -> Endpoint:
+    """Each S3 server that this machine has."""
+    return server(request.param, request.config)
+
+
+@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
+def dynamodb_server(request: pytest.FixtureRequest) -> Endpoint:
+    """Each DynamoDB server that this machine has."""
+    return server(request.param, request.config)
+
+
+@pytest.fixture(scope="session", params=["moto", "ministack"])
+def sqs_server(request: pytest.FixtureRequest) -> Endpoint:
+    """Each SQS server that this machine has."""
+    return server(request.param, request.config)
+
+
+def _name() -> str:
+    return f"t-{uuid.uuid4().hex[:20]}"
+
+
+@pytest.fixture
+def s3_bucket(s3_server: Endpoint) -> Iterator[Place]:
+    """An empty bucket as `infra/template.yaml` describes it, removed afterwards."""
+    place = Place(s3_server, _name())
+    client = s3_server.client("s3")
+    try:
+        provision.create_bucket(client, read({"BucketName": place.name}))
+        yield place
+        provision.remove_bucket(client, place.name)
+    finally:
+        client.close()
+
+
+@pytest.fixture
+def dynamodb_table(dynamodb_server: Endpoint) -> Iterator[Place]:
+    """An empty table as `infra/template.yaml` describes it, removed afterwards."""
+    place = Place(dynamodb_server, _name())
+    client = dynamodb_server.client("dynamodb")
+    try:
+        provision.create_table(
+            client, read({"TableName": place.name, "DeletionProtection": "false"})
+        )
+        yield place
+        client.delete_table(TableName=place.name)
+    finally:
+        client.close()
+
+
+@pytest.fixture
+def sqs_queue(sqs_server: Endpoint) -> Iterator[Place]:
+    """An empty queue with its dead-letter queue (its name + `-dead`), removed afterwards."""
+    place = Place(sqs_server, _name())
+    client = sqs_server.client("sqs")
+    try:
+        made = provision.create_queues(client, read({"QueueName": place.name}))
+        yield place
+        for url in made.values():
+            client.delete_queue(QueueUrl=url)
+    finally:
+        client.close()

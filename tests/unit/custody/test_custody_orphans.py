@@ -1,0 +1,142 @@
+"""Packs whose commit never happened are adopted; all others are left alone."""
+
+from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.decisions import Decision
+from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.custody.export import digest
+from pacs_cloud.custody.findings import FindingKind
+from pacs_cloud.custody.fsck import check
+from pacs_cloud.custody.ledger import record_decision
+from pacs_cloud.custody.orphans import GRACE_US, Swept, adopt_orphans
+from pacs_cloud.objectstore.local import LocalObjectStore
+from unit.custody.custody_packs import NOW_US, Clock, Sample, commit, fill, make_pack, put
+
+FUTURE_US = 1 << 60
+
+
+async def sweep(objects: LocalObjectStore, catalogue: SqliteCatalogue, **options: object) -> Swept:
+    options = {"now_us": FUTURE_US, "policy": ConflictPolicy.KEEP_FIRST, **options}
+    return await adopt_orphans(objects, catalogue, **options)
+
+
+async def test_an_orphan_becomes_visible(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    await fill(objects, catalogue)
+    orphan = make_pack(Clock(), "second", "1.7", "1.7.1", [Sample("1.7.1.1"), Sample("1.7.1.2")])
+    await put(objects, orphan, index=False)
+    swept = await sweep(objects, catalogue)
+    assert (swept.adopted, swept.problems, swept.after) == (1, (), "")
+    (study,) = await catalogue.studies_by_uid("second", ["1.7"])
+    assert study.instance_count == 2
+    assert [finding async for finding in check(objects, catalogue, deep=True)] == []
+
+
+async def test_a_sound_archive_stays_as_it_is(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    await fill(objects, catalogue)
+    before = await digest(catalogue)
+    events = await catalogue.events(1000)
+    swept = await sweep(objects, catalogue)
+    assert (swept.studies, swept.adopted) == (3, 0)
+    assert await digest(catalogue) == before
+    assert await catalogue.events(1000) == events
+
+
+async def test_a_young_orphan_is_left_to_its_committer(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    orphan = make_pack(Clock(), "default", "1.7", "1.7.1", [Sample("1.7.1.1")])
+    await put(objects, orphan)
+    stored_us = (await objects.head(orphan.key.pack)).modified_us
+    early = await sweep(objects, catalogue, now_us=stored_us + GRACE_US - 1)
+    late = await sweep(objects, catalogue, now_us=stored_us + GRACE_US)
+    assert (early.adopted, late.adopted) == (0, 1)
+
+
+async def test_a_repeat_is_judged_like_a_newcomer(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    samples = [Sample("1.2.1.1"), Sample("1.2.1.2")]
+    orphan = make_pack(clock, "default", "1.2", "1.2.1", samples)
+    again = make_pack(clock, "default", "1.2", "1.2.1", samples)
+    for pack in (orphan, again):
+        await put(objects, pack)
+    await commit(objects, catalogue, again, clock)
+    assert (await sweep(objects, catalogue)).adopted == 1
+    state = await catalogue.study("default", "1.2")
+    assert state is not None
+    assert state.study.instance_count == 2
+    assert [finding async for finding in check(objects, catalogue)] == []
+
+
+async def test_a_merged_pack_is_not_brought_back(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    part = make_pack(clock, "default", "1.2", "1.2.1", [Sample("1.2.1.1")])
+    merged = make_pack(
+        clock, "default", "1.2", "1.2.1", [Sample("1.2.1.1")], replaces=(part.key.pack_id,)
+    )
+    await put(objects, part)
+    await put(objects, merged)
+    await commit(objects, catalogue, merged, clock)
+    assert (await sweep(objects, catalogue)).adopted == 0
+
+
+async def test_what_was_deleted_is_not_brought_back(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    packs = [
+        make_pack(clock, "default", "1.2", "1.2.1", [Sample(f"1.2.1.{n}"), Sample(f"1.2.1.{n}9")])
+        for n in (1, 2)
+    ]
+    deleted = ({"1.2.1.1", "1.2.1.19"}, {"1.2.1.2"})
+    for pack, uids in zip(packs, deleted, strict=True):
+        await put(objects, pack)
+        hidden = dict.fromkeys(uids, HiddenReason.DELETED)
+        await record_decision(
+            objects,
+            Decision("default", "1.2", "1.2.1", pack.key.pack_id, hidden, NOW_US),
+        )
+    assert (await sweep(objects, catalogue)).adopted == 1
+    (record,) = await catalogue.packs("default", "1.2")
+    assert dict(record.hidden) == {"1.2.1.2": "deleted"}
+
+
+async def test_a_sweep_goes_on_where_the_last_one_ended(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    for number in range(5):
+        study = f"1.5.{number}"
+        for _ in range(2):
+            uid = f"{study}.1.{clock.tick()}"
+            await put(objects, make_pack(clock, "default", study, f"{study}.1", [Sample(uid)]))
+    after, sweeps = "", []
+    while not sweeps or after:
+        swept = await sweep(objects, catalogue, after=after, limit=2)
+        after = swept.after
+        sweeps.append((swept.studies, swept.adopted))
+    assert sweeps == [(2, 4), (2, 4), (1, 2)]
+    assert [finding async for finding in check(objects, catalogue)] == []
+
+
+async def test_a_damaged_orphan_is_told_and_the_next_adopted(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    bad, good = (
+        make_pack(clock, "default", "1.2", "1.2.1", [Sample(f"1.2.1.{n}")]) for n in (1, 2)
+    )
+    await objects.put_new(bad.key.pack, bad.data[:-30])
+    await put(objects, good)
+    swept = await sweep(objects, catalogue)
+    assert swept.adopted == 1
+    assert [(one.kind, one.pack_id) for one in swept.problems] == [
+        (FindingKind.DAMAGED, bad.key.pack_id)
+    ]

@@ -1,0 +1,56 @@
+"""Keys say where an object lies, and are the same in every store."""
+
+import pytest
+
+from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.objectstore.keys import (
+    PackKey,
+    check_key,
+    check_prefix,
+    ledger_prefix,
+    parse_pack_key,
+    spread_of,
+)
+
+PACK = PackKey("default", "1.2.840.1", "1.2.840.1.5", "01890a5d-ac96-774b-bcce-b302099a8057")
+
+
+def test_a_pack_and_its_index_are_named_alike() -> None:
+    spread = spread_of("1.2.840.1")
+    assert PACK.pack == f"packs/default/{spread}/1.2.840.1/1.2.840.1.5/{PACK.pack_id}.zip"
+    assert PACK.index == f"index/default/{spread}/1.2.840.1/1.2.840.1.5/{PACK.pack_id}.zst"
+    assert parse_pack_key(PACK.pack) == PACK == parse_pack_key(PACK.index)
+    assert check_key(PACK.pack) == PACK.pack
+    assert ledger_prefix("default", "1.2.840.1") == f"ledger/default/{spread}/1.2.840.1/"
+
+
+@pytest.mark.parametrize(
+    "key", ["packs/x.zip", PACK.pack[:-4] + ".zst", PACK.pack.replace("1.2.840.1/", "1.2.840.2/"),
+            "thumbs/" + PACK.pack, ""],
+)  # fmt: skip
+def test_other_keys_are_no_pack_s(key: str) -> None:
+    assert parse_pack_key(key) is None
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "A-_.9/b", "a" * 255, "1.2/3..4", "-a", "/".join(["ab"] * 300)]
+)
+def test_keys(key: str) -> None:
+    assert check_key(key) == key
+
+
+@pytest.mark.parametrize("key", ["a" * 256, "/".join(["abc"] * 257), "a//b", ".a", "a/..", "é"])
+def test_what_is_no_key(key: str) -> None:
+    with pytest.raises(InvalidRequest):
+        check_key(key)
+
+
+@pytest.mark.parametrize("prefix", ["", "a", "a/", "a/b.", "packs/default/"])
+def test_prefixes(prefix: str) -> None:
+    assert check_prefix(prefix) == prefix
+
+
+@pytest.mark.parametrize("prefix", ["a b", "é", "a\0", "x" * 1025])
+def test_what_is_no_prefix(prefix: str) -> None:
+    with pytest.raises(InvalidRequest):
+        check_prefix(prefix)

@@ -1,0 +1,173 @@
+"""The S3 store's pure parts: error table, part sizes, memory budget, availability."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
+
+from pacs_cloud.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    InvalidRequest,
+    NotFound,
+    Offline,
+    PacsError,
+    Unavailable,
+)
+from pacs_cloud.objectstore.budget import ByteBudget
+from pacs_cloud.objectstore.port import Availability
+from pacs_cloud.objectstore.s3_clients import S3Config
+from pacs_cloud.objectstore.s3_errors import translated
+from pacs_cloud.objectstore.s3_info import told
+from pacs_cloud.objectstore.s3_multipart import PART_BYTES, PARTS_LIMIT, part_size
+
+
+def client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "…"}}, "GetObject")
+
+
+def obstore_text(status: str, code: str) -> str:
+    return (
+        f"Generic S3 error: Error performing GET http://x/b/k in 2ms - Server returned non-2xx"
+        f" status code: {status}: <?xml version='1.0'?><Error><Code>{code}</Code></Error>\n"
+        "Debug source: <Code>NoSuchKey</Code>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (client_error("NoSuchKey"), NotFound),
+        (client_error("404"), NotFound),
+        (client_error("NoSuchBucket"), Unavailable),
+        (client_error("SlowDown"), Unavailable),
+        (client_error("InternalError"), Unavailable),
+        (client_error("PreconditionFailed"), Conflict),
+        (client_error("ConditionalRequestConflict"), Conflict),
+        (client_error("403"), Denied),
+        (client_error("SignatureDoesNotMatch"), Denied),
+        (NoCredentialsError(), Denied),
+        (EndpointConnectionError(endpoint_url="http://x"), Unavailable),
+        (FileNotFoundError(obstore_text("404 Not Found", "NoSuchKey")), NotFound),
+        (FileNotFoundError(obstore_text("404 Not Found", "NoSuchBucket")), Unavailable),
+        (AlreadyExistsError("Object at location k already exists"), Conflict),
+        (PermissionDeniedError(obstore_text("403 Forbidden", "InvalidObjectState")), Offline),
+        (PermissionDeniedError(obstore_text("403 Forbidden", "AccessDenied")), Denied),
+        (PermissionDeniedError("no body"), Denied),
+        (GenericError(obstore_text("416 Range Not Satisfiable", "InvalidRange")), Corrupt),
+        (GenericError(obstore_text("503 Slow Down", "SlowDown")), Unavailable),
+        (GenericError("HTTP error: error sending request"), Unavailable),
+    ],
+)
+def test_errors_are_ours(error: Exception, kind: type[PacsError]) -> None:
+    assert type(translated("get k", error)) is kind
+
+
+def test_an_error_s_text_is_short() -> None:
+    text = str(translated("get k", GenericError("cannot connect\nDebug source: {" + "x" * 5000)))
+    assert text == "get k: GenericError: cannot connect"
+
+
+@pytest.mark.parametrize("size", [1, PART_BYTES, 70 << 20, PART_BYTES * PARTS_LIMIT, 5 << 40])
+def test_there_are_never_too_many_parts(size: int) -> None:
+    part = part_size(size)
+    assert -(-size // part) <= PARTS_LIMIT
+    assert part >= PART_BYTES
+    assert part % (1 << 20) == 0
+
+
+def test_parts_are_small_while_they_can_be() -> None:
+    assert part_size(4 << 30) == PART_BYTES
+    assert part_size(PART_BYTES * PARTS_LIMIT) == PART_BYTES
+    assert part_size(PART_BYTES * PARTS_LIMIT + 1) == PART_BYTES + (1 << 20)
+
+
+async def test_a_budget_is_kept() -> None:
+    budget = ByteBudget(100)
+    held, most = 0, 0
+
+    async def use(length: int) -> None:
+        nonlocal held, most
+        async with budget.take(length):
+            held += length
+            most = max(most, held)
+            await asyncio.sleep(0)
+            held -= length
+
+    await asyncio.gather(*(use(length) for length in [60, 30, 10, 70, 5, 100, 40, 1] * 5))
+    assert (held, most) == (0, 100)
+
+
+async def test_a_large_upload_is_not_overtaken_for_ever() -> None:
+    budget = ByteBudget(10)
+    order: list[int] = []
+
+    async def use(length: int) -> None:
+        async with budget.take(length):
+            order.append(length)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(use(length) for length in [6, 9, 1, 1, 1]))
+    assert order == [6, 9, 1, 1, 1]
+
+
+async def test_more_than_the_budget_takes_all_of_it() -> None:
+    budget = ByteBudget(10)
+    async with budget.take(1000):
+        waiting = asyncio.create_task(budget.take(1).__aenter__())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    await waiting
+
+
+async def test_a_cancelled_upload_gives_its_bytes_back() -> None:
+    budget = ByteBudget(10)
+    async with budget.take(8):
+        waiting = asyncio.create_task(budget.take(5).__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    async with budget.take(10):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("headers", "availability"),
+    [
+        ({}, Availability.ONLINE),
+        ({"StorageClass": "GLACIER_IR"}, Availability.ONLINE),
+        ({"StorageClass": "GLACIER"}, Availability.OFFLINE),
+        ({"StorageClass": "DEEP_ARCHIVE"}, Availability.OFFLINE),
+        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="true"'}, Availability.RESTORING),
+        (
+            {
+                "StorageClass": "GLACIER",
+                "Restore": 'ongoing-request="false", expiry-date="Fri, 21 Dec 2029 00:00:00 GMT"',
+            },
+            Availability.ONLINE,
+        ),
+        (
+            {"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "ARCHIVE_ACCESS"},
+            Availability.OFFLINE,
+        ),
+        ({"StorageClass": "INTELLIGENT_TIERING"}, Availability.ONLINE),
+    ],
+)
+def test_what_is_cold(headers: dict[str, str], availability: Availability) -> None:
+    found = {"LastModified": datetime(2026, 1, 2, tzinfo=UTC), "ETag": '"e"', **headers}
+    info = told("k", 5, found)
+    assert info.availability is availability
+    assert (info.etag, info.length_bytes, info.modified_us) == ("e", 5, 1_767_312_000_000_000)
+    assert info.storage_class == headers.get("StorageClass", "STANDARD")
+
+
+def test_a_config_hides_its_secret_and_is_whole() -> None:
+    assert "hush" not in repr(S3Config("b", access_key_id="k", secret_access_key="hush"))
+    with pytest.raises(InvalidRequest):
+        S3Config("b", access_key_id="k")
+    with pytest.raises(InvalidRequest):
+        S3Config("b", prefix="a")
