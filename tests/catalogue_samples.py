@@ -12,6 +12,7 @@ from pacs_cloud.catalogue.commit import (
     InstanceOutcome,
     commit_pack,
 )
+from pacs_cloud.catalogue.dynamodb import DynamodbConfig
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, StagedPack, UidRef
 from pacs_cloud.dicom.elements import Elements
@@ -25,6 +26,7 @@ from pacs_cloud.pack.index import (
     split_index,
 )
 from pacs_cloud.pack.pack_id import new_pack_id
+from servers.fixtures import Place
 
 TENANT = "default"
 NOW_US = 1_750_000_000_000_000
@@ -65,7 +67,7 @@ def attributes(
     }
     if issuer:
         made["00100021"] = element("LO", issuer)
-    return {tag: value for tag, value in made.items() if value["Value"] != [""]} | more
+    return {tag: value for tag, value in made.items() if value["Value"] not in ([""], [{}])} | more
 
 
 def instance(
@@ -111,9 +113,7 @@ def pack(
         series_instance_uid=series,
         sources=(Source(Door.DIMSE, "PACS", "MODALITY", "127.0.0.1"),),
         common=attributes() if common is None else common,
-        instances=tuple(
-            replace(one, header_offset=3 * at) for at, one in enumerate(instances)
-        ),
+        instances=tuple(replace(one, header_offset=3 * at) for at, one in enumerate(instances)),
     )
 
 
@@ -170,6 +170,17 @@ class Shelf:
             record_decision=self.record,
             decided=decided,
         )
+
+
+def config_of(place: Place) -> DynamodbConfig:
+    """How a test's table is reached."""
+    return DynamodbConfig(
+        table=place.name,
+        region=place.endpoint.region,
+        endpoint_url=place.endpoint.url,
+        access_key_id=place.endpoint.access_key,
+        secret_access_key=place.endpoint.secret_key,
+    )
 
 
 def uids(prefix: str, count: int, first: int = 1) -> list[str]:

@@ -50,7 +50,7 @@ async def _run(settings: Settings, role: Role) -> None:
             stop.set()
 
     loop.add_reader(stdin, parent_is_gone)
-    async with open_stores(settings) as stores, _serving(role)(settings, stores):
+    async with open_stores(settings, create=True) as stores, _serving(role)(settings, stores):
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
         await stop.wait()

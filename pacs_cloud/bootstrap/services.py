@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from pacs_cloud.bootstrap.adapters import open_catalogue, open_objects, open_queue
-from pacs_cloud.bootstrap.datalock import share_data
+from pacs_cloud.bootstrap.datalock import own_data, share_data
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
+from pacs_cloud.errors import NotFound
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
 from pacs_cloud.objectstore.port import ObjectStore
@@ -45,20 +47,26 @@ class Reading:
 
 
 @asynccontextmanager
-async def open_stores(settings: Settings, *, lock: bool = True) -> AsyncGenerator[Stores]:
+async def open_stores(
+    settings: Settings, *, create: bool = False, alone: bool = False
+) -> AsyncGenerator[Stores]:
     """Open the stores the settings name.
 
     Args:
         settings: which.
-        lock: hold the data directory in use meanwhile; False for a caller that owns it.
+        create: make an embedded archive where there is none; else that is an error.
+        alone: let no other process use the data directory meanwhile.
 
     Raises:
-        Conflict: the data directory is being checked or rebuilt.
+        NotFound: there is no embedded archive at `settings.data`.
+        Conflict: the data directory is in use, or being checked or rebuilt.
         Unavailable: a store cannot be used.
     """
+    objects = settings.objects_url
+    if objects.scheme == "file" and not create and not Path(objects.name).is_dir():
+        raise NotFound(f"there is no archive at {settings.data}: {objects.name} does not exist")
     async with AsyncExitStack() as stack:
-        if lock:
-            stack.enter_context(share_data(settings.data))
+        stack.enter_context((own_data if alone else share_data)(settings.data))
         yield Stores(
             await stack.enter_async_context(open_objects(settings.objects_url)),
             await stack.enter_async_context(open_catalogue(settings.catalogue_url)),

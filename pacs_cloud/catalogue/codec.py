@@ -18,6 +18,8 @@ from pacs_cloud.catalogue.records import (
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import Corrupt
 
+_NO_RANK = -1
+
 
 def encode_study(study: StudyRecord) -> bytes:
     """Return `study` without its tenant, UID and rev, which its key and row hold."""
@@ -110,15 +112,19 @@ def _encode_ranks(
     """
     different = sorted(set(ranks.values()))
     number = {rank: at for at, rank in enumerate(different)}
-    return different, {tag: number[ranks[tag]] for tag in attributes if number[ranks[tag]]}
+    which = {tag: number[ranks[tag]] if tag in ranks else _NO_RANK for tag in attributes}
+    return different, {tag: at for tag, at in which.items() if at}
 
 
 def _decode_ranks(
     attributes: Elements, ranks: list[str], given: Mapping[str, int]
 ) -> dict[str, str]:
-    decoded = dict.fromkeys(attributes, ranks[0]) if ranks else {}
+    decoded = dict.fromkeys(attributes, ranks[0] if ranks else "")
     for tag, at in given.items():
-        decoded[tag] = ranks[at]
+        if at == _NO_RANK:
+            del decoded[tag]
+        else:
+            decoded[tag] = ranks[at]
     return decoded
 
 

@@ -8,7 +8,7 @@ from pacs_cloud.catalogue.ordering import packed
 from pacs_cloud.catalogue.port import NamePart
 from pacs_cloud.catalogue.records import StagedPack, StudyChange, UidRef
 from pacs_cloud.catalogue.searchkeys import SearchKeys, search_keys
-from pacs_cloud.catalogue.sqlite_search import PARTS, infix_text, names_text
+from pacs_cloud.catalogue.sqlite_search import PARTS, infix_text, names_text, year_of
 from pacs_cloud.errors import Conflict
 
 INDEX_LIMIT_BYTES = 4 << 20
@@ -146,7 +146,7 @@ def _index(
         ("study_patient", "tenant = ? AND patient_id = ? AND place = ? AND issuer = ?"),
         ("study_accession", "tenant = ? AND accession = ? AND place = ?"),
         ("study_modality", "tenant = ? AND modality = ? AND place = ?"),
-        ("study_name", "tenant = ? AND part = ? AND text = ? AND place = ?"),
+        ("study_name", "tenant = ? AND part = ? AND year = ? AND text = ? AND place = ?"),
     ):
         gone, come = old[table] - new[table], new[table] - old[table]
         connection.executemany(
@@ -188,8 +188,8 @@ def _key_rows(
         ),
         "study_modality": {(tenant, modality, place, study) for modality in keys.modalities},
         "study_name": {
-            *((tenant, name, group, place, study) for group in keys.names.groups),
-            *((tenant, given, text, place, study) for text in keys.names.givens),
+            *((tenant, name, year_of(place), group, place, study) for group in keys.names.groups),
+            *((tenant, given, year_of(place), text, place, study) for text in keys.names.givens),
         },
     }
 

@@ -34,9 +34,9 @@ CREATE TABLE study_accession (
     PRIMARY KEY (tenant, accession, place)
 ) WITHOUT ROWID;
 CREATE TABLE study_name (
-    tenant TEXT NOT NULL, part INTEGER NOT NULL, text TEXT NOT NULL, place BLOB NOT NULL,
-    study INTEGER NOT NULL,
-    PRIMARY KEY (tenant, part, text, place)
+    tenant TEXT NOT NULL, part INTEGER NOT NULL, year BLOB NOT NULL, text TEXT NOT NULL,
+    place BLOB NOT NULL, study INTEGER NOT NULL,
+    PRIMARY KEY (tenant, part, year, text, place)
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE study_infix USING fts5(
     text, content='', detail='full', tokenize='trigram case_sensitive 1'

@@ -14,9 +14,11 @@ PARTS = {NamePart.NAME: 0, NamePart.GIVEN: 1}
 _GROUP_MARK = "\x1e"
 _GIVEN_MARK = "\x1d"
 
-_SORTED_AT_MOST = 12_000
-"""Matches of a name that are sorted by date. When there are more, walking back through
-the dates finds a page of them sooner: both cost some 10,000 rows at 1,000,000 studies."""
+_SORTED_AT_MOST = 2_000
+"""Matches of a name in one year that are sorted by date. When there are more, walking back
+through that year's studies finds a page of them sooner."""
+
+_YEAR_BYTES = 2
 
 _LAST_LETTER = "\U0010ffff"
 
@@ -30,6 +32,14 @@ def names_text(names: NameTerms) -> str:
 def infix_text(names_text: str) -> str:
     """Return the part of it that is searched inside."""
     return names_text.partition(_GIVEN_MARK)[0]
+
+
+def year_of(place: bytes) -> bytes:
+    """Return what the packed places of a year begin with.
+
+    Names are kept by year, so that the newest matches of a frequent name are few.
+    """
+    return place[:_YEAR_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,36 +108,76 @@ def _by_name(
     connection: sqlite3.Connection, tenant: str, anchor: ByName, before: bytes, limit: int
 ) -> Rows:
     if anchor.part is NamePart.INFIX:
-        if len(anchor.text) < GRAM:
-            raise InvalidRequest(f"a text inside a name has at least {GRAM} letters")
-        matches = (
-            "SELECT s.id AS study, s.place AS place FROM study_infix AS f"
-            " JOIN study AS s ON s.id = f.rowid"
-            " WHERE f.text MATCH ? AND s.tenant = ? AND s.place < ?"
+        return _inside_name(connection, tenant, anchor.text, before, limit)
+    part, end = PARTS[anchor.part], anchor.text + _LAST_LETTER
+    mark = _GROUP_MARK if anchor.part is NamePart.NAME else _GIVEN_MARK
+    found: list[tuple[int, bytes]] = []
+    examined = 0
+    year = year_of(before) + b"\xff"
+    while len(found) < limit:
+        (year,) = connection.execute(
+            "SELECT max(year) FROM study_name WHERE tenant = ? AND part = ? AND year < ?",
+            (tenant, part, year),
+        ).fetchone()
+        if year is None:
+            break
+        some, looked_at = _few(
+            connection,
+            "SELECT study, place FROM study_name WHERE tenant = ? AND part = ? AND year = ?"
+            " AND text >= ? AND text < ? AND place < ?",
+            (tenant, part, year, anchor.text, end, before),
+            limit - len(found),
         )
-        quoted = '"' + anchor.text.replace('"', '""') + '"'
-        values: tuple[object, ...] = (quoted, tenant, before)
-        inside = anchor.text
-    else:
-        matches = (
-            "SELECT study, place FROM study_name"
-            " WHERE tenant = ? AND part = ? AND text >= ? AND text < ? AND place < ?"
-        )
-        end = anchor.text + _LAST_LETTER
-        values = (tenant, PARTS[anchor.part], anchor.text, end, before)
-        mark = _GROUP_MARK if anchor.part is NamePart.NAME else _GIVEN_MARK
-        inside = mark + anchor.text
-    few = connection.execute(
+        examined += looked_at
+        if some is None:
+            some = _walked(
+                connection, (tenant, before, year), mark + anchor.text, limit - len(found)
+            )
+        found.extend(some)
+    return Rows(found, examined)
+
+
+def _inside_name(
+    connection: sqlite3.Connection, tenant: str, text: str, before: bytes, limit: int
+) -> Rows:
+    if len(text) < GRAM:
+        raise InvalidRequest(f"a text inside a name has at least {GRAM} letters")
+    found, examined = _few(
+        connection,
+        "SELECT s.id AS study, s.place AS place FROM study_infix AS f"
+        " JOIN study AS s ON s.id = f.rowid WHERE f.text MATCH ? AND s.tenant = ? AND s.place < ?",
+        ('"' + text.replace('"', '""') + '"', tenant, before),
+        limit,
+    )
+    if found is None:
+        found = _walked(connection, (tenant, before, b""), text, limit)
+    return Rows(found, examined)
+
+
+def _few(
+    connection: sqlite3.Connection, matches: str, values: tuple[object, ...], limit: int
+) -> tuple[list[tuple[int, bytes]] | None, int]:
+    """Return the newest of some matches, None when they are too many; and how many they are."""
+    rows = connection.execute(
         f"WITH few AS MATERIALIZED ({matches} LIMIT {_SORTED_AT_MOST + 1})"  # noqa: S608  constants
         " SELECT study, place, (SELECT count(*) FROM few) FROM few"
         " GROUP BY place ORDER BY place DESC LIMIT ?",
         (*values, limit),
     ).fetchall()
-    if not few or few[0][2] <= _SORTED_AT_MOST:
-        return Rows([(study, place) for study, place, _ in few], few[0][2] if few else 0)
-    walked = connection.execute(
-        "SELECT id, place FROM study INDEXED BY study_by_place"
-        " WHERE tenant = ? AND place < ? AND instr(names, ?) ORDER BY place DESC LIMIT ?",
-        (tenant, before, inside, limit),
+    count: int = rows[0][2] if rows else 0
+    if count > _SORTED_AT_MOST:
+        return None, count
+    return [(study, place) for study, place, _ in rows], count
+
+
+def _walked(
+    connection: sqlite3.Connection, span: tuple[str, bytes, bytes], inside: str, limit: int
+) -> list[tuple[int, bytes]]:
+    """Return the newest studies of a span whose names have `inside`, by walking back."""
+    tenant, before, year = span
+    end = min(before, year + b"\xff") if year else before
+    return connection.execute(
+        "SELECT id, place FROM study INDEXED BY study_by_place WHERE tenant = ?"
+        " AND place < ? AND place >= ? AND instr(names, ?) ORDER BY place DESC LIMIT ?",
+        (tenant, end, year, inside, limit),
     ).fetchall()
-    return Rows(walked, _SORTED_AT_MOST + len(walked))

@@ -25,7 +25,9 @@ def get_study(settings: Settings, study: str, output: Path, *, as_json: bool) ->
     if as_json:
         print_json({"study": study, "files": files, "bytes": length_bytes, "output": str(output)})
     else:
-        stdout.print(f"{files} files, {length_bytes / 1e6:.1f} MB, in {output / study}")
+        stdout.print(
+            f"{files} files, {length_bytes / 1e6:.1f} MB, in {output / study}", soft_wrap=True
+        )
 
 
 async def _get(settings: Settings, study: str, output: Path) -> tuple[int, int]:

@@ -18,8 +18,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-stderr = Console(stderr=True)
-stdout = Console()
+PIPED_WIDTH = 250
+"""Piped tables are not folded: what reads them is a program or a pager."""
+
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def print_json(value: object) -> None:
@@ -43,7 +46,10 @@ def print_rows(
         for row in rows:
             print_json(row)
         return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        # What is cut off cannot be copied: everything is shown, folded where it must be.
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     stdout.print(table if table.row_count else empty)

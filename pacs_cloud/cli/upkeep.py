@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import asdict
 
-from pacs_cloud.bootstrap.datalock import own_data
-from pacs_cloud.bootstrap.services import Stores, now_us, open_stores, policy_of
+from pacs_cloud.bootstrap.services import now_us, open_stores, policy_of
 from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.custody.findings import Finding
 from pacs_cloud.custody.fsck import check as check_archive
@@ -25,7 +24,7 @@ def show_status(settings: Settings, *, as_json: bool) -> None:
         print_json(status)
         return
     for name, value in status.items():
-        stdout.print(f"{name.replace('_', ' '):22} {value}", highlight=False)
+        stdout.print(f"{name.replace('_', ' '):22} {value}")
 
 
 async def _status(settings: Settings) -> dict[str, object]:
@@ -56,15 +55,14 @@ def check(settings: Settings, *, deep: bool, as_json: bool) -> int:
 
 
 async def _check(settings: Settings, *, deep: bool) -> list[Finding]:
-    with own_data(settings.data):
-        async with open_stores(settings, lock=False) as stores:
-            with counting("checking") as progress:
-                task = progress.add_task("", total=None)
-                findings: list[Finding] = []
-                async for finding in check_archive(stores.objects, stores.catalogue, deep=deep):
-                    findings.append(finding)
-                    progress.update(task, completed=len(findings))
-                return findings
+    findings: list[Finding] = []
+    async with open_stores(settings, alone=True) as stores:
+        with counting("checking") as progress:
+            task = progress.add_task("", total=None)
+            async for finding in check_archive(stores.objects, stores.catalogue, deep=deep):
+                findings.append(finding)
+                progress.update(task, completed=len(findings))
+    return findings
 
 
 def rebuild_catalogue(settings: Settings, *, as_json: bool) -> None:
@@ -90,21 +88,16 @@ def rebuild_catalogue(settings: Settings, *, as_json: bool) -> None:
 
 
 async def _rebuild(settings: Settings) -> Rebuilt:
-    with own_data(settings.data):
-        async with open_stores(settings, lock=False) as stores:
-            return await _rebuild_in(settings, stores)
-
-
-async def _rebuild_in(settings: Settings, stores: Stores) -> Rebuilt:
-    with counting("studies") as progress:
-        task = progress.add_task("", total=None)
-        return await rebuild(
-            stores.objects,
-            stores.catalogue,
-            policy=policy_of(settings),
-            now_us=now_us(),
-            progress=lambda so_far: progress.update(task, completed=so_far.studies),
-        )
+    async with open_stores(settings, alone=True) as stores:
+        with counting("studies") as progress:
+            task = progress.add_task("", total=None)
+            return await rebuild(
+                stores.objects,
+                stores.catalogue,
+                policy=policy_of(settings),
+                now_us=now_us(),
+                progress=lambda so_far: progress.update(task, completed=so_far.studies),
+            )
 
 
 async def _answers(asked: Awaitable[None]) -> str:

@@ -17,7 +17,7 @@ from pacs_cloud.custody.walk import StudyObjects, objects_of_study, walk_studies
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 
 AT_ONCE = 8
-"""Studies that are checked at a time."""
+"""Studies that are checked at a time: enough for a disk."""
 
 NEVER_YOUNG_US = (1 << 63) - 1
 
@@ -29,6 +29,7 @@ async def check(
     tenant: str | None = None,
     deep: bool = False,
     settled_us: int = NEVER_YOUNG_US,
+    at_once: int = AT_ONCE,
 ) -> AsyncGenerator[Finding, None]:
     """Yield everything that is not as it should be, study by study.
 
@@ -42,6 +43,7 @@ async def check(
         deep: also read every byte of every pack, and look up every UID.
         settled_us: in a running archive, what is younger is not yet missed in the
             catalogue, microseconds since 1970 UTC. Without it the archive must be at rest.
+        at_once: how many studies at a time: more where the store is far away.
 
     Raises:
         Unavailable: the store or the catalogue cannot be reached.
@@ -71,7 +73,7 @@ async def check(
             await objects_of_study(objects, study.tenant, study.study_instance_uid)
         )
 
-    async with aclosing(in_order(check_found, stored(), AT_ONCE)) as findings:
+    async with aclosing(in_order(check_found, stored(), at_once)) as findings:
         async for some in findings:
             for finding in some:
                 yield finding
@@ -82,7 +84,7 @@ async def check(
             if not seen.holds(state.study.tenant, state.study.study_instance_uid):
                 yield state
 
-    async with aclosing(in_order(check_unseen, unseen(), AT_ONCE)) as findings:
+    async with aclosing(in_order(check_unseen, unseen(), at_once)) as findings:
         async for some in findings:
             for finding in some:
                 yield finding

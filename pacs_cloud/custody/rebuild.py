@@ -1,12 +1,11 @@
 """The catalogue, made again from the objects alone."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.custody.ledger import decisions_of
@@ -17,7 +16,7 @@ from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
 
 AT_ONCE = 8
-"""Studies that are committed at a time."""
+"""Studies that are committed at a time: enough for a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ async def rebuild(
     tenant: str | None = None,
     wipe: bool = True,
     progress: Callable[[Rebuilt], None] | None = None,
+    at_once: int = AT_ONCE,
 ) -> Rebuilt:
     """Fill the catalogue from index objects, packs and the ledger; return what was done.
 
@@ -76,6 +76,7 @@ async def rebuild(
         wipe: remove what the catalogue holds first; without it packs that are there
             are kept as they are, which resumes a rebuild that was interrupted.
         progress: called after each study with the sum so far.
+        at_once: how many studies at a time: more where the store is far away.
 
     Raises:
         Corrupt: a decision of the ledger cannot be read; the rebuild would show
@@ -95,7 +96,7 @@ async def rebuild(
         return await _StudyRebuild(objects, catalogue, committing, found, fresh=wipe).run()
 
     total = Rebuilt()
-    async with aclosing(in_order(work, studies(), AT_ONCE)) as done:
+    async with aclosing(in_order(work, studies(), at_once)) as done:
         async for one in done:
             total += one
             if progress is not None:
@@ -130,7 +131,7 @@ class _StudyRebuild:
         kept = await self._kept(packs)
         todo = [key for key in packs.blobs if key not in kept and key.pack_id not in packs.replaced]
         instances = 0
-        for key in sorted(todo, key=lambda key: _turn(key, decided.get(key.pack_id, {}))):
+        for key in sorted(todo, key=lambda key: key.pack_id):
             table = table_of(key, packs.blobs[key])
             hidden = decided.get(key.pack_id)
             visible = {one.sop_instance_uid for one in table.instances} - (hidden or {}).keys()
@@ -177,13 +178,3 @@ class _StudyRebuild:
             for key in sorted(self._found.indexes, key=lambda key: key.pack_id)
             if key not in self._found.packs
         ]
-
-
-def _turn(key: PackKey, hidden: Mapping[str, HiddenReason]) -> tuple[int, str]:
-    """Return when a pack's turn comes: what gave way, then what is shown, then what met it.
-
-    In this order each conflict that the ledger settled is found again on the way.
-    """
-    reasons = set(hidden.values())
-    met = reasons - {HiddenReason.REPLACED, HiddenReason.DELETED}
-    return (2 if met else 0 if reasons else 1), key.pack_id

@@ -101,7 +101,9 @@ def decode(raw: bytes, charsets: Sequence[str], vr: str) -> str:
     delimiters = PN_DELIMS | TEXT_VR_DELIMS if vr == "PN" else TEXT_VR_DELIMS
     with quiet_pydicom():
         text = tables.decode_bytes(raw, encodings, delimiters)
-    return text.replace(_GB2312_ESCAPE, "").rstrip("\0 ")
+    if "iso_ir_58" in encodings:
+        text = text.replace(_GB2312_ESCAPE, "")
+    return text.rstrip("\0 ")
 
 
 def encode_text(text: str, charsets: Sequence[str], vr: str) -> bytes:

@@ -95,7 +95,10 @@ def _ask_pydicom(
             if vr == "DS" and not all(map(math.isfinite, values)):
                 return None
             element["Value"] = [v if math.isfinite(v) else _not_a_number(v) for v in values]
-        plain: Element = orjson.loads(orjson.dumps(element).replace(_GB2312_ESCAPE, b""))
+        json = orjson.dumps(element)
+        if "iso_ir_58" in encodings:
+            json = json.replace(_GB2312_ESCAPE, b"")
+        plain: Element = orjson.loads(json)
     except Exception:  # noqa: BLE001 - pydicom raises whatever its converters do; the bytes decide what next
         return None
     if plain["vr"] != vr:  # it gave up, or read the value under another VR

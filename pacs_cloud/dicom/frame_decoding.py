@@ -16,6 +16,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
+from pacs_cloud.dicom.codestream import claimed_size
 from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.uid import (
     DEFLATED_IMAGE_FRAME,
@@ -92,6 +93,12 @@ def decode_frame(
         raise InvalidInstance(
             f"There is no decoder for transfer syntax {transfer_syntax_uid}.",
             Refusal.UNSUPPORTED_SYNTAX,
+        )
+    claimed = claimed_size(codestream)
+    if claimed is not None and claimed != (pixel_format.rows, pixel_format.columns):
+        raise InvalidInstance(
+            f"A frame is of {claimed[0]} by {claimed[1]} pixels, its data set says otherwise.",
+            Refusal.UNREADABLE,
         )
     options: dict[str, Any] = {
         "rows": pixel_format.rows,

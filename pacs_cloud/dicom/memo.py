@@ -36,8 +36,10 @@ class Fragment(NamedTuple):
     bulk: tuple[BulkPart, ...] = ()
 
 
-_OVERHEAD_BYTES = 400
+_ENTRY_BYTES = 400
 """Of an entry, beside its bytes: two objects, a tuple, a slot."""
+_LANE_BYTES = 2_500
+"""Of a lane: a dict, and a key that holds a character set or a creator's name."""
 
 
 class Memo:
@@ -53,8 +55,8 @@ class Memo:
         """Return the young fragments of `key`, to be read only."""
         lane = self._young.get(key)
         if lane is None:
+            self._make_room(_LANE_BYTES)
             lane = self._young[key] = {}
-            self._used += _OVERHEAD_BYTES
         return lane
 
     def recall(self, key: Hashable, raw: bytes) -> Fragment | None:
@@ -68,7 +70,10 @@ class Memo:
 
     def keep(self, key: Hashable, raw: bytes, fragment: Fragment) -> None:
         """Remember `fragment`, which must not depend on more than `key` and `raw`."""
-        self._used += _OVERHEAD_BYTES + len(raw) + 3 * len(fragment.json)
-        if self._used > self._half:
-            self._old, self._young, self._used = self._young, {}, 0
+        self._make_room(_ENTRY_BYTES + len(raw) + 3 * len(fragment.json))
         self.lane(key)[raw] = fragment
+
+    def _make_room(self, size_bytes: int) -> None:
+        self._used += size_bytes
+        if self._used > self._half:
+            self._old, self._young, self._used = self._young, {}, size_bytes

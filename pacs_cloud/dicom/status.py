@@ -70,7 +70,7 @@ class Status(IntEnum):
     """Warning, C-STORE: stored all the same (Table B.2-1)."""
     CANNOT_UNDERSTAND = 0xC000
     """C-STORE: the data set is unreadable; C-FIND, C-MOVE, C-GET: unable to process."""
-    CANNOT_UNDERSTAND_SOP_CLASS = 0xC001
+    CANNOT_UNDERSTAND_UIDS = 0xC001
     """C000 to CFFF are one status of PS3.4; this one tells our two reasons apart: here the
     data set's UIDs are missing or malformed."""
     CANCELLED = 0xFE00

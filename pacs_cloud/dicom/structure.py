@@ -6,13 +6,13 @@ the bytes that are there; what does not fit raises, so that nothing after this
 module needs to ask again.
 """
 
-from array import array
 from itertools import pairwise, repeat
 from struct import Struct, error
 
 from pydicom.datadict import dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
+from pacs_cloud.dicom.encapsulation import read_fragments
 from pacs_cloud.dicom.records import (
     CAREFUL,
     INLINE_LIMIT,
@@ -20,14 +20,12 @@ from pacs_cloud.dicom.records import (
     LARGE,
     MAX_DEPTH,
     MAX_ELEMENTS,
-    MAX_FRAGMENTS,
     MEMO_LIMIT,
     NEIGHBOUR_TAGS,
     PIXEL_TAGS,
     PLAIN,
     SEQUENCE_END,
     UNDEFINED,
-    Fragments,
     Inside,
     Item,
     Record,
@@ -42,6 +40,8 @@ _SHORT = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 _LONG = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
 _BINARY = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"})
 _SEQUENCES = frozenset({b"SQ", b"UN"})
+_MAX_LOOK_UPS = 1_000
+"""Of sequences seen before, in one data set: each compares up to 256 KiB."""
 
 
 class Structure:
@@ -55,6 +55,7 @@ class Structure:
         self._length = Struct(f"{order}L").unpack_from
         self._spans = spans
         self._left = MAX_ELEMENTS
+        self._look_ups_left = _MAX_LOOK_UPS
         self.top: list[Record] = []
         """The elements found so far at the top level, also after a failure."""
         self.large_from = len(view)
@@ -76,22 +77,17 @@ class Structure:
         _, ordered = self._elements(0, end, implicit, 0, delimited=False, records=self.top)
         return Item(implicit, self.top, ordered)
 
-    def items(self, start: int, stop: int, *, implicit: bool, depth: int) -> list[Item]:
-        """Return the items of a sequence whose value is `start` to `stop`, without delimiter.
+    def items(self, start: int, stop: int | None, *, implicit: bool, depth: int) -> list[Item]:
+        """Return the items of a sequence.
 
         Args:
             start: where the first item begins.
-            stop: where the last item ends.
+            stop: where the last item ends, None if a delimiter says so.
             implicit: how the data set around it is written.
             depth: how many sequences enclose this one.
         """
-        items, _ = self._items(start, stop, implicit, depth, delimited=False)
-        return items
-
-    def undefined_items(self, start: int, *, implicit: bool, depth: int) -> list[Item]:
-        """Return the items of a sequence of undefined length whose value begins at `start`."""
-        items, _ = self._items(start, len(self._view), implicit, depth, delimited=True)
-        return items
+        end = len(self._view) if stop is None else stop
+        return self._items(start, end, implicit, depth, delimited=stop is None)[0]
 
     def _is_implicit(self, start: int, end: int, *, assumed: bool) -> bool:
         """Two capitals after the tag are a VR: as an implicit length they would be over 16 KiB."""
@@ -144,7 +140,7 @@ class Structure:
             if vr in short:
                 stop = value + length
                 if stop > end:
-                    raise self._too_long(tag, pos, end)
+                    raise self._too_long(tag, pos)
                 append((tag, plain, vr, pos, value, stop, None))
             elif vr in _LONG:
                 (length,) = self._length(view, value)
@@ -155,7 +151,7 @@ class Structure:
                 else:
                     stop = value + length
                     if stop > end:
-                        raise self._too_long(tag, pos, end)
+                        raise self._too_long(tag, pos)
                     if (
                         vr == b"UN"
                         or length > MEMO_LIMIT
@@ -181,17 +177,13 @@ class Structure:
                 if length == UNDEFINED and vr is None:
                     kind, stop, inside = self._undefined(tag, None, pos, value, end, depth, False)
                 elif stop > end:
-                    raise self._too_long(tag, pos, end)
+                    raise self._too_long(tag, pos)
                 append((tag, kind, vr, pos, value, stop, inside))
             if tag <= previous:
                 ordered = False
             previous = tag
             pos = stop
-        if pos < end:
-            raise self._too_many()
-        if delimited or pos > end:
-            raise unreadable("An item does not end where its sequence says.")
-        return pos, ordered
+        return self._finished(pos, end, delimited), ordered
 
     def _implicit_elements(
         self, pos: int, end: int, depth: int, delimited: bool, records: list[Record]
@@ -215,7 +207,7 @@ class Structure:
             else:
                 stop = value + length
                 if stop > end:
-                    raise self._too_long(tag, pos, end)
+                    raise self._too_long(tag, pos)
                 if group & 1 or tag in NEIGHBOUR_TAGS or length > INLINE_LIMIT:
                     kind = CAREFUL
             if stop - pos > LARGE and plain == PLAIN and depth == 0:
@@ -226,27 +218,33 @@ class Structure:
                 ordered = False
             previous = tag
             pos = stop
+        return self._finished(pos, end, delimited), ordered
+
+    def _finished(self, pos: int, end: int, delimited: bool) -> int:
+        """Return `pos`, if a data set may end there."""
         if pos < end:
             raise self._too_many()
-        if delimited or pos > end:
-            raise unreadable("An item does not end where its sequence says.")
-        return pos, ordered
+        if delimited:
+            raise unreadable("An item has neither a length nor a delimiter.")
+        return pos
 
     def _undefined(
         self, tag: int, vr: bytes | None, pos: int, value: int, end: int, depth: int, implicit: bool
     ) -> tuple[int, int, Inside | None]:
         """Return kind, stop and contents of the element of undefined length at `pos`."""
         if vr in _SEQUENCES or (vr is None and self._begins_a_sequence(tag, value)):
-            known = self._spans.end_of(self._view, tag, pos, implicit=implicit)
-            if known is not None and known <= end:
-                return PLAIN, known, None
+            if self._look_ups_left:
+                self._look_ups_left -= 1
+                known = self._spans.end_of(self._view, tag, pos, implicit=implicit)
+                if known is not None and known <= end:
+                    return PLAIN, known, None
             items, stop = self._items(value, end, implicit, depth, delimited=True)
             if stop - pos <= MEMO_LIMIT:
                 self._spans.keep(bytes(self._view[pos:stop]), tag, implicit=implicit)
             return CAREFUL, stop, items
         if vr is not None and vr not in _BINARY:
             raise unreadable(f"{name_of(tag)} has VR {vr.decode('latin-1')} and no length.")
-        fragments, stop = self._fragments(tag, value, end)
+        fragments, stop = read_fragments(self._view, tag, value, end, self._implicit)
         return CAREFUL, stop, fragments
 
     def _begins_a_sequence(self, tag: int, value: int) -> bool:
@@ -288,38 +286,15 @@ class Structure:
             pos, item.ordered = self._elements(
                 pos, stop, item.implicit, depth + 1, delimited=open_ended, records=item.records
             )
+            if pos > end:
+                raise unreadable("An item's delimiter lies beyond its sequence.")
             items.append(item)
         return items, pos
 
-    def _fragments(self, tag: int, pos: int, end: int) -> tuple[Fragments, int]:
-        """Return the fragments of an encapsulated value (PS3.5 A.4) and where it stops."""
-        offsets, lengths = array("Q"), array("Q")
-        view, unpack = self._view, self._implicit
-        for _ in repeat(None, MAX_FRAGMENTS):
-            if end - pos < 8:
-                raise unreadable(f"The encapsulated value of {name_of(tag)} has no end.")
-            group, element, length = unpack(view, pos)
-            item = group << 16 | element
-            pos += 8
-            if item == SEQUENCE_END:
-                return Fragments(offsets, lengths), pos
-            if item != ITEM or length == UNDEFINED or pos + length > end:
-                raise unreadable(
-                    f"The encapsulated value of {name_of(tag)} is broken at byte {pos - 8}."
-                )
-            offsets.append(pos)
-            lengths.append(length)
-            pos += length
-        raise InvalidInstance(f"{name_of(tag)} has too many fragments.", Refusal.TOO_LARGE)
-
     @staticmethod
-    def _too_long(tag: int, pos: int, end: int) -> InvalidInstance:
-        return unreadable(
-            f"{name_of(tag)} at byte {pos} is longer than the {end - pos} bytes that are there."
-        )
+    def _too_long(tag: int, pos: int) -> InvalidInstance:
+        return unreadable(f"{name_of(tag)} at byte {pos} is longer than what is left.")
 
     @staticmethod
     def _too_many() -> InvalidInstance:
-        return InvalidInstance(
-            f"The data set has more than {MAX_ELEMENTS} elements.", Refusal.TOO_LARGE
-        )
+        return InvalidInstance(f"There are over {MAX_ELEMENTS} elements.", Refusal.TOO_LARGE)

@@ -42,11 +42,13 @@ _LEFT_OUT: Final = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 """Extended Offset Table, its Lengths, Encapsulated Pixel Data Value Total Length."""
 
 
-def decompress(dataset: View, transfer_syntax_uid: str, target: str = EXPLICIT_LE) -> bytes:
+def decompress(
+    dataset: View | bytearray, transfer_syntax_uid: str, target: str = EXPLICIT_LE
+) -> bytes:
     """Return the data set in `target`, which any peer can read.
 
     Args:
-        dataset: the whole data set without file meta information (a bytearray works as well).
+        dataset: the whole data set without file meta information.
         transfer_syntax_uid: how it is encoded, natively or not.
         target: EXPLICIT_LE or IMPLICIT_LE.
 
@@ -59,7 +61,7 @@ def decompress(dataset: View, transfer_syntax_uid: str, target: str = EXPLICIT_L
 
 
 def decompressed_parts(
-    dataset: View, transfer_syntax_uid: str, target: str = EXPLICIT_LE
+    dataset: View | bytearray, transfer_syntax_uid: str, target: str = EXPLICIT_LE
 ) -> Iterator[bytes]:
     """Yield what `decompress` returns in pieces, one frame or a few megabytes at a time.
 
@@ -70,11 +72,9 @@ def decompressed_parts(
         raise InvalidRequest(f"{target} is not a transfer syntax this system transcodes to.")
     if target == transfer_syntax_uid:
         return iter((bytes(dataset),))
-    view = dataset
+    view = dataset if isinstance(dataset, bytes) else memoryview(dataset).cast("B")
     if is_deflated(transfer_syntax_uid):
-        view = inflate(dataset, DEFAULT_LIMIT_BYTES)
-    elif not isinstance(dataset, bytes):
-        view = memoryview(dataset).cast("B")
+        view = inflate(view, DEFAULT_LIMIT_BYTES)
     walk = Walk(view, transfer_syntax_uid)
     scope = walk.top()
     found = find(scope.records, PIXEL_DATA)
@@ -144,7 +144,8 @@ def _decoded(walk: Walk, scope: Scope, transfer_syntax_uid: str, *, implicit: bo
         photometric = native.photometric_interpretation.encode("ascii")
         edits[_PHOTOMETRIC_INTERPRETATION] = new_value("CS", photometric)
     if native.samples_per_pixel > 1:
-        edits[_PLANAR_CONFIGURATION] = new_value("US", b"\0\0")
+        planar = native.planar_configuration.to_bytes(2, "little")
+        edits[_PLANAR_CONFIGURATION] = new_value("US", planar)
     return edits
 
 

@@ -111,9 +111,8 @@ class Walk:
         _, _, _, _, value, stop, inside = record
         if isinstance(inside, list):
             return inside
-        if self.has_no_length(record):
-            return self.structure.undefined_items(value, implicit=scope.implicit, depth=scope.depth)
-        return self.structure.items(value, stop, implicit=scope.implicit, depth=scope.depth)
+        end = None if self.has_no_length(record) else stop
+        return self.structure.items(value, end, implicit=scope.implicit, depth=scope.depth)
 
     def has_no_length(self, record: Record) -> bool:
         """Tell whether a sequence was written without a length, as a delimiter ends it."""
@@ -155,7 +154,9 @@ class Walk:
         self, records: list[Record], outer: Scope | None, path: str, *, implicit: bool
     ) -> Scope:
         found = find(records, CHARSET)
-        charset = self.value(found) if found else outer.charset if outer else b""
+        charset = outer.charset if outer else b""
+        if found is not None and found[5] - found[4] <= INLINE_LIMIT:
+            charset = self.value(found)
         signed = outer.signed if outer else None
         found = find(records, _PIXEL_REPRESENTATION)
         if found is not None and (value := bytes(self.view[found[4] : found[5]][:2])):

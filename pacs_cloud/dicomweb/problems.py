@@ -60,7 +60,9 @@ def of_error(error: errors.PacsError) -> Bytes:
             detail = next(
                 (words for kind, words in _OWN_WORDS.items() if isinstance(error, kind)), str(error)
             )
-            return problem(status, detail, retry_after_s=retry_after_s)
+            # A body that has stopped will not go on: its connection is of no more use.
+            headers = {"connection": "close"} if isinstance(error, BodyTooSlow) else None
+            return problem(status, detail, retry_after_s=retry_after_s, headers=headers)
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         next((words for kind, words in _OWN_WORDS.items() if isinstance(error, kind)), ""),

@@ -1,6 +1,6 @@
 """QIDO-RS: searching for studies, series and instances (PS3.18 10.6)."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 
 import orjson
@@ -65,12 +65,11 @@ class Qido:
         if not result.rows:
             return Answer(status=204, headers=headers)
         root = root_url(request, self._public_url)
-        for row in result.rows:
-            _complete(row, level, search.returns or frozenset(), root)
+        rows = _completed(result.rows, level, search.returns or frozenset(), root)
         if content == media.DICOM_XML:
             writer = MultipartWriter(media.DICOM_XML)
-            return Stream(_xml(result.rows, writer), writer.content_type, headers=headers)
-        body = orjson.dumps(result.rows, option=orjson.OPT_SORT_KEYS)
+            return Stream(_xml(rows, writer), writer.content_type, headers=headers)
+        body = orjson.dumps(rows, option=orjson.OPT_SORT_KEYS)
         return Bytes(body, content, headers=headers)
 
 
@@ -168,24 +167,32 @@ def _warnings(result: SearchResult) -> list[str]:
     return [f'299 pacs-cloud "{said}"' for said in warnings]
 
 
-def _complete(row: Elements, level: Level, returns: frozenset[str], root: str) -> None:
-    """Add what only this edge knows: empty values, the URL, and that all text is UTF-8."""
-    for some, always in qido_tables.ALWAYS.items():
-        if some <= level:
-            for tag, vr in always.items():
-                if tag in returns and tag not in row:
-                    row[tag] = {"vr": vr}
-    if _CHARACTER_SET in row:
-        row[_CHARACTER_SET] = _UTF8
-    url = f"{root}/studies/{row[_STUDY_UID]['Value'][0]}"
-    if level >= Level.SERIES:
-        url += f"/series/{row[_SERIES_UID]['Value'][0]}"
-    if level >= Level.IMAGE:
-        url += f"/instances/{row[_INSTANCE_UID]['Value'][0]}"
-    row[qido_tables.RETRIEVE_URL] = {"vr": "UR", "Value": [url]}
+def _completed(
+    rows: list[Elements], level: Level, returns: frozenset[str], root: str
+) -> list[Elements]:
+    """Return rows with what only this edge knows: empty values, URLs, and that text is UTF-8."""
+    empty: Elements = {
+        tag: {"vr": vr}
+        for some, always in qido_tables.ALWAYS.items()
+        if some <= level
+        for tag, vr in always.items()
+        if tag in returns
+    }
+    completed: list[Elements] = []
+    for row in rows:
+        url = f"{root}/studies/{row[_STUDY_UID]['Value'][0]}"
+        if level >= Level.SERIES:
+            url += f"/series/{row[_SERIES_UID]['Value'][0]}"
+        if level >= Level.IMAGE:
+            url += f"/instances/{row[_INSTANCE_UID]['Value'][0]}"
+        full = {**empty, **row, qido_tables.RETRIEVE_URL: {"vr": "UR", "Value": [url]}}
+        if _CHARACTER_SET in full:
+            full[_CHARACTER_SET] = _UTF8
+        completed.append(full)
+    return completed
 
 
-async def _xml(rows: list[Elements], writer: MultipartWriter) -> AsyncIterator[bytes]:
+async def _xml(rows: list[Elements], writer: MultipartWriter) -> AsyncGenerator[bytes]:
     for row in rows:
         document = native_xml.encode({tag: row[tag] for tag in sorted(row)})
         yield writer.begin(media.DICOM_XML) + document

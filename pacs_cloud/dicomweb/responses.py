@@ -1,11 +1,15 @@
 """Answers as plain ASGI: bytes at hand, or a stream of known or unknown length."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
 
 Headers = Mapping[str, str]
+
+_WATCHED_BYTES = 4 << 20
+"""A longer body is worth watching whether its reader is still there."""
 
 
 class Answer:
@@ -77,7 +81,7 @@ class Stream(Answer):
 
     def __init__(
         self,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncGenerator[bytes],
         content_type: str,
         *,
         status: int = 200,
@@ -87,19 +91,38 @@ class Stream(Answer):
         """Answer with `chunks`; the header waits for the first, so that its errors get a status."""
         super().__init__(content_type, status=status, headers=headers, length_bytes=length_bytes)
         self._chunks = chunks
+        self._is_long = length_bytes is None or length_bytes > _WATCHED_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer."""
+        """Send the answer; it ends early when the client has gone."""
         if scope["method"] == "HEAD":
             await super().__call__(scope, receive, send)
             return
-        async with aclosing(self._chunks) as chunks:  # type: ignore[type-var]
-            has_started = False
-            async for chunk in chunks:
-                if not has_started:
-                    has_started = True
-                    await self.start(send)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # A server swallows what is sent to nobody: ask it, or a whole study is read in vain.
+        gone = asyncio.create_task(_disconnected(receive)) if self._is_long else None
+        try:
+            async with aclosing(self._chunks) as chunks:
+                await self._send(chunks, send, gone)
+        finally:
+            if gone is not None:
+                gone.cancel()
+
+    async def _send(
+        self, chunks: AsyncGenerator[bytes], send: Send, gone: "asyncio.Task[None] | None"
+    ) -> None:
+        has_started = False
+        async for chunk in chunks:
             if not has_started:
+                has_started = True
                 await self.start(send)
-            await send({"type": "http.response.body", "body": b""})
+            if gone is not None and gone.done():
+                return
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if not has_started:
+            await self.start(send)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,7 +1,7 @@
 """WADO-RS: studies, series, instances, metadata, frames and bulk data (PS3.18 10.4)."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Final
 
 import orjson
@@ -201,7 +201,7 @@ class Wado:
 
     async def _xml_parts(
         self, located: Sequence[Located], root: str, writer: MultipartWriter
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         for one in located:
             header = b"".join([chunk async for chunk in self._archive.metadata.array((one,), root)])
             (elements,) = orjson.loads(header)

@@ -25,8 +25,11 @@ from pacs_cloud.pack.reader import SUFFIX_BYTES, NeedSuffix, read_index
 
 log = logging.getLogger(__name__)
 
-_HOPELESS = (Corrupt, Conflict, InvalidRequest)
-"""What no later try makes good. Conflict: another object stands under this pack's own key."""
+_HOPELESS = (Corrupt, Conflict, InvalidRequest, FileNotFoundError)
+"""What no later try makes good. Conflict: another object stands under this pack's own key.
+
+FileNotFoundError: somebody has removed the spool file.
+"""
 _SURPRISES = 8
 
 

@@ -110,12 +110,13 @@ def take_spool_directory(spool: Path) -> SpoolDirectory:
         Unavailable: `spool` cannot be written.
     """
     try:
+        new = [path for path in spool.parents if not path.exists()]
         spool.mkdir(parents=True, exist_ok=True)
         number = 0
         while (directory := _lock(spool / str(number), create=True)) is None:
             number += 1
-        sync_directory(spool)
-        sync_directory(spool.parent)
+        for path in (spool, spool.parent, *(path.parent for path in new)):
+            sync_directory(path)
     except OSError as error:
         raise unavailable(error) from error
     return directory

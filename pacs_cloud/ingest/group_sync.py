@@ -24,7 +24,9 @@ class GroupSync:
         self._sync = sync
         self._executor = executor
         self._on_failed = failed
-        self._waiting: list[asyncio.Future[None]] = []
+        self._served: list[asyncio.Future[None]] = []  # by the sync that runs
+        self._waiting: list[asyncio.Future[None]] = []  # for the next
+        self._covers = 0
         self._wanted = 0
         self._running: asyncio.Future[None] | None = None
         self._error: Unavailable | None = None
@@ -48,11 +50,18 @@ class GroupSync:
             raise _copy(self._error)
         # A future for each waiter: one that is cancelled takes nobody with it.
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        self._wanted = max(self._wanted, appended)
-        if self._running is None:
-            self._start()
+        if self._running is not None and appended <= self._covers:
+            self._served.append(waiter)
+        else:
+            self._waiting.append(waiter)
+            self.begin(appended)
         await waiter
+
+    def begin(self, appended: int) -> None:
+        """Make the first `appended` appends durable, now or after the sync that runs."""
+        self._wanted = max(self._wanted, appended)
+        if self._running is None and self._error is None:
+            self._start()
 
     async def idle(self) -> None:
         """Return when no sync runs and nobody waits for one; never raises for a failed one."""
@@ -60,31 +69,29 @@ class GroupSync:
             await asyncio.wait([self._running])
 
     def _start(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        covers = self._wanted
+        self._served, self._waiting = self._waiting, []
+        self._covers = self._wanted
         loop = asyncio.get_running_loop()
         self._running = loop.run_in_executor(self._executor, self._sync)
-        self._running.add_done_callback(lambda run: self._done(run, waiting, covers))
+        self._running.add_done_callback(self._done)
 
-    def _done(
-        self, run: asyncio.Future[None], waiting: list[asyncio.Future[None]], covers: int
-    ) -> None:
+    def _done(self, run: asyncio.Future[None]) -> None:
         self._running = None
         error = run.exception()
         if error is None:
-            self.durable = covers
-            for waiter in waiting:
+            self.durable = self._covers
+            for waiter in self._served:
                 if not waiter.done():
                     waiter.set_result(None)
-            if self._waiting:
+            if self._wanted > self._covers:
                 self._start()
             return
         failure = error if isinstance(error, OSError) else OSError(str(error))
         self._error = self._on_failed(failure)
-        for waiter in (*waiting, *self._waiting):
+        for waiter in (*self._served, *self._waiting):
             if not waiter.done():
                 waiter.set_exception(_copy(self._error))
-        self._waiting = []
+        self._served, self._waiting = [], []
 
 
 def _copy(error: Unavailable) -> Unavailable:

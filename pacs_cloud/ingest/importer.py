@@ -138,17 +138,20 @@ async def _take_all(
     results: list[_Taken | ImportedFile | None] = [None] * len(batch)
     places = iter(range(len(batch)))
 
+    failures: list[Exception] = []
+
     async def work() -> None:
         for place in places:
-            results[place] = await _take(session, batch[place])
+            if failures:
+                return
+            try:
+                results[place] = await _take(session, batch[place])
+            except Exception as error:  # noqa: BLE001  raised below, once nobody reads any more
+                failures.append(error)
 
-    workers = [asyncio.ensure_future(work()) for _ in range(min(files_at_once, len(batch)))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    await asyncio.gather(*(work() for _ in range(min(files_at_once, len(batch)))))
+    if failures:
+        raise failures[0]
     return [result for result in results if result is not None]
 
 

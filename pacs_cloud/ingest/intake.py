@@ -14,7 +14,7 @@ from typing import Self
 from pacs_cloud.catalogue.commit import ConflictPolicy, InstanceOutcome
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.dicom.header import HeaderReader
-from pacs_cloud.errors import Unavailable
+from pacs_cloud.errors import InvalidRequest, Unavailable
 from pacs_cloud.ingest.admission import Admission, Claim, any_class
 from pacs_cloud.ingest.backlog import Backlog
 from pacs_cloud.ingest.buffers import Buffers
@@ -33,7 +33,7 @@ from pacs_cloud.ingest.sealing import SyncFile
 from pacs_cloud.ingest.spool import Spool
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import Door, Source
-from pacs_cloud.pack.provenance import clipped
+from pacs_cloud.pack.provenance import NAME_CHARACTERS, clipped
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +120,12 @@ class Intake:
         self._adopting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._recover(self._directory.packs())
-        await self._adopt()
+        try:
+            await self._recover(self._directory.packs())
+            await self._adopt()
+        except BaseException:
+            self._directory.release()
+            raise
         self._committer.start()
         self._adopting = asyncio.get_running_loop().create_task(self._adopt_now_and_then())
         return self
@@ -136,11 +140,22 @@ class Intake:
         self._directory.release()
 
     def session(self, tenant: str, source: Source) -> "Session":
-        """Return a new session: of an association, a STOW request, or an import."""
+        """Return a new session: of an association, a STOW request, or an import.
+
+        Args:
+            tenant: whose the instances are, at most 64 characters.
+            source: who sends them; its names are shortened to 64 characters.
+
+        Raises:
+            InvalidRequest: the tenant's name is longer.
+        """
+        if len(tenant) > NAME_CHARACTERS:
+            raise InvalidRequest(f"a tenant's name of {len(tenant)} characters")
         return Session(self._desk, tenant, clipped(source))
 
     async def drained(self) -> None:
         """Return when every closed pack is committed; open ones do not count."""
+        await self._spool.sealed()
         await self._committer.drained()
 
     async def _recover(self, paths: list[Path]) -> None:
@@ -176,6 +191,8 @@ class Session:
         self.source = source
         self._desk = desk
         self._answers_later = source.door is not Door.DIMSE
+        self._commits = desk.spool.options.acknowledge is Acknowledge.COMMIT
+        self.waits_for_sync = not self._answers_later and not self._commits
         self._packs: set[OpenPack] = set()
         self._awaited: list[_Awaited] = []
 
@@ -205,6 +222,11 @@ class Session:
         packs, self._packs = self._packs, set()
         for pack in packs:
             self._desk.spool.close(pack)
+
+    async def release(self) -> None:
+        """Tell that the sender has gone away: flushes where the options say so."""
+        if self._desk.spool.options.flush_on_release:
+            await self.flush()
 
     async def commit(self) -> Mapping[str, InstanceOutcome]:
         """Return what became of the instances since the last commit, by SOP Instance UID.
@@ -254,7 +276,7 @@ class Session:
         if self._answers_later:
             self._awaited.append(one)
             return len(self._awaited) - 1
-        if self._desk.spool.options.acknowledge is Acknowledge.COMMIT:
+        if self._commits:
             if placed is not None:
                 self._desk.spool.await_commit(placed.pack, self)
             await one.outcome()

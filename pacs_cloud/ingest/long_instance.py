@@ -3,12 +3,14 @@
 import asyncio
 import mmap
 import os
+import sys
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from blake3 import blake3
 
-from pacs_cloud.errors import InvalidInstance, Unavailable
 from pacs_cloud.ingest.admission import Admission
 from pacs_cloud.ingest.closed import ClosedPack
 from pacs_cloud.ingest.directory import unavailable
@@ -20,9 +22,10 @@ from pacs_cloud.pack.index import Source
 from pacs_cloud.pack.writer import PackWriter
 
 WRITE_BACK_BYTES = 64 << 20
-"""How much is written before the disk is asked to take it, so that the page cache stays small."""
+"""How much is written before the disk is asked to take it, so that the last sync is short."""
 
-_UNMAP_S = 0.02
+_UNMAP_S = 0.001
+_SWITCH_S = 0.0005  # how long a thread may keep the interpreter while another wants it
 
 
 @dataclass(slots=True)
@@ -49,7 +52,11 @@ class LongInstance:
         self._to_skip = layout.skip
         self._written_back = 0
         self._writing_back: asyncio.Future[int] | None = None
-        self._put(layout.prefix)
+        try:
+            self._put(layout.prefix)
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, data: memoryview) -> None:
         """Append received bytes; raises Unavailable, then only `abort` is left."""
@@ -103,41 +110,39 @@ class LongInstance:
         try:
             if self._writing_back is not None:
                 await self._writing_back
-            mapped = mmap.mmap(self._fd, 0, prot=mmap.PROT_READ)
-            mapped.madvise(mmap.MADV_RANDOM)
-
-            def admit() -> Arrival:
-                start = self._member.offset + self._layout.dataset_offset
-                dataset = memoryview(mapped)[start:]
-                with long.lock:
-                    admitted = self._form.admit(long.admission, self._layout, dataset)
-                return Arrival(
-                    admitted=admitted,
-                    content=(),
-                    dataset_offset=self._layout.dataset_offset,
-                    digest=self._hash.hexdigest(),
-                    tenant=tenant,
-                    source=source,
-                    received_us=received_us,
-                )
-
-            reading = asyncio.ensure_future(asyncio.to_thread(admit))
-            while not reading.done():
-                # Pages that the reader has seen would count as this process's memory.
-                await asyncio.wait([reading], timeout=_UNMAP_S)
-                mapped.madvise(mmap.MADV_DONTNEED)
-            arrival = reading.result()
+            arrival = await asyncio.to_thread(
+                self._admit, long, tenant=tenant, source=source, received_us=received_us
+            )
             length_bytes = await self._spool.run_seal(lambda: self._seal(arrival))
         except OSError as error:
             self.abort()
             raise unavailable(error) from error
-        except (InvalidInstance, Unavailable):
+        except BaseException:
             self.abort()
             raise
         os.close(self._fd)
         closed = ClosedPack(self._path, length_bytes)
         self._spool.hand_on(closed)
         return arrival, closed
+
+    def _admit(
+        self, long: LongAdmission, *, tenant: str, source: Source, received_us: int
+    ) -> Arrival:
+        """Read the instance's header from its file; raises InvalidInstance, OSError."""
+        mapped = mmap.mmap(self._fd, 0, prot=mmap.PROT_READ)
+        start = self._member.offset + self._layout.dataset_offset
+        dataset = memoryview(mapped)[start:]
+        with long.lock, _unmapping(mapped):
+            admitted = self._form.admit(long.admission, self._layout, dataset)
+        return Arrival(
+            admitted=admitted,
+            content=(),
+            dataset_offset=self._layout.dataset_offset,
+            digest=self._hash.hexdigest,
+            tenant=tenant,
+            source=source,
+            received_us=received_us,
+        )
 
     def _close_behind(self, writing_back: asyncio.Future[int]) -> None:
         writing_back.exception()  # the instance is refused whatever it was
@@ -170,12 +175,35 @@ class LongInstance:
             if (error := self._writing_back.exception()) is not None:
                 failure = error if isinstance(error, OSError) else OSError(str(error))
                 raise unavailable(failure) from error
-        end = self._member.offset + self._member.length_bytes
 
         def work() -> int:
             self._spool.sync_file(self._fd)
-            os.posix_fadvise(self._fd, 0, end, os.POSIX_FADV_DONTNEED)
-            return end
+            return 0
 
         self._written_back = self._member.length_bytes
         self._writing_back = self._spool.run_seal(work)
+
+
+@contextmanager
+def _unmapping(mapped: mmap.mmap) -> Generator[None]:
+    """Keep pages that a reader has seen from counting as this process's memory.
+
+    A reader of fragment headers touches every page of a cached file, at up to 20 GB/s:
+    the interpreter's usual turn of 5 ms would be too long a time between two unmappings.
+    """
+    done = threading.Event()
+
+    def unmap() -> None:
+        while not done.wait(_UNMAP_S):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    before = sys.getswitchinterval()
+    thread = threading.Thread(target=unmap, name="unmap")
+    sys.setswitchinterval(_SWITCH_S)
+    thread.start()
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+        done.set()
+        thread.join()

@@ -1,7 +1,7 @@
 """A pack that instances are being appended to."""
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class Arrival:
         admitted: what its data set says.
         content: its Part 10 file, end to end.
         dataset_offset: where the data set begins in it.
-        digest: BLAKE3 of the data set, hex.
+        digest: returns the BLAKE3 of the data set, hex; may take as long as a sync.
         tenant: whose.
         source: its sender.
         received_us: when it was complete, microseconds since 1970 UTC.
@@ -33,7 +33,7 @@ class Arrival:
     admitted: Admitted
     content: Sequence[Buffer]
     dataset_offset: int
-    digest: str
+    digest: Callable[[], str]
     tenant: str
     source: Source
     received_us: int
@@ -64,7 +64,7 @@ class Arrival:
             offset=member.offset,
             length_bytes=member.length_bytes,
             dataset_offset=self.dataset_offset,
-            digest=self.digest,
+            digest=self.digest(),
             received_us=self.received_us,
             source=self.source,
             header=header.json,
@@ -116,10 +116,20 @@ class OpenPack:
     timer: asyncio.TimerHandle | None = None
     header_bytes: int = 0
 
-    def append(self, arrival: Arrival) -> None:
-        """Append an instance that it does not hold yet; raises OSError, nothing appended then."""
+    def append(self, arrival: Arrival, *, sync: bool) -> None:
+        """Append an instance that it does not hold yet.
+
+        Args:
+            arrival: the instance.
+            sync: begin at once to make it durable: the disk works while this hashes.
+
+        Raises:
+            OSError: from the write; nothing was appended.
+        """
         header = arrival.admitted.header
         member = self.writer.append(header.sop_instance_uid, arrival.content, arrival.provenance)
+        if sync:
+            self.sync.begin(len(self.writer.members))
         self.places[header.sop_instance_uid] = len(self.entries)
         self.entries.append(arrival.entry(member))
         self.header_bytes += len(header.json)
@@ -138,6 +148,11 @@ class Placed:
     pack: OpenPack
     appended: int
     repeated: bool
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 of its data set, hex."""
+        return self.pack.entries[self.appended - 1].digest
 
     async def durable(self) -> None:
         """Return when it would survive a power cut; raises Unavailable."""

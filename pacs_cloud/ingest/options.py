@@ -29,6 +29,9 @@ class IntakeOptions:
         linger_limit_s: see `linger_s`.
         age_s: a pack this old is closed, idle or not; doubles like `linger_s`.
         age_limit_s: see `age_s`.
+        flush_on_release: whether a session's packs are closed when its sender goes away
+            (`Session.release`): embedded, so that what was sent is found at once; not in
+            the cloud, where a modality may open an association per slice.
         buffer_bytes: what one reception holds in memory; a longer instance goes into a
             file, and a pack, of its own.
         high_water: the part of the spool's disk in use above which nothing is taken.
@@ -51,6 +54,7 @@ class IntakeOptions:
     linger_limit_s: float = 0.25
     age_s: float = 10.0
     age_limit_s: float = 10.0
+    flush_on_release: bool = True
     buffer_bytes: int = 8 * _MIB
     high_water: float = 0.95
     backlog_bytes: int = 1 * _GIB

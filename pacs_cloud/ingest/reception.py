@@ -50,6 +50,7 @@ class Sender(Protocol):
 
     tenant: str
     source: Source
+    waits_for_sync: bool
 
     async def placed(self, arrival: Arrival, placed: Placed) -> int:
         """Return its number, when the instance may be acknowledged."""
@@ -73,11 +74,12 @@ class Reception:
         self._length_bytes = 0
         self._long: LongInstance | None = None
         self._failure: InvalidInstance | Unavailable | None = None
+        self._finishing = False
         self._ended = False
 
     def write(self, view: bytes | memoryview) -> None:
         """Take the next bytes; they are copied. What goes wrong here is told by `finish`."""
-        if self._failure is not None or self._ended:
+        if self._failure is not None or self._finishing or self._ended:
             return
         self._length_bytes += len(view)
         if self._buffer is None:
@@ -122,8 +124,9 @@ class Reception:
             StorageFull: there is no disk for it.
             Unavailable: it could not be made durable, or too much waits already.
         """
-        if self._ended:
+        if self._ended or self._finishing:
             raise InvalidRequest("a reception ends once")
+        self._finishing = True
         counters = self._desk.counters
         try:
             await self._desk.spool.make_room()
@@ -131,12 +134,14 @@ class Reception:
                 raise self._failure
             if self._long is not None:
                 arrival, closed = await self._finish_long()
-                repeated = False
+                repeated, digest = False, arrival.digest()
                 number = await self._sender.closed(arrival, closed)
             else:
                 arrival = self._arrive()
-                placed = self._desk.spool.append(arrival, self._sender)
-                repeated = placed.repeated
+                placed = self._desk.spool.append(
+                    arrival, self._sender, sync=self._sender.waits_for_sync
+                )
+                repeated, digest = placed.repeated, placed.digest
                 self._give_back()
                 number = await self._sender.placed(arrival, placed)
         except InvalidInstance:
@@ -156,7 +161,7 @@ class Reception:
             study_instance_uid=header.study_instance_uid,
             series_instance_uid=header.series_instance_uid,
             length_bytes=self._length_bytes,
-            digest=arrival.digest,
+            digest=digest,
             flags=arrival.admitted.flags,
             repeated=repeated,
             number=number,
@@ -173,7 +178,7 @@ class Reception:
             admitted=admitted,
             content=(layout.prefix, received) if layout.prefix else (received,),
             dataset_offset=layout.dataset_offset,
-            digest=blake3(dataset).hexdigest(),
+            digest=lambda: blake3(dataset).hexdigest(),
             tenant=self._sender.tenant,
             source=self._sender.source,
             received_us=self._desk.now_us(),

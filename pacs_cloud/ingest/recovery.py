@@ -132,7 +132,7 @@ class Recovery:
             admitted=admitted,
             content=(),
             dataset_offset=meta.dataset_offset,
-            digest=digest.hexdigest(),
+            digest=digest.hexdigest,
             tenant=provenance.tenant,
             source=provenance.source,
             received_us=provenance.received_us,
@@ -141,8 +141,8 @@ class Recovery:
     def _leave_nothing(self, path: Path, fd: int, found: Recovered, length_bytes: int) -> None:
         """Remove a file that never held an instance, put another aside."""
         # A streamed instance that was cut has zeros where its header would be.
-        unfinished = not any(os.pread(fd, 4096, 0))
-        if unfinished and not found.damaged:
+        is_cut = found.is_cut or not any(os.pread(fd, 4096, 0))
+        if is_cut and not found.damaged:
             log.warning("spool_file_removed", extra={"pack": path.stem, "length": length_bytes})
             path.unlink()
         else:

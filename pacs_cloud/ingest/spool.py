@@ -76,11 +76,16 @@ class Spool:
         if self._backlog.is_long:
             await self._backlog.wait()
 
-    def append(self, arrival: Arrival, contributor: Hashable) -> Placed:
+    def append(self, arrival: Arrival, contributor: Hashable, *, sync: bool) -> Placed:
         """Append an instance to its series' open pack; it is not durable yet.
 
         The same content under the same UID is not appended again; other content
         goes into a next pack.
+
+        Args:
+            arrival: the instance.
+            contributor: who brings it, see `await_commit`.
+            sync: whether to begin at once to make it durable.
 
         Raises:
             Unavailable: the disk took nothing; StorageFull: because it is full.
@@ -89,7 +94,7 @@ class Spool:
         pack = self._open.get(series)
         if pack is not None:
             place = pack.places.get(arrival.admitted.header.sop_instance_uid)
-            if place is not None and pack.entries[place].digest == arrival.digest:
+            if place is not None and pack.entries[place].digest == arrival.digest():
                 self._counters.repeated += 1
                 pack.contributors.add(contributor)
                 return Placed(pack, place + 1, repeated=True)
@@ -100,11 +105,12 @@ class Spool:
         if pack is None:
             pack = self._open_pack(series)
         try:
-            pack.append(arrival)
+            pack.append(arrival, sync=sync)
         except OSError as error:
+            raise unavailable(error) from error
+        finally:
             if not pack.entries:
                 self._discard(pack)
-            raise unavailable(error) from error
         pack.contributors.add(contributor)
         pack.touched_at = asyncio.get_running_loop().time()
         appended = len(pack.entries)
@@ -150,13 +156,17 @@ class Spool:
         self._counters.packs_closed += 1
         self._submit(pack)
 
+    async def sealed(self) -> None:
+        """Return when every closed pack is sealed and handed on."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def aclose(self) -> None:
         """Close every pack and return when all are sealed."""
         self._stopping.set()
         for pack in list(self._open.values()):
             self.close(pack)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self.sealed()
         self._syncing.shutdown()
         self._sealing.shutdown()
 
@@ -222,10 +232,17 @@ class Spool:
 
     async def _finish(self, pack: OpenPack) -> None:
         """Seal a pack and hand it on."""
+        try:
+            await self._seal(pack)
+        except Exception:  # the outermost edge of a pack's closing: nobody awaits this task
+            log.exception("spool_seal_surprise", extra={"pack": pack.pack_id})
+            if not pack.outcomes.done():  # the file stays: the next start recovers it
+                pack.outcomes.set_exception(Unavailable("a pack could not be sealed"))
+
+    async def _seal(self, pack: OpenPack) -> None:
         await pack.sync.idle()
         if pack.sync.failed:
             return  # `_sync_failed` has taken it over
-        length_bytes = 0
 
         def work() -> int:
             length = seal(
@@ -293,8 +310,9 @@ class Spool:
                 )
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause_s)
-                if self._stopping.is_set():
-                    return  # the next start recovers it
+                if self._stopping.is_set():  # the next start recovers it
+                    pack.outcomes.set_exception(failure)
+                    return
                 pause_s = min(2 * pause_s, _SALVAGE_LIMIT_S)
             else:
                 break

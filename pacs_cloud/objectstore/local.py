@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from pacs_cloud.errors import Corrupt, NotFound, Unavailable
 from pacs_cloud.objectstore.keys import check_key, check_prefix
+from pacs_cloud.objectstore.payload import unchanging
 from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo
 from pacs_cloud.objectstore.ranges import check_range, check_suffix, end_within
 from pacs_cloud.objectstore.reading import OpenFile, OpenFiles
@@ -56,6 +57,7 @@ class LocalObjectStore:
         """Write a small object; see the port."""
         del tags
         check_key(key)
+        data = unchanging(data)
         return _info(key, await self._run(lambda: self._tree.write(key, data)))
 
     async def put_file(

@@ -16,6 +16,7 @@ from pacs_cloud.errors import Corrupt, NotFound, Offline, Unavailable
 from pacs_cloud.objectstore.budget import ByteBudget
 from pacs_cloud.objectstore.claiming import Source, claim
 from pacs_cloud.objectstore.keys import check_key, check_prefix
+from pacs_cloud.objectstore.payload import unchanging
 from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo
 from pacs_cloud.objectstore.ranges import check_range, check_suffix, end_within
 from pacs_cloud.objectstore.s3_clients import S3Config, botocore_options, session_of, stores_of
@@ -79,6 +80,7 @@ class S3ObjectStore:
         self, key: str, data: bytes | memoryview, *, tags: Mapping[str, str] | None = None
     ) -> ObjectInfo:
         """Write a small object; see the port."""
+        data = unchanging(data)
         source = Source(len(data), lambda offset, length: data[offset : offset + length])
         return await self._claim(
             check_key(key), source, lambda: self._put(key, data, dict(tags or {}), "")
@@ -268,7 +270,6 @@ class S3ObjectStore:
             self._target(key),
             file,
             size,
-            budget=self._budget,
             checksum=bool(self._config.checksum),
             tags=tags,
             storage_class=storage_class,

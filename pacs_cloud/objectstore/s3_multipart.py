@@ -2,16 +2,11 @@
 
 import asyncio
 import base64
-import os
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from isal import isal_zlib
-
-from pacs_cloud.errors import Corrupt
-from pacs_cloud.objectstore.budget import ByteBudget
+from pacs_cloud.objectstore.file_part import FilePart
 from pacs_cloud.objectstore.s3_errors import VENDOR_ERRORS
 
 PART_BYTES = 16 << 20
@@ -37,13 +32,13 @@ class Upload:
     upload_id: str
     checksum: bool
 
-    async def part(self, number: int, data: bytes) -> dict[str, Any]:
+    async def part(self, number: int, body: FilePart, crc: int) -> dict[str, Any]:
         """Send a part; return what completing needs to know of it."""
-        crc = {"ChecksumCRC32": _crc_text(isal_zlib.crc32(data))} if self.checksum else {}
+        checksum = {"ChecksumCRC32": _crc_text(crc)} if self.checksum else {}
         sent = await self.client.upload_part(
-            **self.target, UploadId=self.upload_id, PartNumber=number, Body=data, **crc
+            **self.target, UploadId=self.upload_id, PartNumber=number, Body=body, **checksum
         )
-        return {"PartNumber": number, "ETag": sent["ETag"], **crc}
+        return {"PartNumber": number, "ETag": sent["ETag"], **checksum}
 
     async def complete(self, parts: list[dict[str, Any]], crc: int) -> str:
         """Make the object appear, if the key is free; return its ETag."""
@@ -69,23 +64,21 @@ async def upload_in_parts(
     file: int,
     size: int,
     *,
-    budget: ByteBudget,
     checksum: bool,
     tags: dict[str, str],
     storage_class: str,
 ) -> str:
     """Send `size` bytes of the open file `file` as one new object; return its ETag.
 
-    At most PARALLEL_PARTS parts, within `budget`, are in memory. Whatever goes
-    wrong, cancellation included, the parts are dropped; where even that fails,
-    the bucket's rule for incomplete uploads drops them.
+    PARALLEL_PARTS parts are under way at once, none of them in memory. Whatever
+    goes wrong, cancellation included, the parts are dropped; where even that
+    fails, the bucket's rule for incomplete uploads drops them.
 
     Args:
         client: aiobotocore's S3 client.
         target: Bucket and Key.
         file: a descriptor, read by position.
         size: in bytes, more than 0.
-        budget: bounds the memory of all uploads of this process.
         checksum: whether to send CRC-32s, of each part and of the whole.
         tags: at most ten.
         storage_class: "" for the bucket's default.
@@ -100,7 +93,7 @@ async def upload_in_parts(
     begun = await client.create_multipart_upload(**target, **options)
     upload = Upload(client, target, begun["UploadId"], checksum)
     try:
-        parts, crc = await _send_parts(upload, file, size, budget)
+        parts, crc = await _send_parts(upload, file, size)
         return await upload.complete(parts, crc)
     except BaseException as error:
         try:
@@ -110,34 +103,28 @@ async def upload_in_parts(
         raise
 
 
-async def _send_parts(
-    upload: Upload, file: int, size: int, budget: ByteBudget
-) -> tuple[list[dict[str, Any]], int]:
+async def _send_parts(upload: Upload, file: int, size: int) -> tuple[list[dict[str, Any]], int]:
     part_bytes = part_size(size)
     slots = asyncio.Semaphore(PARALLEL_PARTS)
     tasks: list[asyncio.Task[dict[str, Any]]] = []
-    crc = 0
+    running = 0
 
-    async def send(number: int, data: bytes, held: AsyncExitStack) -> dict[str, Any]:
-        async with held:
-            return await upload.part(number, data)
+    async def send(number: int, part: FilePart, crc: int) -> dict[str, Any]:
+        try:
+            return await upload.part(number, part, crc)
+        finally:
+            slots.release()
 
     try:
         async with asyncio.TaskGroup() as group:
             for number, offset in enumerate(range(0, size, part_bytes), 1):
-                length = min(part_bytes, size - offset)
-                async with AsyncExitStack() as stack:
-                    await stack.enter_async_context(slots)
-                    await stack.enter_async_context(budget.take(length))
-                    data = await asyncio.to_thread(os.pread, file, length, offset)
-                    if len(data) != length:
-                        raise Corrupt(f"a file to store was cut at {offset + len(data)} of {size}")
-                    crc = isal_zlib.crc32(data, crc)
-                    tasks.append(group.create_task(send(number, data, stack.pop_all())))
-                    del data
+                await slots.acquire()
+                part = FilePart(file, offset, min(part_bytes, size - offset))
+                crc, running = await asyncio.to_thread(part.crc32, running)
+                tasks.append(group.create_task(send(number, part, crc)))
     except BaseExceptionGroup as failed:
         raise _first(failed) from None
-    return [task.result() for task in tasks], crc
+    return [task.result() for task in tasks], running
 
 
 def part_size(size: int) -> int:

@@ -77,7 +77,8 @@ class DurableTree:
             try:
                 os.fdatasync(number)
                 try:
-                    return self._name(str(source), key)
+                    # A symbolic link gets no second name: the object would be one.
+                    return self._name(os.path.realpath(source), key)
                 except OSError as error:
                     if error.errno not in _NO_LINK:
                         raise

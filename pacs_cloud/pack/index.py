@@ -8,16 +8,17 @@ in the table's order. `zstd -dc index.zst` prints them all.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import orjson
+from orjson import Fragment
 from zstandard import ZstdCompressor
 
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.dicom.frames import FrameTable, PixelData
 from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.errors import Corrupt
+from pacs_cloud.pack.source import Door, Source
 from pacs_cloud.pack.zstd_frames import decompress, frame_end
 
 T = TypeVar("T")
@@ -31,31 +32,6 @@ HEADERS_LIMIT_BYTES = 1 << 30
 """The longest header lines that are read, uncompressed: 1 MiB for each of 1,000 instances."""
 
 _ZSTD_LEVEL = 3  # 200 CT headers: 2.67 MB to 7.6 KB in 2 ms; 9 costs 4 times that for 5 %
-
-
-class Door(StrEnum):
-    """By which door an instance came in."""
-
-    DIMSE = "dimse"
-    STOW = "stow"
-    IMPORT = "import"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Who sent an instance.
-
-    Attributes:
-        door: by which service.
-        called: the called AE title; "" other than by DIMSE.
-        calling: the calling AE title; the user by STOW; the path's last name by import.
-        address: the peer's IP address.
-    """
-
-    door: Door
-    called: str = ""
-    calling: str = ""
-    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +142,9 @@ def decode_headers(frame: bytes) -> bytes:
 
 
 def _table_json(index: PackIndex) -> dict[str, Any]:
+    """Return the table as JSON; equal pixel data stand once, as the slices of a series have."""
+    places: dict[bytes, int] = {}
+    instances = [_instance_json(instance, places) for instance in index.instances]
     return {
         "version": index.version,
         "pack_id": index.pack_id,
@@ -175,16 +154,18 @@ def _table_json(index: PackIndex) -> dict[str, Any]:
         "replaces": index.replaces,
         "sources": [asdict(source) for source in index.sources],
         "common": index.common,
-        "instances": [_instance_json(instance) for instance in index.instances],
+        "pixels": [Fragment(pixels) for pixels in places],
+        "instances": instances,
     }
 
 
-def _instance_json(instance: PackInstance) -> dict[str, Any]:
+def _instance_json(instance: PackInstance, places: dict[bytes, int]) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(instance, name) for name in _REQUIRED}
     if instance.attributes:
         row["attributes"] = instance.attributes
     if instance.pixels is not None:
-        row["pixels"] = _pixels_json(instance.pixels)
+        pixels = orjson.dumps(_pixels_json(instance.pixels))
+        row["pixels"] = places.setdefault(pixels, len(places))
     if instance.bulk:
         row["bulk"] = instance.bulk
     if instance.inflated_bytes is not None:
@@ -238,7 +219,8 @@ def _table_from_json(fields: dict[str, Any]) -> PackIndex:
         Source(Door(row["door"]), *(_checked(row[name], str) for name in _SOURCE_TEXTS))
         for row in fields["sources"]
     )
-    instances = tuple(_instance_from_json(row) for row in fields["instances"])
+    pixels = [_pixels_from_json(row) for row in fields["pixels"]]
+    instances = tuple(_instance_from_json(row, pixels) for row in fields["instances"])
     if any(instance.source >= len(sources) for instance in instances):
         raise Corrupt("an instance of no known source")
     return PackIndex(
@@ -257,17 +239,23 @@ def _table_from_json(fields: dict[str, Any]) -> PackIndex:
 _SOURCE_TEXTS = ("called", "calling", "address")
 
 
-def _instance_from_json(row: dict[str, Any]) -> PackInstance:
-    pixels = row.get("pixels")
+def _instance_from_json(row: dict[str, Any], pixels: list[PixelData]) -> PackInstance:
+    place = row.get("pixels")
     inflated_bytes = row.get("inflated_bytes")
     return PackInstance(
         **_typed(row, _REQUIRED),
         attributes=_checked(row["attributes"], dict) if "attributes" in row else {},
-        pixels=None if pixels is None else _pixels_from_json(pixels),
+        pixels=None if place is None else pixels[_place(place)],
         bulk=tuple(map(_bulk_from_json, row["bulk"])) if "bulk" in row else (),
         inflated_bytes=None if inflated_bytes is None else _checked(inflated_bytes, int),
         flags=_texts(row["flags"]) if "flags" in row else (),
     )
+
+
+def _place(value: Any) -> int:
+    if _checked(value, int) < 0:
+        raise Corrupt(f"a place of {value}")
+    return value
 
 
 def _pixels_from_json(row: dict[str, Any]) -> PixelData:

@@ -9,7 +9,13 @@ from pacs_cloud.errors import Corrupt
 from pacs_cloud.pack.provenance import Provenance, decode_provenance
 from pacs_cloud.pack.reader import SUFFIX_BYTES, NeedSuffix, read_directory, read_index
 from pacs_cloud.pack.writer import checksum
-from pacs_cloud.pack.zipformat import LOCAL_BYTES, LocalHeader, Member, parse_local_header
+from pacs_cloud.pack.zipformat import (
+    LOCAL_BYTES,
+    LocalHeader,
+    Member,
+    is_cut_header,
+    parse_local_header,
+)
 
 T = TypeVar("T")
 
@@ -43,13 +49,16 @@ class Recovered:
     Attributes:
         members: the complete instances, in the file's order.
         good_bytes: where the last of them ends: a torn file is to be cut there.
+        is_cut: whether the file ends within a member: an append was under way.
         damaged: members whose sizes are there and whose bytes are not what was
             written: of an append that never was synced, or of a failing disk.
-        index: the bytes of `index.zst` of a finished, undamaged pack, else None.
+        index: the bytes of `index.zst` of a finished pack, of which every instance that
+            it lists is complete; else None.
     """
 
     members: tuple[RecoveredMember, ...]
     good_bytes: int
+    is_cut: bool
     damaged: tuple[Member, ...]
     index: bytes | None
 
@@ -73,11 +82,15 @@ def recover(read_at: ReadAt, length_bytes: int) -> Recovered:
     members: list[RecoveredMember] = []
     damaged: list[Member] = []
     at = 0
+    is_cut = False
     while (header := _header_at(read_at, at)) is not None:
         member = Member(
             header.name, at, at + header.header_bytes, header.length_bytes, header.crc32
         )
-        if member.end > length_bytes or not _INSTANCE_NAME.fullmatch(header.name):
+        if not _INSTANCE_NAME.fullmatch(header.name):
+            break
+        if member.end > length_bytes:
+            is_cut = True
             break
         provenance = _provenance(header)
         if provenance is not None and _crc_at(read_at, member) == member.crc32:
@@ -85,9 +98,11 @@ def recover(read_at: ReadAt, length_bytes: int) -> Recovered:
         else:
             damaged.append(member)
         at = member.end
+    else:
+        is_cut = at < length_bytes and is_cut_header(read_at(at, _LONGEST_HEADER_BYTES))
     good_bytes = members[-1].member.end if members else 0
-    index = None if damaged else _finished_index(read_at, length_bytes, members)
-    return Recovered(tuple(members), good_bytes, tuple(damaged), index)
+    index = _finished_index(read_at, length_bytes, members)
+    return Recovered(tuple(members), good_bytes, is_cut, tuple(damaged), index)
 
 
 def _header_at(read_at: ReadAt, at: int) -> LocalHeader | None:
@@ -115,15 +130,18 @@ def _crc_at(read_at: ReadAt, member: Member) -> int:
 def _finished_index(
     read_at: ReadAt, length_bytes: int, members: list[RecoveredMember]
 ) -> bytes | None:
-    """Return the index when the directory lists exactly `members` and it."""
+    """Return the index when the directory lists nothing else than `members` and it.
+
+    What it does not list was left out when an earlier recovery sealed the pack.
+    """
     try:
         directory = _from_end(read_directory, read_at, length_bytes)
         index = _from_end(read_index, read_at, length_bytes)
     except Corrupt:
         return None
-    listed = [(entry.name, entry.header_offset, entry.crc32) for entry in directory[:-1]]
-    found = [(m.member.name, m.member.header_offset, m.member.crc32) for m in members]
-    return index if listed == found else None
+    listed = {(entry.name, entry.header_offset, entry.crc32) for entry in directory[:-1]}
+    found = {(m.member.name, m.member.header_offset, m.member.crc32) for m in members}
+    return index if listed <= found else None
 
 
 def _from_end(

@@ -127,6 +127,14 @@ def local_header(
     return fixed + name.encode("ascii") + extra
 
 
+def is_cut_header(data: bytes) -> bool:
+    """Tell whether `data` is the beginning of a local header and ends within it."""
+    if len(data) < LOCAL_BYTES:
+        return LOCAL_SIGNATURE.startswith(data[:4])
+    name_len, extra_len = _LOCAL.unpack_from(data)[-2:]
+    return data.startswith(LOCAL_SIGNATURE) and len(data) < LOCAL_BYTES + name_len + extra_len
+
+
 def parse_local_header(data: bytes) -> LocalHeader | None:
     """Return the header at the beginning of `data`, None where there is no whole one of ours.
 

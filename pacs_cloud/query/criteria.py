@@ -9,7 +9,8 @@ from pacs_cloud.query import computed
 from pacs_cloud.query.fuzzy import FuzzyName, words_of
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest
 
-EVERY_LEVEL: Final = frozenset({"00080005", "00080201"})
+SPECIFIC_CHARACTER_SET: Final = "00080005"
+EVERY_LEVEL: Final = frozenset({SPECIFIC_CHARACTER_SET, "00080201"})
 """Specific Character Set and Timezone Offset From UTC say how to read the other keys; they are
 no condition of their own."""
 
@@ -80,6 +81,12 @@ class Criteria:
     def lower_than(self, level: Level) -> bool:
         """Tell whether a key asks for something in the parts of a record of `level`."""
         return any(self.has(lower) for lower in Level if lower > level)
+
+
+def first_text(elements: Elements, tag: str) -> str:
+    """Return the first value of an attribute as text, "" where there is none."""
+    values: list[Any] = elements.get(tag, {}).get("Value", [])
+    return str(values[0]) if values and values[0] is not None else ""
 
 
 def project(returns: frozenset[str] | None, *sources: Elements) -> Elements:

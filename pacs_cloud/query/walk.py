@@ -12,22 +12,33 @@ _MAX_PAGE = 1000
 
 
 class Budget:
-    """How many records one search may still read."""
-
-    __slots__ = ("_left", "limit")
+    """How many records one search may still read, and whether it needs to."""
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        """Allow `limit` records."""
+        self._limit = limit
         self._left = limit
+        self._is_enough = False
+        self.left_unread = False
+        """Whether something was not read because it was not needed any more."""
 
     def spend(self, records: int) -> None:
         """Count `records` as read; raises TooBroad when it is too much."""
         self._left -= records
         if self._left < 0:
             raise TooBroad(
-                f"This search would read more than {self.limit} records. Give a patient ID, an "
+                f"This search would read more than {self._limit} records. Give a patient ID, an "
                 "accession number, the beginning of a patient's name, a study date range or a UID."
             )
+
+    def suffice(self) -> None:
+        """Let the search end where it would have to read on."""
+        self._is_enough = True
+
+    def may_read_on(self) -> bool:
+        """Tell whether to read on; else something is left unread."""
+        self.left_unread = self.left_unread or self._is_enough
+        return not self._is_enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +48,10 @@ class Candidate:
     Attributes:
         study: its record.
         refs: the packs that hold the UIDs asked for, None where any may.
-        is_last_read: the next candidate costs another read of the catalogue.
     """
 
     study: StudyRecord
     refs: frozenset[UidRef] | None
-    is_last_read: bool
 
 
 async def candidates(
@@ -74,7 +83,7 @@ async def candidates(
     are_instances = isinstance(plan, FromUids) and plan.are_instances
     for study in await catalogue.studies_by_uid(tenant, uids):
         narrowed = refs[study.study_instance_uid] if are_instances else None
-        yield Candidate(study, narrowed, is_last_read=False)
+        yield Candidate(study, narrowed)
 
 
 async def _pages(
@@ -86,10 +95,9 @@ async def _pages(
         page = await catalogue.studies(tenant, anchor, after=cursor, limit=size)
         budget.spend(max(page.examined, 1))
         cursor = page.cursor
-        last = len(page.studies) - 1
-        for number, study in enumerate(page.studies):
-            yield Candidate(study, None, is_last_read=number == last and cursor is not None)
-        if cursor is None:
+        for study in page.studies:
+            yield Candidate(study, None)
+        if cursor is None or not budget.may_read_on():
             return
         # What the first page did not satisfy is filtered hard: read on in larger steps.
         size = min(size * 2, _MAX_PAGE)

@@ -8,6 +8,7 @@ from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.byte_order import swap_words, word_bytes
 from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.errors import NotFound
+from pacs_cloud.retrieve.frames import beside
 from pacs_cloud.retrieve.inflated import DataSets
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.retrieve.pieces import Made, Piece
@@ -54,4 +55,4 @@ class Bulk:
         self, located: Located, value: BulkValue, *, is_swapped: bool
     ) -> AsyncIterator[bytes]:
         data = await self._data_sets.read(located, value.offset, value.offset + value.length)
-        yield swap_words(data, value.vr) if is_swapped else data
+        yield await beside(swap_words, data, value.vr) if is_swapped else data

@@ -1,7 +1,7 @@
 """Frames of an instance: as stored, without item tags; native ones little endian."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.byte_order import swap_words, word_bytes
@@ -13,6 +13,13 @@ from pacs_cloud.retrieve.pieces import Made, Piece
 
 _WORDS = {16: "OW", 32: "OF", 64: "OD"}
 _LARGE_BYTES = 1 << 20
+
+
+async def beside(work: Callable[..., bytes], data: bytes, *more: object) -> bytes:
+    """Return `work(data, *more)`, in a thread where `data` is so large that others would wait."""
+    if len(data) > _LARGE_BYTES:
+        return await asyncio.to_thread(work, data, *more)
+    return work(data, *more)
 
 
 class Frames:
@@ -35,28 +42,24 @@ class Frames:
             raise NotFound(f"There is no frame {number}; there are {len(table)}.")
         ranges = table.ranges(number - 1)
         syntax = located.instance.transfer_syntax_uid
-        is_shifted = isinstance(table, NativeFrames) and not table.is_byte_aligned
-        if is_shifted or uid.is_deflated(syntax) or syntax == uid.EXPLICIT_BE:
-            return (Made(lambda: self._native(located, number)),)
+        is_native = isinstance(table, NativeFrames)
+        if uid.is_deflated(syntax) or (
+            is_native and (syntax == uid.EXPLICIT_BE or not table.is_byte_aligned)
+        ):
+            return (Made(lambda: self._made(located, table, number)),)
         return tuple(located.data_set(start, end) for start, end in ranges)
 
     def count(self, located: Located) -> int:
         """Return how many frames there are whole; raises NotFound as `pieces`."""
         return len(frame_table(located))
 
-    async def _native(self, located: Located, number: int) -> AsyncIterator[bytes]:
-        table = frame_table(located)
-        ((start, end),) = table.ranges(number - 1)
-        if located.instance.transfer_syntax_uid == uid.EXPLICIT_BE:
-            data = await self._swapped(located, start, end)
-        else:
-            data = await self._data_sets.read(located, start, end)
+    async def _made(self, located: Located, table: FrameTable, number: int) -> AsyncIterator[bytes]:
+        is_swapped = located.instance.transfer_syntax_uid == uid.EXPLICIT_BE
+        read = self._swapped if is_swapped else self._data_sets.read
+        ranges = table.ranges(number - 1)
+        data = b"".join([await read(located, start, end) for start, end in ranges])
         if isinstance(table, NativeFrames) and not table.is_byte_aligned:
-            offset, length = table.bits(number - 1)
-            if len(data) > _LARGE_BYTES:
-                data = await asyncio.to_thread(extract_bits, data, offset, length)
-            else:
-                data = extract_bits(data, offset, length)
+            data = await beside(extract_bits, data, *table.bits(number - 1))
         yield data
 
     async def _swapped(self, located: Located, start: int, end: int) -> bytes:
@@ -67,7 +70,8 @@ class Frames:
         word = word_bytes(vr)
         first = start - (start - pixels.offset) % word
         last = min(end + (pixels.offset - end) % word, pixels.offset + pixels.length)
-        data = swap_words(await self._data_sets.read(located, first, last), vr)
+        stored = await self._data_sets.read(located, first, last)
+        data = await beside(swap_words, stored, vr)
         return data[start - first : end - first]
 
     async def _word_vr(self, located: Located) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.deflate import inflate
-from pacs_cloud.errors import Corrupt
+from pacs_cloud.errors import Corrupt, InvalidInstance
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.instances import Located
@@ -42,7 +42,10 @@ class DataSets:
         where = located.data_set()
         async with self._one_at_a_time:
             deflated = await self._objects.get(where.key, where.start, where.end)
-            data = await asyncio.to_thread(inflate, deflated, expected)
+            try:
+                data = await asyncio.to_thread(inflate, deflated, expected)
+            except InvalidInstance as error:
+                raise Corrupt("A deflated data set can no longer be inflated.") from error
         if len(data) != expected:
             raise Corrupt("A deflated data set does not inflate to its former length.")
         return data, len(data)

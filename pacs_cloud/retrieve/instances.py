@@ -1,5 +1,6 @@
 """Where visible instances lie, and their Part 10 files as pieces of packs."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from pacs_cloud.pack.index import PackIndex, PackInstance
 from pacs_cloud.retrieve.pieces import Slice
 from pacs_cloud.retrieve.tables import PackTables
 
+_TABLES_AT_ONCE = 16
 _TABLES_WORTH_READING = 2
 """With more tables than this unread, the UID's own record is asked first."""
 
@@ -88,14 +90,17 @@ class Instances:
         if sop_instance_uid is not None:
             return (await self._one(tenant, packs, sop_instance_uid),)
         found: list[Located] = []
-        for pack in packs:
-            index = await self._tables.table(tenant, ref_of(pack))
-            hidden = pack.hidden
-            found.extend(
-                Located(pack, index, instance)
-                for instance in index.instances
-                if instance.sop_instance_uid not in hidden
+        for first in range(0, len(packs), _TABLES_AT_ONCE):
+            some = packs[first : first + _TABLES_AT_ONCE]
+            tables = await asyncio.gather(
+                *(self._tables.table(tenant, ref_of(pack)) for pack in some)
             )
+            for pack, index in zip(some, tables, strict=True):
+                found.extend(
+                    Located(pack, index, instance)
+                    for instance in index.instances
+                    if instance.sop_instance_uid not in pack.hidden
+                )
         if not found:
             raise NotFound("There is no such study or series.")
         return tuple(found)

@@ -1,6 +1,6 @@
 """Headers of instances as DICOM JSON, straight from the packs' indexes (PS3.18 10.4.1.1.3)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import groupby
 
 from pacs_cloud.retrieve.instances import Located
@@ -17,7 +17,7 @@ class Metadata:
     def __init__(self, tables: PackTables) -> None:
         self._tables = tables
 
-    async def array(self, located: Sequence[Located], root: str) -> AsyncIterator[bytes]:
+    async def array(self, located: Sequence[Located], root: str) -> AsyncGenerator[bytes]:
         """Yield the JSON array of the headers of `located`, in its order, a pack at a time.
 
         Args:

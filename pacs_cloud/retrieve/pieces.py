@@ -4,7 +4,7 @@ Neighbouring slices of one object become one ranged read, with the bytes at hand
 put between them: a whole series, or many frames, costs one request per pack.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -44,7 +44,7 @@ def length_of(pieces: Iterable[Piece]) -> int | None:
     return total
 
 
-async def stream(objects: ObjectStore, pieces: Iterable[Piece]) -> AsyncIterator[bytes]:
+async def stream(objects: ObjectStore, pieces: Iterable[Piece]) -> AsyncGenerator[bytes]:
     """Yield the pieces' bytes in large chunks, at constant memory.
 
     Raises:

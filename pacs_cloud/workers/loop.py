@@ -130,11 +130,13 @@ class WorkerLoop:
         except Exception as error:
             # The outermost edge of a job: whatever a handler raises, the job is
             # given back, and dies after its attempts.
+            ours = isinstance(error, PacsError)
             log.error(
                 "job_failed",
                 # A traceback of an error that we raise on purpose says nothing more.
-                exc_info=None if isinstance(error, PacsError) else error,
-                extra={**fields, "error": type(error).__name__, "reason": error},
+                exc_info=None if ours else error,
+                # Nor its message, which may name keys, and so UIDs.
+                extra={**fields, "error": type(error).__name__},
             )
             delay_s = self._policy.backoff.after(lease.attempt)
             await self._settle(self._queue.release(lease, delay_s=delay_s), fields)

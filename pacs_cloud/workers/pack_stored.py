@@ -1,5 +1,7 @@
 """The job "pack-stored": a second look at a pack, right after its commit."""
 
+import logging
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pacs_cloud.catalogue.port import Catalogue
@@ -8,6 +10,8 @@ from pacs_cloud.errors import Corrupt, InvalidRequest, NotFound
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.workqueue.jobs import Job
+
+log = logging.getLogger(__name__)
 
 KIND = "pack-stored"
 
@@ -51,17 +55,21 @@ class PackStored:
     async def _check(self, record: PackRecord) -> None:
         names = record.study_instance_uid, record.series_instance_uid, record.pack_id
         key = PackKey(record.tenant, *names)
-        await self._expect(key.pack, record.length_bytes)
+        await self._expect(record.pack_id, key.pack, record.length_bytes)
         # None where it was over the catalogue's limit: then its size is not known here.
         frames = await self._catalogue.index(record.tenant, UidRef(*names))
-        await self._expect(key.index, len(frames.table) + len(frames.headers) if frames else None)
+        length = len(frames.table) + len(frames.headers) if frames else None
+        await self._expect(record.pack_id, key.index, length)
 
-    async def _expect(self, key: str, length_bytes: int | None) -> None:
+    async def _expect(self, pack_id: str, key: str, length_bytes: int | None) -> None:
+        fields = {"pack": pack_id, "tree": key.split("/", 1)[0], "length_bytes": length_bytes}
         try:
             info = await self._objects.head(key)
         except NotFound as error:
+            log.error("stored_object_missing", extra=fields)
             raise Corrupt(f"{key} was stored and is not there") from error
         if length_bytes is not None and info.length_bytes != length_bytes:
+            log.error("stored_object_size", extra={**fields, "found_bytes": info.length_bytes})
             raise Corrupt(
                 f"{key} has {info.length_bytes} bytes, and was stored with {length_bytes}"
             )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from catalogue_samples import (
     JPEG_LS,
     NOW_US,
@@ -14,6 +15,7 @@ from catalogue_samples import (
     TENANT,
     Shelf,
     attributes,
+    config_of,
     element,
     instance,
     name,
@@ -22,11 +24,10 @@ from catalogue_samples import (
     statuses,
     uids,
 )
-from servers.fixtures import Place
-
+from pacs_cloud.catalogue import commit
 from pacs_cloud.catalogue.commit import ConflictPolicy, judge, next_rev
 from pacs_cloud.catalogue.decisions import standing
-from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue, DynamodbConfig
+from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
 from pacs_cloud.catalogue.ordering import place_of
 from pacs_cloud.catalogue.port import (
     Anchor,
@@ -49,6 +50,7 @@ from pacs_cloud.catalogue.records import (
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import Conflict, InvalidRequest
 from pacs_cloud.pack.index import PackIndex, decode_table
+from servers.fixtures import Place
 
 
 def ref(index: PackIndex) -> UidRef:
@@ -214,15 +216,22 @@ class CatalogueContract:
         assert await found(catalogue, ByName(NamePart.NAME, "ROE")) == ["1"]
 
     async def test_large_drops_are_one_change(self, catalogue: Catalogue, shelf: Shelf) -> None:
-        packs = [
-            pack([instance(f"{SERIES}.{number}.9", received_us=NOW_US + number)])
-            for number in range(130)
-        ]
-        for index in packs:
-            await shelf.commit(index)
+        packs = [pack([instance(f"{SERIES}.{number}.9")]) for number in range(130)]
+        await shelf.commit(packs[0])
+        for some in (packs[:70], packs[70:]):
+            state = await catalogue.study(TENANT, STUDY)
+            assert state is not None
+            change = StudyChange(
+                TENANT,
+                STUDY,
+                state.study,
+                replace(state.study, rev=next_rev(state.study, NOW_US)),
+                put_packs=tuple(replace(state.packs[0], pack_id=index.pack_id) for index in some),
+            )
+            await catalogue.commit(change)
         state = await catalogue.study(TENANT, STUDY)
         assert state is not None
-        assert state.study.instance_count == len(state.packs) == 130
+        assert len(state.packs) == 130
         merged = replace(state.packs[0], pack_id="ff", instance_count=130)
         await catalogue.commit(
             StudyChange(
@@ -251,9 +260,7 @@ class CatalogueContract:
         after = replace(state.study, rev=next_rev(state.study, NOW_US))
         with pytest.raises(InvalidRequest):
             StudyChange(TENANT, STUDY, state.study, after, put_packs=many)
-        await catalogue.commit(
-            StudyChange(TENANT, STUDY, state.study, after, put_packs=many[1:])
-        )
+        await catalogue.commit(StudyChange(TENANT, STUDY, state.study, after, put_packs=many[1:]))
         assert len(await catalogue.packs(TENANT, STUDY)) == CHANGED_AT_ONCE + 1
 
     async def test_events_wait_until_they_are_forgotten(
@@ -427,9 +434,7 @@ class CatalogueContract:
         reason = "kept-first" if policy is ConflictPolicy.KEEP_FIRST else "quarantined"
         assert statuses(outcomes, outcomes) == [reason]
         conflicts = await catalogue.conflicts(TENANT)
-        assert [(one.kind, one.resolution) for one in conflicts] == [
-            (ConflictKind.CONTENT, reason)
-        ]
+        assert [(one.kind, one.resolution) for one in conflicts] == [(ConflictKind.CONTENT, reason)]
         assert conflicts[0].other_pack_id == first.pack_id
         state = await catalogue.study(TENANT, STUDY)
         assert before is not None
@@ -466,29 +471,30 @@ class CatalogueContract:
         assert state.study.attributes["00100010"] == name("NEW")
         assert state.study.first_received_us == NOW_US + 5
 
-    async def test_a_pack_replaces_many(self, catalogue: Catalogue, shelf: Shelf) -> None:
+    async def test_a_pack_replaces_many(
+        self, catalogue: Catalogue, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(commit, "PACKS_PER_CHANGE", 5)
         shelf.policy = ConflictPolicy.REPLACE
-        names = uids(f"{SERIES}.77", 100)
+        names = uids(f"{SERIES}.77", 12)
         for uid in names:
             await shelf.commit(pack([instance(uid)]))
         newcomer = pack([instance(uid, "new") for uid in (*names, f"{SERIES}.78")])
         outcomes = await shelf.commit(newcomer)
-        assert statuses(outcomes, names) == ["replaced"] * 100
+        assert statuses(outcomes, names) == ["replaced"] * 12
         state = await catalogue.study(TENANT, STUDY)
         assert state is not None
-        assert state.study.instance_count == 101
+        assert state.study.instance_count == 13
         assert {pack.pack_id for pack in state.packs if not pack.hidden} == {newcomer.pack_id}
-        assert len(await catalogue.conflicts(TENANT)) == 100
+        assert len(await catalogue.conflicts(TENANT)) == 12
         assert standing(shelf.decisions)[newcomer.pack_id] == {}
-        assert len(await catalogue.events(1000)) == 101
+        assert len(await catalogue.events()) == 13
 
     async def test_the_same_uid_elsewhere_is_flagged(
         self, catalogue: Catalogue, shelf: Shelf
     ) -> None:
         first = study_pack(1)
-        other = pack(
-            [instance("1.2.840.99.1.1.1")], study="1.2.840.99.2", series="1.2.840.99.2.1"
-        )
+        other = pack([instance("1.2.840.99.1.1.1")], study="1.2.840.99.2", series="1.2.840.99.2.1")
         await shelf.commit(first)
         outcomes = await shelf.commit(other)
         assert statuses(outcomes, outcomes) == ["stored"]
@@ -502,9 +508,7 @@ class CatalogueContract:
         self, catalogue: Catalogue, shelf: Shelf
     ) -> None:
         first = study_pack(1)
-        other = pack(
-            [instance("1.2.840.99.1.1.1")], study="1.2.840.99.2", series="1.2.840.99.2.1"
-        )
+        other = pack([instance("1.2.840.99.1.1.1")], study="1.2.840.99.2", series="1.2.840.99.2.1")
         await catalogue.stage(staged(first))
         await shelf.commit(other)
         await shelf.commit(first)
@@ -621,13 +625,22 @@ class TestSqlite(CatalogueContract):
 class TestDynamodb(CatalogueContract):
     @pytest.fixture
     async def catalogue(self, dynamodb_table: Place) -> AsyncIterator[Catalogue]:
-        config = DynamodbConfig(
-            table=dynamodb_table.name,
-            region="us-east-1",
-            endpoint_url=dynamodb_table.endpoint.url,
-            access_key_id=dynamodb_table.endpoint.access_key,
-            secret_access_key=dynamodb_table.endpoint.secret_key,
-            date_shards=2,
-        )
+        config = replace(config_of(dynamodb_table), date_shards=2)
         async with DynamodbCatalogue(config) as catalogue:
             yield catalogue
+
+    async def test_racing_packs_lose_nothing(
+        self, catalogue: Catalogue, shelf: Shelf, dynamodb_table: Place
+    ) -> None:
+        if dynamodb_table.endpoint.kind == "moto":
+            pytest.skip("moto undoes a failed transaction by putting back the whole table")
+        await super().test_racing_packs_lose_nothing(catalogue, shelf)
+
+    async def test_searches_inside_names_by_trigrams(self, dynamodb_table: Place) -> None:
+        config = replace(config_of(dynamodb_table), infix=True)
+        async with DynamodbCatalogue(config) as catalogue:
+            shelf = Shelf(catalogue)
+            for number, patient_name in enumerate(("SMITH^JOHN", "ITHACA^J"), start=1):
+                await shelf.commit(study_pack(number, patient_name=patient_name))
+            assert await found(catalogue, ByName(NamePart.INFIX, "ITH^J")) == ["1"]
+            assert await found(catalogue, ByName(NamePart.INFIX, "ITH")) == ["2", "1"]

@@ -63,6 +63,14 @@ class _Process:
 
     descriptors: dict[int, _Descriptor] = field(default_factory=dict)
 
+    def described(self, call: Call) -> _Descriptor | None:
+        """Return what the descriptor that `call` begins with stands for, here.
+
+        An exec closes descriptors unseen, and sockets and pipes take their
+        numbers: strace's own word on the descriptor tells them apart.
+        """
+        return self.descriptors.get(call.fd) if call.what.startswith("/") else None
+
 
 class Replay:
     """What the archive did to the directory `root`, call by call."""
@@ -90,7 +98,7 @@ class Replay:
             process = self._process(call.tid, parents)
             if isinstance(moment, Began):
                 if call.name in {"fsync", "fdatasync"}:
-                    descriptor = process.descriptors.get(call.fd)
+                    descriptor = process.described(call)
                     if descriptor is not None:
                         self._syncs[call.tid] = self.disk.begin_sync(descriptor.node)
                 elif self._is_answer(call):
@@ -127,7 +135,7 @@ class Replay:
         if call.name not in sends or not call.what.startswith("TCP") or call.returned <= 0:
             return False
         sent = b"".join(call.texts())[: call.returned]
-        return self._answers.feed(f"{call.what}", sent)
+        return self._answers.feed(call.what, sent)
 
     # names
 
@@ -213,7 +221,7 @@ class Replay:
     # contents
 
     def _contents(self, call: Call, process: _Process) -> bool:
-        descriptor = process.descriptors.get(call.fd)
+        descriptor = process.described(call)
         if call.name in {"sync", "syncfs"}:
             raise Unmodelled(call.name)
         if call.name == "mmap":

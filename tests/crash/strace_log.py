@@ -4,10 +4,11 @@ Expects `strace -f -ttt -yy -xx -s LARGE -o FILE`: one line a call, or two when
 another thread's lines came between, every string as `\\x…`.
 """
 
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _LINE = re.compile(r"^(\d+)\s+\d+\.\d+\s+(.*)$", re.DOTALL)
 _WHOLE = re.compile(r"^(\w+)\((.*)\)\s+= (.*)$", re.DOTALL)
@@ -15,6 +16,7 @@ _BEGUN = re.compile(r"^(\w+)\((.*) <unfinished \.\.\.>$", re.DOTALL)
 _RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$", re.DOTALL)
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 _PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
+_HEX = re.compile(r"(?:\\x[0-9a-f]{2})+")
 _FD = re.compile(r"^(-?\d+|AT_FDCWD)(?:<(.*?)>)?(?=,|$|\s|\()")
 
 
@@ -85,15 +87,10 @@ class Ended:
     call: Call
 
 
-@dataclass(slots=True)
-class _Open:
-    moments: list[Began | Ended] = field(default_factory=list)
-    calls: dict[int, Call] = field(default_factory=dict)
-
-
 def read_calls(lines: Iterable[str]) -> Iterator[Began | Ended]:
-    """Yield each call's beginning and end in the order of the log."""
-    log = _Open()
+    """Yield each call's beginning and end in the order of the log, read to its end first."""
+    moments: list[Began | Ended] = []
+    under_way: dict[int, Call] = {}
     for line in lines:
         matched = _LINE.match(line.rstrip("\n"))
         if matched is None:
@@ -102,25 +99,23 @@ def read_calls(lines: Iterable[str]) -> Iterator[Began | Ended]:
         if said.startswith(("+++", "---")):
             continue
         if begun := _BEGUN.match(said):
-            call = Call(tid, begun[1], begun[2])
-            log.calls[tid] = call
-            log.moments.append(Began(call))
+            under_way[tid] = Call(tid, begun[1], begun[2])
+            moments.append(Began(under_way[tid]))
         elif resumed := _RESUMED.match(said):
-            call = log.calls.pop(tid)
-            whole = _WHOLE.match(f"{call.name}({call.args}{resumed[2]}")
+            call = under_way.pop(tid)
             # A call that was interrupted, or that never returns, has "?" or nothing.
-            if whole is not None:
+            if whole := _WHOLE.match(f"{call.name}({call.args}{resumed[2]}"):
                 call.args, call.result = whole[2], whole[3]
-            log.moments.append(Ended(call))
+            moments.append(Ended(call))
         elif whole := _WHOLE.match(said):
             call = Call(tid, whole[1], whole[2], whole[3])
-            log.moments += [Began(call), Ended(call)]
+            moments += [Began(call), Ended(call)]
         elif not said.endswith("<detached ...>"):
             raise ValueError(f"not a call: {said[:80]!r}")
-    yield from log.moments
+    # A call's result is known where it begins: how much of an answer went out, say.
+    yield from moments
 
 
 def _plain(text: str) -> str:
-    if "\\x" not in text:
-        return text
-    return bytes.fromhex(text.replace("\\x", "")).decode() if text.startswith("\\x") else text
+    """Return `text` with its `\\x…` as what they stand for; "(deleted)" and devices follow bare."""
+    return _HEX.sub(lambda run: os.fsdecode(bytes.fromhex(run[0].replace("\\x", ""))), text)

@@ -1,11 +1,14 @@
 """`kill -9` in the middle of a store takes nothing that was answered Success."""
 
+import dataclasses
 import random
 from pathlib import Path
 
+from crash.archive import fsck, running
 from crash.bookkeeping import Promises, file_meta, split_parts
 from crash.instances import make_instance, new_uid
-from crash.soak import crash_round
+from crash.raw_scu import SUCCESS, Association
+from crash.soak import crash_round, wait_for
 
 ROUNDS = 2
 """`python -m crash.soak` runs a hundred."""
@@ -18,6 +21,36 @@ def test_every_promise_is_kept(tmp_path: Path) -> None:
     for _ in range(ROUNDS):
         crash_round(tmp_path / "data", tmp_path / "archive.log", promises, dice)
     assert len(promises) > ROUNDS
+
+
+def test_a_broken_promise_is_noticed(tmp_path: Path) -> None:
+    dice, promises, study = random.Random(2), Promises(), new_uid()
+    series = [new_uid(), new_uid()]
+    data, log = tmp_path / "data", tmp_path / "archive.log"
+    with (
+        running(data, log=log) as archive,
+        Association(archive.host, archive.port, archive.aet) as association,
+    ):
+        for number in range(6):
+            instance = make_instance(study, series[number % 2], "small", dice)
+            assert association.store(instance) == SUCCESS
+            promises.add(instance)
+        altered = make_instance(study, series[0], "small", dice)
+        assert association.store(altered) == SUCCESS
+        promises.add(dataclasses.replace(altered, dataset=altered.dataset + b"\0"))
+        association.release()
+        wait_for(lambda: promises.broken(archive.http) != [], "the alteration to be noticed")
+        wait_for(lambda: len(promises.broken(archive.http)) == 1, "the commits")
+        (fault,) = promises.broken(archive.http)
+        assert fault == f"{altered.sop_instance_uid} came back altered"
+        missing = make_instance(study, series[1], "small", dice)
+        promises.add(missing)
+        assert f"{missing.sop_instance_uid} is lost" in promises.broken(archive.http)
+    assert fsck(data) == (0, [])
+    next((data / "objects").rglob(f"{series[0]}/*.zip")).unlink()
+    code, findings = fsck(data)
+    assert code == 1
+    assert {finding["kind"] for finding in findings} == {"dangling"}
 
 
 def test_instances_differ_and_say_their_uids() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from crash.powercut import (
 )
 
 CUTS = 24
-"""`python -m crash.powercut` cuts at every moment, in every way."""
+"""The soak cuts at every moment, in every way."""
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +29,11 @@ def _needs_strace() -> None:
         pytest.skip(reason)
 
 
-def broken(recording: Recording, folder: Path, cuts: int) -> tuple[list[str], int]:
-    """Return what is wrong after some cuts, in words, and after how many."""
+def broken(recording: Recording, folder: Path, count: int | None) -> tuple[list[str], int]:
+    """Return what is wrong after `count` cuts (None: every one), and in how many states."""
     seed = random.randrange(1 << 32)
-    chosen = some_cuts(check_model(recording), cuts, seed)
+    cuts = check_model(recording)
+    chosen = every_cut(cuts) if count is None else some_cuts(cuts, count, seed)
     faults: list[str] = []
     checked = 0
     for survived in survivors(recording, chosen, folder, seed=seed):
@@ -64,3 +66,11 @@ def test_the_whole_archive_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     faults, checked = broken(recording, tmp_path, CUTS // 2)
     assert faults == []
     assert checked > CUTS // 4
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("recorded", [record_intake, record])
+def test_no_moment_is_the_wrong_one(tmp_path: Path, recorded: Callable[..., Recording]) -> None:
+    faults, checked = broken(recorded(tmp_path, seed=random.randrange(1 << 32)), tmp_path, None)
+    assert faults == []
+    assert checked > 300

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.pack.index import Door, Source, decode_headers, decode_table, split_index
 from pacs_cloud.pack.provenance import (

@@ -2,22 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import httpx
 import uvicorn
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.dicomweb.app import HttpOptions, Services, create_app
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
 
@@ -31,8 +30,8 @@ class Running:
     url: str
     client: httpx.AsyncClient
     services: Services
-    catalogue: SqliteCatalogue
-    objects: LocalObjectStore
+    catalogue: Catalogue
+    objects: ObjectStore
 
     async def store(self, *files: bytes, study: str = "", **headers: str) -> httpx.Response:
         return await self.client.post(
@@ -64,9 +63,7 @@ def parts_of(response: httpx.Response) -> list[tuple[str, bytes]]:
     found = []
     for part in parts:
         head, _, content = part.partition(b"\r\n\r\n")
-        headers = dict(
-            line.split(": ", 1) for line in head.decode().strip().split("\r\n") if line
-        )
+        headers = dict(line.split(": ", 1) for line in head.decode().strip().split("\r\n") if line)
         found.append((headers["Content-Type"], content))
     return found
 
@@ -74,20 +71,26 @@ def parts_of(response: httpx.Response) -> list[tuple[str, bytes]]:
 @asynccontextmanager
 async def served(
     folder: Path,
+    stores: tuple[ObjectStore, Catalogue] | None = None,
     *,
     policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST,
     options: HttpOptions | None = None,
     budget: int = 50_000,
     max_rows: int = 10_000,
 ) -> AsyncIterator[Running]:
-    async with (
-        SqliteCatalogue(folder / "catalogue.sqlite") as catalogue,
-        LocalObjectStore(folder / "objects") as objects,
-        Intake(
-            folder / "spool", objects, catalogue, IntakeOptions(linger_s=0.05), policy=policy
-        ) as intake,
-    ):
-        archive = Archive(catalogue, objects)
+    """Serve an archive whose spool, and stores where none are given, are in `folder`."""
+    async with AsyncExitStack() as stack:
+        if stores is None:
+            stores = (
+                await stack.enter_async_context(LocalObjectStore(folder / "objects")),
+                await stack.enter_async_context(SqliteCatalogue(folder / "catalogue.sqlite")),
+            )
+        objects, catalogue = stores
+        quick = IntakeOptions(linger_s=0.05)
+        intake = await stack.enter_async_context(
+            Intake(folder / "spool", objects, catalogue, quick, policy=policy)
+        )
+        archive = stack.enter_context(closing(Archive(catalogue, objects)))
         search = Search(catalogue, archive.tables, budget=budget, max_rows=max_rows)
 
         async def ready() -> None:
@@ -115,49 +118,3 @@ async def served(
             yield Running(url, client, services, catalogue, objects)
         server.should_exit = True
         await task
-        archive.close()
-
-
-def make_instance(
-    sop: str,
-    *,
-    study: str = "1.2.3.1",
-    series: str = "1.2.3.1.1",
-    rows: int = 4,
-    frames: int = 1,
-    pixels: bytes | None = None,
-    **attributes: object,
-) -> bytes:
-    """Return a small CT as a Part 10 file; `attributes` by keyword, over the defaults."""
-    dataset = Dataset()
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.SOPClassUID = CTImageStorage
-    dataset.SOPInstanceUID = sop
-    dataset.StudyInstanceUID = study
-    dataset.SeriesInstanceUID = series
-    dataset.StudyDate = "20240102"
-    dataset.StudyTime = "101500"
-    dataset.PatientName = "Doe^Jane"
-    dataset.PatientID = "P1"
-    dataset.Modality = "CT"
-    dataset.InstanceNumber = sop.rpartition(".")[2]
-    dataset.Rows = dataset.Columns = rows
-    dataset.SamplesPerPixel = 1
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.BitsAllocated = dataset.BitsStored = 16
-    dataset.HighBit = 15
-    dataset.PixelRepresentation = 0
-    if frames > 1:
-        dataset.NumberOfFrames = frames
-    dataset.PixelData = pixels or bytes(range(256)) * (-(-rows * rows * 2 * frames // 256))
-    dataset.PixelData = dataset.PixelData[: rows * rows * 2 * frames]
-    dataset["PixelData"].VR = "OW"
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = sop
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()

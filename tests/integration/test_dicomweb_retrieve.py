@@ -9,9 +9,11 @@ import numpy as np
 import pydicom
 import pytest
 import pytest_asyncio
-from dicomweb_archive import Running, make_instance, parts_of, served
+from dicomweb_archive import Running, parts_of, served
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLSLossless, RLELossless
+
+from dicomweb_samples import make_instance
 
 # One archive, which no test changes, for all.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,9 +35,7 @@ def compressed(sop: str, syntax: pydicom.uid.UID) -> bytes:
 
 
 def document(sop: str) -> bytes:
-    dataset = pydicom.dcmread(
-        BytesIO(make_instance(sop, study="1.2.3.2", series="1.2.3.2.1"))
-    )
+    dataset = pydicom.dcmread(BytesIO(make_instance(sop, study="1.2.3.2", series="1.2.3.2.1")))
     del dataset.PixelData
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = (
         pydicom.uid.EncapsulatedPDFStorage
@@ -48,9 +48,7 @@ def document(sop: str) -> bytes:
 
 
 def in_private_syntax(sop: str) -> bytes:
-    dataset = pydicom.dcmread(
-        BytesIO(make_instance(sop, study="1.2.3.3", series="1.2.3.3.1"))
-    )
+    dataset = pydicom.dcmread(BytesIO(make_instance(sop, study="1.2.3.3", series="1.2.3.3.1")))
     del dataset.PixelData
     buffer = BytesIO()
     dataset.save_as(buffer)
@@ -96,9 +94,7 @@ def related(content: str, syntax: str = "") -> str:
 async def test_an_instance_in_the_transfer_syntax_asked_for(
     archive: Running, accept: str, syntax: str
 ) -> None:
-    response = await archive.client.get(
-        f"{SERIES}/instances/{IN_RLE}", headers={"accept": accept}
-    )
+    response = await archive.client.get(f"{SERIES}/instances/{IN_RLE}", headers={"accept": accept})
     assert response.status_code == 200
     ((content_type, content),) = parts_of(response)
     assert content_type == f"application/dicom; transfer-syntax={syntax}"
@@ -121,9 +117,7 @@ async def test_an_instance_in_the_transfer_syntax_asked_for(
     ],
 )
 async def test_nothing_that_fits_is_406(archive: Running, accept: str) -> None:
-    response = await archive.client.get(
-        f"{SERIES}/instances/{IN_RLE}", headers={"accept": accept}
-    )
+    response = await archive.client.get(f"{SERIES}/instances/{IN_RLE}", headers={"accept": accept})
     assert response.status_code == 406
     assert response.headers["content-type"] == "application/problem+json"
 
@@ -184,9 +178,7 @@ async def test_frames_come_decompressed_by_default(archive: Running, sop: str) -
         (IN_JLS, related("image/jls", JLS), "image/jls"),
     ],
 )
-async def test_frames_as_stored(
-    archive: Running, sop: str, accept: str, content_type: str
-) -> None:
+async def test_frames_as_stored(archive: Running, sop: str, accept: str, content_type: str) -> None:
     response = await archive.client.get(
         f"{SERIES}/instances/{sop}/frames/2", headers={"accept": accept}
     )
@@ -217,8 +209,18 @@ async def test_one_frame_may_come_alone(archive: Running) -> None:
 
 @pytest.mark.parametrize(
     ("frames", "status"),
-    [("0", 400), ("1,0", 400), ("x", 400), ("1,", 400), ("1-2", 400), ("-1", 400), ("4", 404),
-     ("1,4", 404), ("99999999999", 400), ("1;2", 400)],
+    [
+        ("0", 400),
+        ("1,0", 400),
+        ("x", 400),
+        ("1,", 400),
+        ("1-2", 400),
+        ("-1", 400),
+        ("4", 404),
+        ("1,4", 404),
+        ("99999999999", 400),
+        ("1;2", 400),
+    ],
 )
 async def test_bad_frame_lists(archive: Running, frames: str, status: int) -> None:
     response = await archive.client.get(f"{SERIES}/instances/{NATIVE}/frames/{frames}")
@@ -240,7 +242,9 @@ async def test_an_encapsulated_document_has_its_own_media_type(archive: Running)
     expected = b"%PDF-1.4" + bytes(3000)
     alone = await archive.client.get(uri, headers={"accept": "application/pdf"})
     assert (alone.headers["content-type"], alone.content) == ("application/pdf", expected)
-    assert parts_of(await archive.client.get(uri)) == [("application/pdf", expected)]
+    related = await archive.client.get(uri)
+    assert parts_of(related) == [("application/pdf", expected)]
+    assert f"Content-Location: {uri}\r\n".encode() in related.content
     octets = await archive.client.get(uri, headers={"accept": "application/octet-stream"})
     assert octets.content == expected
     assert (await archive.client.get(uri, headers={"accept": "image/png"})).status_code == 406

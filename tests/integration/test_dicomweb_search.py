@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from dicomweb_archive import Running, make_instance, parts_of, served
+from dicomweb_archive import Running, parts_of, served
 from pydicom.dataset import Dataset
+
+from dicomweb_samples import make_instance
 
 # One archive, which no test changes, for all.
 pytestmark = pytest.mark.asyncio(loop_scope="module")

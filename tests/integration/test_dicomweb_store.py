@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from dicomweb_archive import BOUNDARY, Running, make_instance, multipart, served
+from dicomweb_archive import BOUNDARY, Running, multipart, served
 from dicomweb_client import DICOMwebClient
 
+from dicomweb_samples import make_instance
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.dicomweb.app import HttpOptions
 
@@ -71,9 +72,7 @@ async def test_other_content_under_a_known_uid_follows_the_policy(
         else:
             (referenced,) = body["00081199"]["Value"]
             assert referenced["00081196"]["Value"] == [0xB000]
-        (header,) = (
-            await archive.client.get("/studies/1.2.3.1/metadata")
-        ).json()
+        (header,) = (await archive.client.get("/studies/1.2.3.1/metadata")).json()
         assert header["00100010"]["Value"] == [{"Alphabetic": shown}]
 
 
@@ -158,9 +157,7 @@ async def test_a_bad_study_uid_is_400(archive: Running) -> None:
 
 
 async def test_the_answer_comes_as_xml_when_that_is_asked_for(archive: Running) -> None:
-    response = await archive.store(
-        make_instance("1.2.3.4.1"), accept="application/dicom+xml"
-    )
+    response = await archive.store(make_instance("1.2.3.4.1"), accept="application/dicom+xml")
     assert response.headers["content-type"] == "application/dicom+xml"
     model = ET.fromstring(response.content)
     space = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"

@@ -149,3 +149,23 @@ def sqs_queue(sqs_server: Endpoint) -> Iterator[Place]:
             client.delete_queue(QueueUrl=url)
     finally:
         client.close()
+
+
+def _best(config: pytest.Config, *kinds: Kind) -> Endpoint:
+    """Return the first of `kinds` that this machine has."""
+    for kind in kinds:
+        if discovery.from_services(kind) or SERVERS[kind].unavailable() is None:
+            return server(kind, config)
+    return server(kinds[-1], config)
+
+
+@pytest.fixture(scope="session")
+def best_s3(pytestconfig: pytest.Config) -> Endpoint:
+    """The most real S3 server that this machine has."""
+    return _best(pytestconfig, "seaweedfs", "moto")
+
+
+@pytest.fixture(scope="session")
+def best_dynamodb(pytestconfig: pytest.Config) -> Endpoint:
+    """The most real DynamoDB server that this machine has."""
+    return _best(pytestconfig, "dynamodb-local", "moto")

@@ -26,6 +26,7 @@ async def serve(directory: Path, port: int) -> AsyncGenerator[Endpoint, None]:
     del directory
     # moto binds in a thread, and would wait for ever for one that failed.
     socket.create_server(("127.0.0.1", port)).close()
+    # Imported by its keeper alone: it takes seconds, and warns.
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)

@@ -87,7 +87,7 @@ async def _change_the_index(objects: LocalObjectStore, _: SqliteCatalogue, made:
 async def _another_pack(objects: LocalObjectStore, _: SqliteCatalogue, made: Made) -> None:
     clock = Clock()
     names = made.key.tenant, made.key.study_instance_uid, made.key.series_instance_uid
-    other = make_pack(clock, *names, [Sample(one.sop_instance_uid) for one in made.table.instances])
+    other = make_pack(clock, *names, [Sample(made.table.instances[0].sop_instance_uid)])
     await swap(objects, made.key.pack, other.data)
 
 
@@ -148,7 +148,10 @@ async def _leave_strangers(objects: LocalObjectStore, _: SqliteCatalogue, made: 
         (_cut_the_pack, {Kind.SIZE, Kind.DAMAGED}),
         (_lose_the_index, {Kind.INDEX_MISSING}),
         (_change_the_index, {Kind.INDEX_DIFFERS}),
-        (_another_pack, {Kind.INDEX_DIFFERS, Kind.MISPLACED}),
+        (
+            _another_pack,
+            {Kind.SIZE, Kind.INDEX_DIFFERS, Kind.MISPLACED, Kind.COUNT, Kind.AGGREGATE},
+        ),
         (_miscount, {Kind.COUNT}),
         (_mismeasure, {Kind.SIZE}),
         (_show_what_is_hidden, {Kind.DOUBLE, Kind.LEDGER, Kind.AGGREGATE}),

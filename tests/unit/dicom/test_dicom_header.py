@@ -1,6 +1,7 @@
 """What the header reader returns beside JSON, and what it refuses."""
 
 import mmap
+import resource
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -230,6 +231,13 @@ BROKEN = {
     "an item without end": instance(
         explicit(0x00081140, "SQ", implicit(0xFFFEE000, b"", length=UNDEFINED), length=UNDEFINED)
     ),
+    "a delimiter beyond its sequence": instance()
+    + explicit(
+        0x00400275,
+        "SQ",
+        implicit(0xFFFEE000, implicit(0xFFFEE00D, b"")[:4], length=UNDEFINED),
+    )
+    + bytes(4),
     "text without length": instance(explicit(0x00081140, "UT", b"", length=UNDEFINED)),
     "a delimiter on its own": instance() + implicit(0xFFFEE00D, b""),
     "nested beyond reason": instance(
@@ -372,3 +380,27 @@ def test_float_pixels(reader: HeaderReader) -> None:
     assert (header.pixels.tag, header.pixels.bits_allocated) == ("7FE00009", 64)
     assert header.pixels.frames is not None
     assert len(header.pixels.frames) == 1
+
+
+def test_gigabytes_of_pixels_cost_no_memory(tmp_path: Path) -> None:
+    """A sparse file stands for a 4 GiB instance: of its pixels, four item headers are read."""
+    fragment_bytes = 1 << 30
+    head = image(explicit(0x7FE00010, "OB", item(b""), length=UNDEFINED), frames=4)
+    with (tmp_path / "large").open("wb") as file:
+        file.write(head)
+        for _ in range(4):
+            file.write(implicit(0xFFFEE000, b"", length=fragment_bytes))
+            file.seek(fragment_bytes, 1)
+        file.write(implicit(0xFFFEE0DD, b""))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with (
+        (tmp_path / "large").open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        header = HeaderReader().read(mapped, JPEG_BASELINE)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024  # KiB
+    assert header.length > 4 * fragment_bytes
+    assert header.pixels is not None
+    assert header.pixels.frames is not None
+    start, stop = header.pixels.frames.ranges(3)[0]
+    assert stop - start == fragment_bytes

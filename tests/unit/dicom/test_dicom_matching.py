@@ -1,7 +1,6 @@
 """PS3.4 C.2.2.2, rule by rule."""
 
 import re
-import time
 from typing import Any
 
 import pytest
@@ -155,9 +154,8 @@ def test_wild_cards_mean_what_a_regular_expression_means(pattern: str, text: str
 
 
 def test_a_hostile_pattern_ends() -> None:
-    before = time.process_time()
+    # A matcher that backtracks into each star would still be at it tomorrow.
     assert not glob_matches("a*" * 60 + "b", "a" * 3_000)
-    assert time.process_time() - before < 30  # a backtracking matcher never would
 
 
 # person names

@@ -3,6 +3,7 @@
 import io
 import zlib
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from dicom_making import (
 )
 from pydicom import Dataset, dcmread
 
+from pacs_cloud.dicom.codestream import claimed_size
 from pacs_cloud.dicom.dicomjson import read_elements
 from pacs_cloud.dicom.header import HeaderReader
 from pacs_cloud.dicom.part10 import encode_file_meta
@@ -62,6 +64,7 @@ UNDECODABLE = {
     "JPEG2000-embedded-sequence-delimiter.dcm",
     "liver_rle.dcm",  # RLE of single bits, which PS3.5 G does not define
 }
+BUNDLED = [p for p in bundled_files() if p.parent.name in {"test_files", "charset_files"}]
 UNREADABLE = {
     "MR_truncated.dcm",
     "rtplan_truncated.dcm",
@@ -125,9 +128,7 @@ def candidates(paths: list[Path]) -> list[Path]:
 
 
 @pytest.mark.parametrize("target", [EXPLICIT_LE, IMPLICIT_LE])
-@pytest.mark.parametrize(
-    "path", candidates(bundled_files()), ids=lambda p: f"{p.parent.name}/{p.name}"
-)
+@pytest.mark.parametrize("path", candidates(BUNDLED), ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_bundled_file(path: Path, target: str) -> None:
     check(path, target)
 
@@ -320,3 +321,39 @@ def test_a_broken_codestream_is_unreadable(syntax: str) -> None:
     with pytest.raises(InvalidInstance) as refused:
         decode_frame(b"\xff\xff\0\0", syntax, PixelFormat(4, 4, 1, 8, 8, 0, "MONOCHROME2"))
     assert refused.value.refusal is Refusal.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("codestream", "size"),
+    [
+        (b"\xff\xd8\xff\xe0\0\4ab\xff\xff\xc0\0\x0b\x08\0\4\0\5\1", (4, 5)),
+        (b"\xff\xd8\xff\xf7\0\x0b\x08\0\4\0\5\1", (4, 5)),
+        (b"\xff\x4f\xff\x51\0\x29\0\0" + pack(">4L", 7, 6, 2, 2), (4, 5)),
+        (b"\0\0\0\x0cjP  " + b"\xff\x4f\xff\x51\0\x29\0\0" + pack(">4L", 5, 4, 0, 0), (4, 5)),
+        (b"\xff\xd8\xff\xc0\0\x0b\x08\0\0\0\5\1", None),
+        (b"\xff\xd8\xff\xc0\0", None),
+        (b"\xff\xd8ab", None),
+        (b"\xff\x4f\xff\x51", None),
+        (b"", None),
+    ],
+)
+def test_the_size_a_codestream_claims(codestream: bytes, size: tuple[int, int] | None) -> None:
+    assert claimed_size(codestream) == size
+
+
+def test_a_codestream_of_another_size_is_not_decoded() -> None:
+    bomb = b"\xff\x4f\xff\x51\0\x29\0\0" + pack(">4L", 60_000, 60_000, 0, 0) + bytes(99)
+    with pytest.raises(InvalidInstance, match="60000 by 60000"):
+        decode_frame(bomb, JPEG_2000, PixelFormat(4, 4, 1, 8, 8, 0, "MONOCHROME2"))
+
+
+def test_a_frame_stored_by_plane_stays_so() -> None:
+    data = image(
+        explicit(0x00280004, "CS", b"RGB "),
+        explicit(0x00280006, "US", b"\1\0"),
+        encapsulated(bytes(range(12))),
+        samples=3,
+    )
+    out = decompress(data, ENCAPSULATED_UNCOMPRESSED)
+    assert explicit(0x00280006, "US", b"\1\0") in out
+    assert out.endswith(bytes(range(12)))

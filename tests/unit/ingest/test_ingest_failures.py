@@ -9,7 +9,7 @@ import pytest
 from ingest_instances import SERIES, STUDY, UPLOAD, ct_dataset, ct_file, scanner, store, upload
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
-from pacs_cloud.errors import Corrupt, StorageFull, Unavailable
+from pacs_cloud.errors import Corrupt, InvalidRequest, StorageFull, Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
 
@@ -223,6 +223,29 @@ async def test_a_policy_is_recorded_in_the_ledger(archive) -> None:
     ledger = [info.key async for info in archive.objects.list("ledger/default/")]
     assert len(ledger) == 1
     assert await archive.instances(STUDY) == {f"{SERIES}.1": ct_file(1, name="ROE^JOHN")}
+
+
+async def test_a_tenant_has_a_short_name(archive) -> None:
+    async with archive.intake() as intake:
+        with pytest.raises(InvalidRequest):
+            intake.session("x" * 65, UPLOAD)
+
+
+async def test_a_surprise_in_sealing_loses_nothing(archive, monkeypatch) -> None:
+    def surprise(*_: object, **__: object) -> int:
+        raise ValueError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pacs_cloud.ingest.spool.seal", surprise)
+        async with archive.intake(NEVER) as intake:
+            await store(scanner(intake), 1)
+            stow = intake.session("default", UPLOAD)
+            await upload(stow, ct_file(2))
+            with pytest.raises(Unavailable):
+                await stow.commit()
+    async with archive.intake() as intake:
+        await intake.drained()
+    assert set(await archive.instances(STUDY)) == {f"{SERIES}.1", f"{SERIES}.2"}
 
 
 def test_a_spool_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:

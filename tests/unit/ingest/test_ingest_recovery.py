@@ -124,6 +124,29 @@ async def test_an_unfinished_long_instance_is_removed(archive) -> None:
     assert archive.quarantined() == []
 
 
+@pytest.mark.parametrize("kept", [1, 3, 20, 100, 500])
+async def test_a_first_append_that_was_cut_is_removed(archive, kept) -> None:
+    path = torn_pack(archive.spool / "0", range(1))
+    path.write_bytes(path.read_bytes()[:kept])
+    assert await recovered(archive) == {}
+    assert archive.spool_files() == []
+    assert archive.quarantined() == []
+
+
+async def test_what_a_recovery_left_out_stays_out(archive) -> None:
+    """The sealed file holds a damaged instance, which its directory does not list."""
+    path = torn_pack(archive.spool / "0", range(3))
+    data = bytearray(path.read_bytes())
+    data[data.index(ct_dataset(1)) + 20] ^= 1
+    path.write_bytes(data)
+    async with archive.intake(IntakeOptions(commits=0), grace_s=0.01):
+        sealed = path.read_bytes()
+    os.link(path, archive.root / "linked")
+    assert set(await recovered(archive)) == {f"{SERIES}.{n}" for n in (0, 2)}
+    assert (archive.root / "linked").read_bytes() == sealed
+    assert archive.quarantined() == []
+
+
 async def test_garbage_is_put_aside(archive, caplog) -> None:
     folder = archive.spool / "0"
     folder.mkdir(parents=True)

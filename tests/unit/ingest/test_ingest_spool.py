@@ -2,7 +2,11 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from blake3 import blake3
@@ -25,6 +29,8 @@ from pacs_cloud.dicom.uid import EXPLICIT_LE
 from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal, StorageFull, Unavailable
 from pacs_cloud.ingest.admission import FILE_META_DIFFERS, UID_NOT_CONFORMING
 from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
+from pacs_cloud.ingest.pacing import Pacing
+from pacs_cloud.ingest.sealing import SeriesKey
 from pacs_cloud.pack.index import Door, Source
 
 NEVER = IntakeOptions(linger_s=3600, linger_limit_s=3600, age_s=3600, age_limit_s=3600)
@@ -52,7 +58,7 @@ async def test_an_association_becomes_one_pack_per_series(archive) -> None:
         await store(session, 1, series=f"{STUDY}.2")
         await session.flush()
         await intake.drained()
-        await until(lambda: intake.counters.packs_committed == 2)
+        assert intake.counters.packs_committed == 2
         assert archive.spool_files() == []
         packs = await archive.packs(STUDY)
         assert [pack.instance_count for pack in packs] == [5, 1]
@@ -187,7 +193,7 @@ async def test_a_pack_of_known_instances_is_dropped(archive) -> None:
             await store(session, 1)
             await session.flush()
             await intake.drained()
-            await until(lambda: not archive.spool_files())
+            assert archive.spool_files() == []
         assert intake.counters.packs_dropped == 1
         assert len(await archive.packs(STUDY)) == 1
 
@@ -404,3 +410,39 @@ async def test_a_long_backlog_makes_senders_wait(archive) -> None:
         assert intake.counters.backlog_packs == 2  # recovered, nobody commits
         with pytest.raises(Unavailable):
             await store(scanner(intake), 3)
+
+
+@pytest.mark.parametrize(("flush_on_release", "closed"), [(True, 1), (False, 0)])
+async def test_a_release_flushes_where_it_should(archive, flush_on_release, closed) -> None:
+    async with archive.intake(replace(NEVER, flush_on_release=flush_on_release)) as intake:
+        session = scanner(intake)
+        await store(session, 1)
+        await session.release()
+        await intake.drained()
+        assert intake.counters.packs_committed == closed
+
+
+def test_a_slow_series_packs_stay_open_ever_longer() -> None:
+    options = IntakeOptions(linger_s=1, linger_limit_s=60, age_s=10, age_limit_s=60)
+    pacing = Pacing(options)
+    one, other = SeriesKey("t", STUDY, "1"), SeriesKey("t", STUDY, "2")
+    assert [pacing.opened(one, 10.0 * n)[0] for n in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert pacing.opened(one, 100)[1] == 60
+    assert pacing.opened(other, 100) == (1, 10)
+    assert pacing.opened(one, 5000) == (1, 10), "a series is forgotten after a while"
+    embedded = Pacing(IntakeOptions())
+    assert {embedded.opened(one, n) for n in range(5)} == {(0.25, 10)}
+
+
+def test_a_4_gib_instance_would_not_be_in_memory(tmp_path) -> None:
+    """A process that stores 400 MiB in one piece stays small."""
+    child = Path(__file__).with_name("ingest_long_child.py")
+    done = subprocess.run(
+        [sys.executable, str(child), str(tmp_path), "400"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before_mib, after_mib, committed = map(int, done.stdout.split())
+    assert committed == 2
+    assert after_mib - before_mib < 60

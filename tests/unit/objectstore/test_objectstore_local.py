@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -282,6 +283,40 @@ async def test_a_file_from_another_file_system_is_copied(
         assert await store.get("k") == spooled.read_bytes()
     finally:
         spooled.unlink()
+
+
+async def test_a_symbolic_link_s_file_is_placed(store: LocalObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"123")
+    (tmp_path / "link").symlink_to("real")
+    await store.put_file("k", tmp_path / "link")
+    assert await store.get("k") == b"123"
+
+
+async def test_a_buffer_that_changes_after_a_cancelled_put(
+    store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    write = os.write
+
+    def slow(number: int, data: memoryview) -> int:
+        loop.call_soon_threadsafe(writing.set)
+        go_on.wait(10)
+        return write(number, data)
+
+    monkeypatch.setattr(os, "write", slow)
+    buffer = bytearray(b"old")
+    put = asyncio.create_task(store.put_new("k", memoryview(buffer)))
+    await writing.wait()
+    put.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await put
+    buffer[:] = b"new"
+    go_on.set()
+    monkeypatch.undo()
+    while not await keys(store):
+        await asyncio.sleep(0.01)
+    assert await store.get("k") == b"old"
 
 
 async def test_an_object_is_no_folder(store: LocalObjectStore) -> None:

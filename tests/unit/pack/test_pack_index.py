@@ -5,6 +5,7 @@ from dataclasses import replace
 import orjson
 import pytest
 import zstandard
+
 from pacs_cloud.dicom.frames import NativeFrames, PixelData
 from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.errors import Corrupt
@@ -89,6 +90,18 @@ def test_sources_stand_once() -> None:
     assert [instance.source for instance in index.instances] == [0, 1, 0]
 
 
+def test_pixel_data_of_equal_shape_stand_once() -> None:
+    slices = [
+        replace(
+            entry(n),
+            pixels=PixelData("7FE00010", 2, 3, 1, 16, 1, False, at, 12, NativeFrames(at, 96, 1)),
+        )
+        for n, at in enumerate((100, 100, 102))
+    ]
+    assert len(fields_of(slices)["pixels"]) == 2
+    assert decode_table(encoded(slices)) == built(slices)
+
+
 def test_zstd_prints_both_frames_as_lines() -> None:
     blob = encoded([entry(1), entry(2)])
     with zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True) as stream:
@@ -157,6 +170,7 @@ def fields_of(entries: list[Entry]) -> dict:
         {"instances": ["1.2.3"]},
         {"instances": None},
         {"replaces": "1.2"},
+        {"pixels": [{}]},
     ],
 )
 def test_odd_fields_are_corrupt(change: dict) -> None:
@@ -182,6 +196,8 @@ def test_odd_fields_are_corrupt(change: dict) -> None:
         {"attributes": []},
         {"bulk": [1]},
         {"pixels": 3},
+        {"pixels": -1},
+        {"pixels": "0"},
     ],
 )
 def test_odd_instances_are_corrupt(change: dict) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from isal.isal_zlib import crc32
+
 from pacs_cloud.pack.index import Door, Source
 from pacs_cloud.pack.provenance import Provenance
 from pacs_cloud.pack.reader import NeedSuffix, read_directory, read_index

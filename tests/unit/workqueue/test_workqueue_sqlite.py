@@ -185,7 +185,7 @@ async def test_processes_share_a_file(tmp_path: Path) -> None:
         await asyncio.gather(*(queue.send(job(name)) for name in names))
         outputs = [(await worker.communicate())[0].decode().split() for worker in workers]
         assert [worker.returncode for worker in workers] == [0, 0, 0]
-        assert sorted(sum(outputs, [])) == sorted(names)
+        assert sorted(name for output in outputs for name in output) == sorted(names)
         assert await queue.depth() == Depth(ready=0, leased=0, dead=0)
 
 

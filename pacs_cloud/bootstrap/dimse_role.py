@@ -1,0 +1,78 @@
+"""The DICOM process: the DIMSE services over the upper layer."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pacs_cloud.bootstrap.services import Reading, Stores, open_intake, open_reading
+from pacs_cloud.dimse.c_find import CFind
+from pacs_cloud.dimse.c_get import CGet
+from pacs_cloud.dimse.c_move import CMove
+from pacs_cloud.dimse.c_store import CStore
+from pacs_cloud.dimse.command import CommandField
+from pacs_cloud.dimse.information_models import IDENTIFIER_SYNTAXES, MODELS
+from pacs_cloud.dimse.limits import Limits
+from pacs_cloud.dimse.negotiation import Offer, Repertoire
+from pacs_cloud.dimse.query_extension import Answer, answer_find, answer_retrieve
+from pacs_cloud.dimse.requestor import Peer
+from pacs_cloud.dimse.selection import Shelf
+from pacs_cloud.dimse.server import Endpoint, Server, ServerSettings
+from pacs_cloud.dimse.service import Service
+from pacs_cloud.dimse.storage_classes import storage_repertoire
+from pacs_cloud.dimse.verification import VERIFICATION, VERIFICATION_OFFER
+from pacs_cloud.errors import Unavailable
+from pacs_cloud.ingest.intake import Intake
+from pacs_cloud.settings import Settings
+
+_OF_THE_GRACE = 0.5
+"""How much of the time to stop is for associations; the rest is for their commits."""
+
+
+@asynccontextmanager
+async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
+    """Serve DIMSE at `settings.dimse` while entered; raises Unavailable."""
+    async with open_intake(settings, stores) as intake, open_reading(settings, stores) as reading:
+        server = Server(
+            ServerSettings(
+                repertoire=_repertoire(settings, intake, reading),
+                endpoint=Endpoint(settings.dimse.host, settings.dimse.port, reuse_port=True),
+                limits=limits_of(settings),
+                max_associations=settings.max_associations,
+            )
+        )
+        try:
+            await server.start()
+        except OSError as error:
+            raise Unavailable(f"cannot listen on {settings.dimse}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            await server.stop(settings.stop_grace_s * _OF_THE_GRACE)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the times and sizes of associations, ours and our peers'."""
+    return Limits(network_s=settings.network_timeout_s, max_length=settings.max_pdu_bytes)
+
+
+def _repertoire(settings: Settings, intake: Intake, reading: Reading) -> Repertoire:
+    """Return everything that peers may ask of this archive."""
+    storage = storage_repertoire(
+        Offer(None, {CommandField.C_STORE: CStore(intake, settings.tenant)}, invokes=True),
+        private_classes=settings.private_sop_classes,
+    )
+    peers = {one.aet: Peer(one.aet, one.host, one.port) for one in settings.destinations}
+    shelf = Shelf(reading.search, reading.archive, settings.tenant)
+    limits = limits_of(settings)
+    offers = {**storage.offers, VERIFICATION: VERIFICATION_OFFER}
+    for model in MODELS:
+        find = CFind(reading.search, settings.tenant, model, settings.aet)
+        move = CMove(shelf, model, peers.get, settings.aet, limits)
+        offers[model.find] = _query_offer(CommandField.C_FIND, find, answer_find)
+        offers[model.move] = _query_offer(CommandField.C_MOVE, move, answer_retrieve)
+        offers[model.get] = _query_offer(CommandField.C_GET, CGet(shelf, model), answer_retrieve)
+    return Repertoire(offers, storage.private)
+
+
+def _query_offer(field: CommandField, service: Service[Any], extended: Answer) -> Offer:
+    return Offer(IDENTIFIER_SYNTAXES, {field: service}, answer_extended=extended)

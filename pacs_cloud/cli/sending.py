@@ -1,0 +1,108 @@
+"""`send`: a study to a DICOM peer, as C-MOVE would send it."""
+
+import asyncio
+from typing import Final
+
+from pydantic import ValidationError
+
+from pacs_cloud.bootstrap.dimse_role import limits_of
+from pacs_cloud.bootstrap.services import open_reading, open_stores
+from pacs_cloud.cli.output import counting, print_json, stderr, stdout
+from pacs_cloud.dicom.uid import parse_uid
+from pacs_cloud.dimse.requestor import Peer
+from pacs_cloud.dimse.tally import Tally
+from pacs_cloud.dimse.transfer import Dispatch, transfer
+from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.settings import Address, Destination, Settings, parse_address
+
+FAILED: Final = 1
+
+
+def send_study(settings: Settings, study: str, to: str, *, as_json: bool) -> int:
+    """Send every visible instance of a study; return the exit code.
+
+    Args:
+        settings: of the archive.
+        study: its Study Instance UID.
+        to: who receives it, `AET@HOST:PORT`, or the AE title of a destination in the
+            settings.
+        as_json: print one JSON object.
+
+    Returns:
+        1 if the peer did not store all of it, each instance listed with its reason.
+
+    Raises:
+        InvalidUid: `study` is no UID.
+        InvalidRequest: `to` cannot be understood.
+        NotFound: there is no such study.
+        Unavailable: a store cannot be read.
+    """
+    peer = peer_of(to, settings)
+    tally = asyncio.run(_send(settings, parse_uid(study), peer))
+    if as_json:
+        print_json(
+            {
+                "study": study,
+                "to": to,
+                "instances": tally.total,
+                "stored": tally.stored,
+                "warnings": tally.warnings,
+                "failed": tally.failed,
+                "failures": [
+                    {"instance": failure.sop_instance_uid, "reason": failure.reason}
+                    for failure in tally.failures
+                ],
+            }
+        )
+    else:
+        for failure in tally.failures:
+            stderr.print(f"{failure.sop_instance_uid}: {failure.reason}", markup=False)
+        warned = f", {tally.warnings} of them with warnings" if tally.warnings else ""
+        stdout.print(
+            f"{tally.stored} of {tally.total} instances stored by {to}{warned}", markup=False
+        )
+    return FAILED if tally.failed else 0
+
+
+def peer_of(to: str, settings: Settings) -> Peer:
+    """Return the peer that `AET@HOST:PORT`, or a known AE title alone, means.
+
+    Raises:
+        InvalidRequest: it is neither.
+    """
+    ae_title, at, where = to.rpartition("@")
+    if not at:
+        for known in settings.destinations:
+            if known.aet == to:
+                return Peer(known.aet, known.host, known.port)
+        raise InvalidRequest(
+            f"--to is AET@HOST:PORT, or the AE title of a destination in the settings; not {to!r}"
+        )
+    try:
+        address = parse_address(where)
+        assert isinstance(address, Address)
+        known = Destination(aet=ae_title, host=address.host, port=address.port)
+    except ValidationError as error:
+        wrong = ", ".join(str(fault["loc"][0]) for fault in error.errors())
+        raise InvalidRequest(f"--to is AET@HOST:PORT; wrong in {to!r}: {wrong}") from error
+    except ValueError as error:
+        raise InvalidRequest(f"--to is AET@HOST:PORT: {error}") from error
+    return Peer(known.aet, known.host, known.port)
+
+
+async def _send(settings: Settings, study: str, peer: Peer) -> Tally:
+    async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
+        located = await reading.archive.instances.locate(settings.tenant, study)
+        with counting("sending") as progress:
+            task = progress.add_task("", total=len(located))
+
+            async def on_progress(tally: Tally) -> None:
+                progress.update(task, completed=tally.done)
+
+            return await transfer(
+                peer,
+                settings.aet,
+                located,
+                Dispatch(reading.archive, on_progress=on_progress),
+                limits=limits_of(settings),
+            )

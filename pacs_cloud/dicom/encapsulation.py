@@ -1,0 +1,52 @@
+"""The fragments of an encapsulated value (PS3.5 A.4): where they lie, not what they hold."""
+
+from array import array
+from collections.abc import Callable
+from itertools import repeat
+
+from pacs_cloud.dicom.records import (
+    ITEM,
+    MAX_FRAGMENTS,
+    SEQUENCE_END,
+    UNDEFINED,
+    Fragments,
+    View,
+    name_of,
+    unreadable,
+)
+from pacs_cloud.errors import InvalidInstance, Refusal
+
+
+def read_fragments(
+    view: View, tag: int, pos: int, end: int, unpack: Callable[[View, int], tuple[int, ...]]
+) -> tuple[Fragments, int]:
+    """Return the fragments of an encapsulated value, and where its delimiter ends.
+
+    Args:
+        view: the data set; only item headers are read.
+        tag: of the element, for the error.
+        pos: where its value begins.
+        end: where what encloses it ends.
+        unpack: group, element and length at an offset of a view.
+
+    Raises:
+        InvalidInstance: UNREADABLE for items that do not fit or a missing
+            delimiter, TOO_LARGE for more fragments than MAX_FRAGMENTS.
+    """
+    offsets, lengths = array("Q"), array("Q")
+    for _ in repeat(None, MAX_FRAGMENTS):
+        if end - pos < 8:
+            raise unreadable(f"The encapsulated value of {name_of(tag)} has no end.")
+        group, element, length = unpack(view, pos)
+        item = group << 16 | element
+        pos += 8
+        if item == SEQUENCE_END:
+            return Fragments(offsets, lengths), pos
+        if item != ITEM or length == UNDEFINED or pos + length > end:
+            raise unreadable(
+                f"The encapsulated value of {name_of(tag)} is broken at byte {pos - 8}."
+            )
+        offsets.append(pos)
+        lengths.append(length)
+        pos += length
+    raise InvalidInstance(f"{name_of(tag)} has too many fragments.", Refusal.TOO_LARGE)

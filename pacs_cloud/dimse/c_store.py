@@ -1,0 +1,178 @@
+"""C-STORE: instances taken in as they arrive (PS3.4 Annex B, PS3.7 9.1.1)."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping
+from typing import Final
+
+from pacs_cloud.dicom.status import Status
+from pacs_cloud.dicom.uid import parse_uid
+from pacs_cloud.dimse.association import Association
+from pacs_cloud.dimse.command import Element, Value
+from pacs_cloud.dimse.service import Operation, Response
+from pacs_cloud.dimse.state import End
+from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
+from pacs_cloud.errors import InvalidInstance, InvalidUid, PacsError, Refusal, Unavailable
+from pacs_cloud.ingest.intake import Intake, Session
+from pacs_cloud.ingest.reception import Reception
+from pacs_cloud.pack.index import Door, Source
+
+log = logging.getLogger(__name__)
+
+_DRAIN_BYTES: Final = 8 << 20
+"""How much is received between two looks at whether the disk keeps up; what a
+reception holds in memory, so that an instance which stays there never waits."""
+
+_REFUSALS: Final[Mapping[Refusal, tuple[Status, str]]] = {
+    Refusal.UNREADABLE: (Status.CANNOT_UNDERSTAND, "the data set cannot be decoded"),
+    Refusal.UNSUPPORTED_SYNTAX: (Status.CANNOT_UNDERSTAND, "the transfer syntax is unknown"),
+    Refusal.TOO_LARGE: (Status.CANNOT_UNDERSTAND, "the header or inflated data set is too large"),
+    Refusal.MISSING_UID: (
+        Status.CANNOT_UNDERSTAND_UIDS,
+        "the data set lacks a study, series, instance or class UID",
+    ),
+    Refusal.BAD_UID: (Status.CANNOT_UNDERSTAND_UIDS, "a UID of the data set is malformed"),
+    Refusal.MISMATCH: (
+        Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        "the data set is of another instance or class than named",
+    ),
+    Refusal.UNSUPPORTED_CLASS: (
+        Status.SOP_CLASS_NOT_SUPPORTED,
+        "not a storage SOP class",
+    ),
+}
+"""Our reasons as PS3.4 Table B.2-1 and PS3.7 Annex C have them; none of the
+comments holds a value of the data set."""
+
+
+class CStore:
+    """Takes instances of one tenant in; those of one association are one session."""
+
+    def __init__(self, intake: Intake, tenant: str) -> None:
+        """Store into `intake`, for `tenant`."""
+        self._intake = intake
+        self._tenant = tenant
+        self._sessions: dict[Association, Session] = {}
+        self._flushing: set[asyncio.Task[None]] = set()
+
+    def open(self, operation: Operation, /) -> "Receiver":
+        """Return what takes the instance.
+
+        Raises:
+            Refused: the request names no instance, or no class that is stored.
+        """
+        command = operation.command
+        try:
+            sop_instance_uid = parse_uid(command.affected_sop_instance_uid)
+        except InvalidUid as error:
+            # PS3.7 C.5.9
+            raise Refused(
+                Status.INVALID_SOP_INSTANCE, "the Affected SOP Instance UID is malformed"
+            ) from error
+        sop_class_uid = command.affected_sop_class_uid
+        # The context's own class by rule; senders that name a related one in it lose nothing.
+        if sop_class_uid != operation.context.abstract_syntax and (
+            sop_class_uid not in STORAGE_CLASSES
+        ):
+            raise Refused(*_REFUSALS[Refusal.UNSUPPORTED_CLASS])
+        reception = self._session(operation.association).begin_dataset(
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=operation.context.transfer_syntax,
+        )
+        return Receiver(reception)
+
+    async def complete(self, operation: Operation, sink: "Receiver", /) -> Response:
+        """Return success once the instance may be acknowledged.
+
+        Raises:
+            InvalidInstance: it cannot be admitted.
+            Unavailable: it could not be made durable.
+        """
+        del operation
+        await sink.reception.finish()
+        return Response(Status.SUCCESS)
+
+    def failure(self, error: PacsError, /) -> Response:
+        """Return the status for `error`, with a comment that says why."""
+        if isinstance(error, Refused):
+            status, comment = error.status, error.comment
+        elif isinstance(error, InvalidInstance):
+            status, comment = _REFUSALS.get(
+                error.refusal, (Status.PROCESSING_FAILURE, "the instance cannot be stored")
+            )
+        elif isinstance(error, Unavailable):
+            # StorageFull and failed syncs alike: the same instance may be sent again.
+            status, comment = Status.OUT_OF_RESOURCES, "no room or no disk now; send it again"
+        else:
+            log.error("store_failed", exc_info=error)
+            status, comment = Status.PROCESSING_FAILURE, "the instance could not be stored"
+        if not isinstance(error, Unavailable):
+            log.warning("instance_refused", extra={"status": f"{status:04x}", "reason": comment})
+        elements: dict[int, Value] = {Element.ERROR_COMMENT: comment}
+        return Response(status, elements=elements)
+
+    async def settled(self) -> None:
+        """Return when every association that has ended is flushed."""
+        while self._flushing:
+            await asyncio.wait(self._flushing)
+
+    def _session(self, association: Association) -> Session:
+        session = self._sessions.get(association)
+        if session is None:
+            request = association.request
+            source = Source(
+                Door.DIMSE,
+                request.called_ae_title,
+                request.calling_ae_title,
+                association.peer_address,
+            )
+            session = self._intake.session(self._tenant, source)
+            self._sessions[association] = session
+            association.on_end(self._ended)
+        return session
+
+    def _ended(self, association: Association, end: End) -> None:
+        """Let what an association has sent become visible, however it ended."""
+        del end
+        session = self._sessions.pop(association)
+        task = asyncio.get_running_loop().create_task(session.flush())
+        self._flushing.add(task)
+        task.add_done_callback(self._flushing.discard)
+
+
+class Receiver:
+    """Takes one instance's data set, and holds its sender back while the disk is behind."""
+
+    __slots__ = ("_undrained_bytes", "reception")
+
+    def __init__(self, reception: Reception) -> None:
+        self.reception = reception
+        self._undrained_bytes = 0
+
+    def write(self, piece: memoryview, /) -> Awaitable[None] | None:
+        """Copy the bytes; what goes wrong is told at the end."""
+        self.reception.write(piece)
+        self._undrained_bytes += len(piece)
+        if self._undrained_bytes < _DRAIN_BYTES:
+            return None
+        self._undrained_bytes = 0
+        return self.reception.drain()
+
+    def abort(self) -> None:
+        """Forget the instance."""
+        self.reception.abort()
+
+
+class Refused(PacsError):
+    """A request that is refused before its data set has come.
+
+    Attributes:
+        status: the answer.
+        comment: why, at most 64 characters.
+    """
+
+    def __init__(self, status: Status, comment: str) -> None:
+        super().__init__(comment)
+        self.status = status
+        self.comment = comment

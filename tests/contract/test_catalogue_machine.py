@@ -1,0 +1,378 @@
+"""SQLite, DynamoDB and a plain model, driven side by side, never differ."""
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from catalogue_samples import (
+    EXPLICIT_LE,
+    JPEG_LS,
+    NOW_US,
+    TENANT,
+    Shelf,
+    attributes,
+    config_of,
+    instance,
+    pack,
+    staged,
+)
+from pacs_cloud.catalogue.aggregate import recompute, summarise
+from pacs_cloud.catalogue.commit import ConflictPolicy, next_rev
+from pacs_cloud.catalogue.decisions import standing
+from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
+from pacs_cloud.catalogue.judging import ref_of
+from pacs_cloud.catalogue.port import (
+    Anchor,
+    ByAccession,
+    ByDate,
+    ByName,
+    ByPatient,
+    Catalogue,
+    NamePart,
+)
+from pacs_cloud.catalogue.records import StudyChange, StudyRecord, StudyState
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.pack.index import PackIndex, PackInstance
+from servers.fixtures import Place
+
+STUDIES = ("1.2.840.99.1", "1.2.840.99.2", "1.2.840.99.3")
+NAMES = ("SMITH^JOHN", "SMITH^JANE", "SMITHERS^ANNA", "LEE^ANN", "")
+PATIENTS = ("P1", "P2", "")
+DATES = ("20240105", "20240131", "20240201", "")
+MODALITIES = ("CT", "MR")
+
+ANCHORS: st.SearchStrategy[Anchor] = st.one_of(
+    st.builds(ByPatient, st.sampled_from(("P1", "P2")), st.sampled_from((None, "", "H1"))),
+    st.builds(ByAccession, st.sampled_from(("A1", "A2"))),
+    st.builds(ByName, st.just(NamePart.NAME), st.sampled_from(("S", "SMITH^J", "SMITHE", "X"))),
+    st.builds(ByName, st.just(NamePart.GIVEN), st.sampled_from(("A", "ANN", "ANNA", "JO"))),
+    st.builds(ByName, st.just(NamePart.INFIX), st.sampled_from(("ITH", "H^J", "ANN"))),
+    st.builds(
+        ByDate,
+        st.sampled_from(("", "20240105", "20240120", "20240201")),
+        st.sampled_from(("", "20240131", "20240201")),
+        st.sampled_from(("", *MODALITIES)),
+    ),
+)
+
+
+@dataclass
+class Model:
+    """What is shown of which pack, by the plainest of rules."""
+
+    packs: dict[str, PackIndex] = field(default_factory=dict)
+    hidden: dict[str, set[str]] = field(default_factory=dict)
+
+    def commit(self, index: PackIndex, policy: ConflictPolicy) -> None:
+        if index.pack_id in self.packs:
+            return
+        self.packs[index.pack_id] = index
+        self.hidden[index.pack_id] = set()
+        for one in index.instances:
+            for other_id, other in self.shown(index, one.sop_instance_uid):
+                if other_id == index.pack_id:
+                    continue
+                same = one.digest == other.digest
+                variant = (
+                    one.transfer_syntax_uid != other.transfer_syntax_uid
+                    and index.common == self.packs[other_id].common
+                )
+                if not same and not variant and policy is ConflictPolicy.REPLACE:
+                    self.hidden[other_id].add(one.sop_instance_uid)
+                else:
+                    self.hidden[index.pack_id].add(one.sop_instance_uid)
+
+    def shown(self, beside: PackIndex, uid: str) -> list[tuple[str, PackInstance]]:
+        return [
+            (index.pack_id, one)
+            for index in self.packs.values()
+            if index.series_instance_uid == beside.series_instance_uid
+            for one in index.instances
+            if one.sop_instance_uid == uid and uid not in self.hidden[index.pack_id]
+        ]
+
+    def visible(self, study: str) -> list[tuple[PackIndex, PackInstance]]:
+        return [
+            (index, one)
+            for index in self.packs.values()
+            if index.study_instance_uid == study
+            for one in index.instances
+            if one.sop_instance_uid not in self.hidden[index.pack_id]
+        ]
+
+    def said(self, study: str, tag: str) -> str:
+        """The value of the first instance that has one."""
+        values = [
+            (one.received_us, one.sop_instance_uid, index.common[tag]["Value"][0])
+            for index, one in self.visible(study)
+            if tag in index.common
+        ]
+        value = min(values, key=lambda value: value[:2])[2] if values else ""
+        return value if isinstance(value, str) else value["Alphabetic"]
+
+    def matches(self, study: str, anchor: Anchor) -> bool:
+        if not self.visible(study):
+            return False
+        commons = [index.common for index, _ in self.visible(study)]
+        if isinstance(anchor, ByPatient):
+            pairs = {
+                (
+                    common["00100020"]["Value"][0],
+                    common.get("00100021", {"Value": [""]})["Value"][0],
+                )
+                for common in commons
+                if "00100020" in common
+            }
+            return any(
+                patient == anchor.patient_id and anchor.issuer in {None, issuer}
+                for patient, issuer in pairs
+            )
+        if isinstance(anchor, ByAccession):
+            return self.said(study, "00080050") == anchor.accession_number
+        if isinstance(anchor, ByName):
+            name = self.said(study, "00100010")
+            if anchor.part is NamePart.INFIX:
+                return anchor.text in name
+            given = name.partition("^")[2]
+            return (name if anchor.part is NamePart.NAME else given).startswith(anchor.text)
+        date = self.said(study, "00080020")
+        if (anchor.first or anchor.last) and not date:
+            return False
+        return (
+            (not anchor.first or date >= anchor.first)
+            and (not anchor.last or date <= anchor.last)
+            and (
+                not anchor.modality
+                or any(common["00080060"]["Value"] == [anchor.modality] for common in commons)
+            )
+        )
+
+    def search(self, anchor: Anchor) -> list[str]:
+        found = [study for study in STUDIES if self.matches(study, anchor)]
+        return sorted(
+            found,
+            key=lambda study: (self.said(study, "00080020"), self.said(study, "00080030"), study),
+            reverse=True,
+        )
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.model = Model()
+        self.clock = NOW_US
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.sqlite = SqliteCatalogue(Path(self.folder.name) / "c.sqlite")
+        self.dynamodb = DynamodbCatalogue(replace(config_of(place), date_shards=2))
+        self.run(self.dynamodb.__aenter__())
+        self.run(self.dynamodb.wipe())
+        self.shelves = [Shelf(self.sqlite), Shelf(self.dynamodb)]
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(work)
+
+    def teardown(self) -> None:
+        self.agree()
+        self.run(self.sqlite.close())
+        self.run(self.dynamodb.close())
+        self.runner.close()
+        self.folder.cleanup()
+
+    @rule(
+        study=st.sampled_from(STUDIES),
+        series=st.integers(1, 2),
+        numbers=st.sets(st.integers(1, 4), min_size=1),
+        content=st.sampled_from("ab"),
+        syntax=st.sampled_from((EXPLICIT_LE, JPEG_LS)),
+        said=st.fixed_dictionaries(
+            {
+                "patient_name": st.sampled_from(NAMES),
+                "patient_id": st.sampled_from(PATIENTS),
+                "issuer": st.sampled_from(("", "H1")),
+                "date": st.sampled_from(DATES),
+                "time": st.sampled_from(("", "1015")),
+                "accession": st.sampled_from(("A1", "A2", "")),
+                "modality": st.sampled_from(MODALITIES),
+            }
+        ),
+        earlier_us=st.integers(0, 50),
+        policy=st.sampled_from(list(ConflictPolicy)),
+    )
+    def commit(
+        self,
+        study: str,
+        series: int,
+        numbers: set[int],
+        content: str,
+        syntax: str,
+        said: dict[str, str],
+        earlier_us: int,
+        policy: ConflictPolicy,
+    ) -> None:
+        self.clock += 10_000
+        index = pack(
+            [
+                instance(
+                    f"{study}.{series}.{number}",
+                    content,
+                    syntax=syntax,
+                    received_us=self.clock - earlier_us * 1000,
+                )
+                for number in sorted(numbers)
+            ],
+            study=study,
+            series=f"{study}.{series}",
+            common=attributes(**said),
+            now_us=self.clock,
+        )
+        self.model.commit(index, policy)
+        outcomes = [
+            self.run(shelf.commit(index, now_us=self.clock, policy=policy))
+            for shelf in self.shelves
+        ]
+        assert outcomes[0] == outcomes[1]
+        expected = self.model.hidden[index.pack_id]
+        assert {
+            uid for uid, one in outcomes[0].items() if one.status not in {"stored", "replaced"}
+        } == expected
+
+    @precondition(lambda self: self.model.packs)
+    @rule(data=st.data())
+    def commit_again(self, data: st.DataObject) -> None:
+        index = self.model.packs[data.draw(st.sampled_from(sorted(self.model.packs)))]
+        for shelf in self.shelves:
+            before = self.run(shelf.catalogue.study(TENANT, index.study_instance_uid))
+            self.run(shelf.commit(index, now_us=self.clock + 1))
+            assert self.run(shelf.catalogue.study(TENANT, index.study_instance_uid)) == before
+
+    @precondition(lambda self: self.model.packs)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        self.clock += 10_000
+        index = self.model.packs.pop(data.draw(st.sampled_from(sorted(self.model.packs))))
+        for shelf in self.shelves:
+            self.run(self._drop(shelf, index))
+        del self.model.hidden[index.pack_id]
+
+    async def _drop(self, shelf: Shelf, index: PackIndex) -> None:
+        catalogue = shelf.catalogue
+        state = await catalogue.study(TENANT, index.study_instance_uid)
+        assert state is not None
+        after, series = recompute(
+            (
+                summarise(
+                    shelf.packs[one.pack_id],
+                    {
+                        uid.sop_instance_uid
+                        for uid in shelf.packs[one.pack_id].instances
+                        if uid.sop_instance_uid not in one.hidden
+                    },
+                )
+                for one in state.packs
+                if one.pack_id != index.pack_id
+            ),
+            rev=next_rev(state.study, self.clock),
+        )
+        known = {one.series_instance_uid for one in state.series}
+        await catalogue.commit(
+            StudyChange(
+                TENANT,
+                index.study_instance_uid,
+                state.study,
+                after,
+                put_series=tuple(series.values()),
+                drop_series=tuple(sorted(known - series.keys())),
+                drop_packs=(ref_of(index),),
+            )
+        )
+        await catalogue.unstage(TENANT, ref_of(index), staged(index).sop_instance_uids)
+
+    @rule(anchor=ANCHORS, limit=st.sampled_from((1, 2, 5)))
+    def search(self, anchor: Anchor, limit: int) -> None:
+        found = [self.run(self._found(shelf.catalogue, anchor, limit)) for shelf in self.shelves]
+        assert found[0] == found[1]
+        assert [study.study_instance_uid for study in found[0]] == self.model.search(anchor)
+
+    async def _found(self, catalogue: Catalogue, anchor: Anchor, limit: int) -> list[StudyRecord]:
+        studies: list[StudyRecord] = []
+        cursor = None
+        while True:
+            page = await catalogue.studies(TENANT, anchor, after=cursor, limit=limit)
+            studies.extend(page.studies)
+            cursor = page.cursor
+            if cursor is None:
+                return studies
+
+    @rule(numbers=st.sets(st.integers(1, 5), min_size=1))
+    def find_uids(self, numbers: set[int]) -> None:
+        uids = [
+            f"{study}.{series}.{number}"
+            for study in STUDIES
+            for series in (1, 2)
+            for number in numbers
+        ]
+        found = [self.run(shelf.catalogue.find_uids(TENANT, uids)) for shelf in self.shelves]
+        assert found[0] == found[1]
+        assert {uid: {ref.pack_id for ref in refs} for uid, refs in found[0].items()} == {
+            uid: packs
+            for uid in uids
+            if (
+                packs := {
+                    index.pack_id
+                    for index in self.model.packs.values()
+                    if uid in {one.sop_instance_uid for one in index.instances}
+                }
+            )
+        }
+
+    def agree(self) -> None:
+        """All three hold the same."""
+        exports = [self.run(self._export(shelf.catalogue)) for shelf in self.shelves]
+        assert exports[0] == exports[1]
+        assert {
+            record.pack_id: set(record.hidden) for state in exports[0] for record in state.packs
+        } == self.model.hidden
+        for state in exports[0]:
+            shown = self.model.visible(state.study.study_instance_uid)
+            assert state.study.instance_count == len(shown)
+            assert state.study.length_bytes == sum(one.length_bytes for _, one in shown)
+            assert {one.series_instance_uid for one in state.series} == {
+                index.series_instance_uid for index, _ in shown
+            }
+            assert state.study.series_count == len(state.series)
+        conflicts = [self.run(shelf.catalogue.conflicts(TENANT)) for shelf in self.shelves]
+        assert conflicts[0] == conflicts[1]
+        first, second = (standing(shelf.decisions) for shelf in self.shelves)
+        assert first == second
+        for pack_id, hidden in self.model.hidden.items():
+            assert set(first.get(pack_id, {})) == hidden
+
+    async def _export(self, catalogue: Catalogue) -> list[StudyState]:
+        return [state async for state in catalogue.export()]
+
+
+def test_sqlite_and_dynamodb_are_one_catalogue(dynamodb_table: Place) -> None:
+    run_state_machine_as_test(
+        lambda: Machine(dynamodb_table),
+        settings=settings(
+            max_examples=10,
+            stateful_step_count=15,
+            deadline=None,
+            # Shrinking against a server takes minutes; a failure prints its steps as they are.
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,161 @@
+"""What only the SQLite catalogue can do wrong."""
+
+import asyncio
+import multiprocessing
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from catalogue_samples import NOW_US, SERIES, TENANT, Shelf, attributes, instance, pack, uids
+from pacs_cloud.catalogue import sqlite_search
+from pacs_cloud.catalogue.port import ByDate, ByName, NamePart
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.catalogue.sqlite_schema import MIGRATIONS
+from pacs_cloud.errors import Conflict, Unavailable
+
+
+async def fill(shelf: Shelf, count: int) -> None:
+    for number in range(count):
+        study = f"1.2.840.99.{number}"
+        await shelf.commit(
+            pack(
+                [instance(f"{study}.1.1")],
+                study=study,
+                series=f"{study}.1",
+                common=attributes(
+                    patient_name=("SMITH^JOHN", "SMITHERS^ANNA", "LEE^JOAN")[number % 3],
+                    date=("20240101", "20230101", "20230202", "")[number % 4],
+                ),
+            )
+        )
+
+
+@pytest.mark.parametrize("sorted_at_most", [0, 1, 3, 2000])
+async def test_a_frequent_name_is_found_by_either_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sorted_at_most: int
+) -> None:
+    monkeypatch.setattr(sqlite_search, "_SORTED_AT_MOST", sorted_at_most)
+    async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
+        await fill(Shelf(catalogue), 24)
+        everything = [
+            study
+            for study in (await catalogue.studies(TENANT, ByDate())).studies
+            if study.attributes["00100010"]["Value"][0]["Alphabetic"] != "LEE^JOAN"
+        ]
+        for part, text in ((NamePart.NAME, "SMITH"), (NamePart.INFIX, "MITH")):
+            found = []
+            cursor = None
+            while True:
+                page = await catalogue.studies(TENANT, ByName(part, text), after=cursor, limit=5)
+                found.extend(page.studies)
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            assert found == everything
+
+
+async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "c.sqlite"
+    async with SqliteCatalogue(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_commit_survives_a_reopening(tmp_path: Path) -> None:
+    async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
+        await fill(Shelf(catalogue), 3)
+        before = [state async for state in catalogue.export()]
+    async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
+        assert [state async for state in catalogue.export()] == before
+
+
+async def test_a_newer_file_is_refused(tmp_path: Path) -> None:
+    async with SqliteCatalogue(tmp_path / "c.sqlite"):
+        pass
+    connection = sqlite3.connect(tmp_path / "c.sqlite")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    with pytest.raises(Unavailable, match="newer"):
+        SqliteCatalogue(tmp_path / "c.sqlite")
+
+
+async def test_what_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "c.sqlite").write_bytes(b"not a database" * 1000)
+    with pytest.raises(Unavailable):
+        SqliteCatalogue(tmp_path / "c.sqlite")
+
+
+async def test_one_failed_write_spares_its_group(tmp_path: Path) -> None:
+    async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
+        file = catalogue._file
+        await file.write(lambda connection: connection.execute("CREATE TABLE t (x UNIQUE)"))
+
+        def work(connection: sqlite3.Connection, value: int) -> int:
+            connection.execute("INSERT INTO t VALUES (?)", (value,))
+            if value == 3:
+                raise Conflict("no")
+            if value == 4:
+                connection.execute("INSERT INTO t VALUES (1)")
+            return value
+
+        results = await asyncio.gather(
+            *(
+                file.write(lambda connection, value=value: work(connection, value))
+                for value in range(6)
+            ),
+            return_exceptions=True,
+        )
+        assert results[:3] == [0, 1, 2]
+        assert isinstance(results[3], Conflict)
+        assert isinstance(results[4], Unavailable)
+        assert results[5] == 5
+        rows = file.reading.execute("SELECT x FROM t ORDER BY x").fetchall()
+        assert rows == [(0,), (1,), (2,), (5,)]
+
+
+async def test_a_closed_catalogue_says_so(tmp_path: Path) -> None:
+    catalogue = SqliteCatalogue(tmp_path / "c.sqlite")
+    await catalogue.close()
+    await catalogue.close()
+    with pytest.raises(Unavailable):
+        await catalogue.studies(TENANT, ByDate())
+    with pytest.raises(Unavailable):
+        await catalogue.forget_events(["x"])
+    with pytest.raises(Unavailable):
+        await catalogue.ready()
+
+
+def _racer(path: Path, number: int) -> None:
+    async def run() -> None:
+        async with SqliteCatalogue(path) as catalogue:
+            shelf = Shelf(catalogue)
+            for at in range(12):
+                await shelf.commit(
+                    pack(
+                        [instance(f"{SERIES}.{number}.{at}", received_us=NOW_US + at)],
+                        common=attributes(patient_name=f"N{number}"),
+                    ),
+                )
+
+    asyncio.run(run())
+
+
+async def test_processes_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    context = multiprocessing.get_context("spawn")
+    racers = [context.Process(target=_racer, args=(path, number)) for number in range(3)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        await asyncio.to_thread(racer.join, 120)
+        assert racer.exitcode == 0
+    async with SqliteCatalogue(path) as catalogue:
+        state = await catalogue.study(TENANT, "1.2.840.99.1")
+        assert state is not None
+        assert state.study.instance_count == 36
+        assert len(state.packs) == 36
+        found = await catalogue.find_uids(
+            TENANT, [uid for number in range(3) for uid in uids(f"{SERIES}.{number}", 12, 0)]
+        )
+        assert len(found) == 36

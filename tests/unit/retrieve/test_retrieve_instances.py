@@ -1,0 +1,93 @@
+"""Finding instances over the embedded catalogue."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from catalogue_samples import SERIES, STUDY, TENANT, Shelf, instance, pack
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.errors import NotFound
+from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.retrieve.archive import Archive
+from pacs_cloud.retrieve.instances import state_tag
+
+
+class House:
+    """A catalogue to fill, and the archive that reads it."""
+
+    def __init__(self, catalogue: SqliteCatalogue, objects: LocalObjectStore) -> None:
+        self.shelf = Shelf(catalogue)
+        self.archive = Archive(catalogue, objects)
+
+    async def uids(self, *place: str) -> list[str]:
+        found = await self.archive.instances.locate(TENANT, *place)
+        return [one.instance.sop_instance_uid for one in found]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with (
+        SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue,
+        LocalObjectStore(tmp_path / "objects") as objects,
+    ):
+        made = House(catalogue, objects)
+        yield made
+        made.archive.close()
+
+
+async def test_a_study_a_series_an_instance(house: House) -> None:
+    await house.shelf.commit(pack([instance("1.1"), instance("1.2")]))
+    await house.shelf.commit(pack([instance("2.1")], series="1.2.840.99.1.2"))
+    assert sorted(await house.uids(STUDY)) == ["1.1", "1.2", "2.1"]
+    assert await house.uids(STUDY, SERIES) == ["1.1", "1.2"]
+    assert await house.uids(STUDY, SERIES, "1.2") == ["1.2"]
+    for place in (
+        ("9",),
+        (STUDY, "9"),
+        (STUDY, SERIES, "9"),
+        (STUDY, SERIES, "2.1"),
+        ("9", SERIES, "1.1"),
+    ):
+        with pytest.raises(NotFound):
+            await house.uids(*place)
+
+
+async def test_hidden_instances_are_not_found_where_they_are_hidden(house: House) -> None:
+    await house.shelf.commit(pack([instance("1.1", "first")], pack_id="pack-1"))
+    await house.shelf.commit(pack([instance("1.1", "second"), instance("1.2")], pack_id="pack-2"))
+    found = await house.archive.instances.locate(TENANT, STUDY)
+    assert {(one.pack.pack_id, one.instance.sop_instance_uid) for one in found} == {
+        ("pack-1", "1.1"),
+        ("pack-2", "1.2"),
+    }
+    (one,) = await house.archive.instances.locate(TENANT, STUDY, SERIES, "1.1")
+    assert one.pack.pack_id == "pack-1"
+
+
+async def test_one_instance_among_many_packs(house: House) -> None:
+    for number in range(10):
+        await house.shelf.commit(pack([instance(f"1.{number}")], pack_id=f"pack-{number}"))
+    (one,) = await house.archive.instances.locate(TENANT, STUDY, SERIES, "1.7")
+    assert one.pack.pack_id == "pack-7"
+    # Only the table that holds it was read.
+    kept = [
+        pack.pack_id
+        for pack in await house.shelf.catalogue.packs(TENANT, STUDY)
+        if house.archive.tables.is_kept(TENANT, one.ref.__class__(STUDY, SERIES, pack.pack_id))
+    ]
+    assert kept == ["pack-7"]
+
+
+async def test_the_state_changes_when_other_instances_are_served(house: House) -> None:
+    await house.shelf.commit(pack([instance("1.1")]))
+    before = state_tag(await house.archive.instances.locate(TENANT, STUDY))
+    assert before == state_tag(await house.archive.instances.locate(TENANT, STUDY))
+    await house.shelf.commit(pack([instance("1.2")]))
+    assert before != state_tag(await house.archive.instances.locate(TENANT, STUDY))
+
+
+async def test_other_tenants_find_nothing(house: House) -> None:
+    await house.shelf.commit(pack([instance("1.1")]))
+    with pytest.raises(NotFound):
+        await house.archive.instances.locate("other", STUDY)
