@@ -17,9 +17,12 @@ import os
 import random
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
 from itertools import accumulate
+from multiprocessing import get_context
 from pathlib import Path
 
 from pacs_cloud.catalogue.aggregate import add_to_series, add_to_study, summarise
@@ -50,7 +53,9 @@ TENANT = "default"
 FIRST_DAY = date(2015, 1, 1)
 DAYS = 3650
 FIRST_US = 1_700_000_000_000_000
-AT_ONCE = 512
+BATCH = 500
+AHEAD = 4
+MAKERS = 2
 
 MODALITIES = {"DX": 30, "CT": 22, "MR": 14, "US": 14, "MG": 7, "CR": 6, "XA": 3, "NM": 2, "PT": 2}
 FAMILIES = (
@@ -151,44 +156,53 @@ def made(number: int, count: int) -> PackIndex:
     )
 
 
-async def store(catalogue: Catalogue, index: PackIndex) -> None:
-    """Stage and commit one new study."""
+def writes(index: PackIndex) -> tuple[StagedPack, StudyChange]:
+    """Return what stages and what commits one new study."""
     uids = tuple(one.sop_instance_uid for one in index.instances)
     now_us = index.instances[0].received_us
     table, headers = split_index(encode_index(index, [b"{}"]))
     names = (index.tenant, index.study_instance_uid, index.series_instance_uid, index.pack_id)
-    await catalogue.stage(StagedPack(*names, table, headers, uids))
     contribution = summarise(index, uids)
     series = add_to_series(None, contribution)
     assert series is not None
     rev = next_rev(None, now_us)
-    await catalogue.commit(
-        StudyChange(
-            tenant=index.tenant,
-            study_instance_uid=index.study_instance_uid,
-            before=None,
-            after=add_to_study(None, contribution, rev=rev, new_series=True),
-            put_series=(series,),
-            put_packs=(PackRecord(*names, 600_000, len(uids), now_us),),
-        )
+    change = StudyChange(
+        tenant=index.tenant,
+        study_instance_uid=index.study_instance_uid,
+        before=None,
+        after=add_to_study(None, contribution, rev=rev, new_series=True),
+        put_series=(series,),
+        put_packs=(PackRecord(*names, 600_000, len(uids), now_us),),
     )
+    return StagedPack(*names, table, headers, uids), change
+
+
+def batch(first: int, count: int) -> list[tuple[StagedPack, StudyChange]]:
+    """Return the writes of some studies; other processes make them."""
+    last = min(first + BATCH, count)
+    return [writes(made(number, count)) for number in range(first, last)]
+
+
+async def store(catalogue: Catalogue, staged: StagedPack, change: StudyChange) -> None:
+    await catalogue.stage(staged)
+    await catalogue.commit(change)
 
 
 async def fill(catalogue: Catalogue, count: int) -> float:
-    """Store `count` studies, `AT_ONCE` at a time; return how many a second."""
+    """Store `count` studies, a batch at a time; return how many a second."""
     started = time.perf_counter()
-    numbers = iter(range(count))
-    done = 0
-
-    async def worker() -> None:
-        nonlocal done
-        for number in numbers:
-            await store(catalogue, made(number, count))
-            done += 1
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(MAKERS, get_context("spawn")) as makers:
+        firsts = range(0, count, BATCH)
+        ahead = deque(loop.run_in_executor(makers, batch, first, count) for first in firsts[:AHEAD])
+        for first in firsts:
+            ready = await ahead.popleft()
+            if first + AHEAD * BATCH < count:
+                ahead.append(loop.run_in_executor(makers, batch, first + AHEAD * BATCH, count))
+            await asyncio.gather(*(store(catalogue, *one) for one in ready))
+            done = first + len(ready)
             if done % 50_000 == 0:
                 print(f"{done:>9} {done / (time.perf_counter() - started):8.0f}/s", flush=True)
-
-    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
     return count / (time.perf_counter() - started)
 
 

@@ -86,6 +86,7 @@ async def open_intake(settings: Settings, stores: Stores) -> AsyncGenerator[Inta
         linger_limit_s=settings.linger_max_s,
         age_s=settings.pack_age_s,
         age_limit_s=settings.pack_age_s * growth,
+        flush_on_release=settings.is_embedded,
         high_water=settings.spool_high_water,
         backlog_bytes=settings.spool_backlog_bytes,
     )

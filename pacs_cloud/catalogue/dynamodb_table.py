@@ -295,13 +295,14 @@ def _parts(items: Sequence[T], size: int) -> list[Sequence[T]]:
 
 async def concurrently(work: Callable[[T], Awaitable[None]], items: Iterable[T]) -> None:
     """Do `work` for each of `items`, some at a time; the first error ends it all."""
-    waiting = iter(list(items))
+    work_left = list(items)
+    waiting = iter(work_left)
 
     async def worker() -> None:
         for item in waiting:
             await work(item)
 
-    tasks = [asyncio.ensure_future(worker()) for _ in range(_REQUESTS_AT_ONCE)]
+    tasks = [asyncio.ensure_future(worker()) for _ in range(min(len(work_left), _REQUESTS_AT_ONCE))]
     try:
         await asyncio.gather(*tasks)
     finally:

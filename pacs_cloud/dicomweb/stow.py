@@ -14,8 +14,9 @@ from pacs_cloud.dicomweb.requests import accepted, body_of, root_url, uid_of
 from pacs_cloud.dicomweb.responses import Answer, Bytes
 from pacs_cloud.dicomweb.stow_report import Failure, Stored, StoreReport
 from pacs_cloud.errors import InvalidInstance, InvalidRequest, NotAcceptable, Unavailable
-from pacs_cloud.ingest.intake import Intake, Session
+from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.reception import Reception
+from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
 
 _RETRY_S: Final = 60

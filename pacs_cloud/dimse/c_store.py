@@ -13,8 +13,9 @@ from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.state import End
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
 from pacs_cloud.errors import InvalidInstance, InvalidUid, PacsError, Refusal, Unavailable
-from pacs_cloud.ingest.intake import Intake, Session
+from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.reception import Reception
+from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class CStore:
         """Let what an association has sent become visible, however it ended."""
         del end
         session = self._sessions.pop(association)
-        task = asyncio.get_running_loop().create_task(session.flush())
+        task = asyncio.get_running_loop().create_task(session.release())
         self._flushing.add(task)
         task.add_done_callback(self._flushing.discard)
 

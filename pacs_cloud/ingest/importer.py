@@ -8,7 +8,8 @@ from enum import StrEnum
 from pacs_cloud.dicom.part10 import read_file_meta
 from pacs_cloud.errors import Corrupt, InvalidInstance, NotFound, Offline
 from pacs_cloud.ingest.import_sources import FoundFile, ImportSource, UnreadableFile
-from pacs_cloud.ingest.intake import Intake, Session
+from pacs_cloud.ingest.intake import Intake
+from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
 
 FILES_AT_ONCE = 8

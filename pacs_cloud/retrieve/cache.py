@@ -38,7 +38,8 @@ class BoundedCache(Generic[T]):
             try:
                 return await asyncio.shield(loading)
             except asyncio.CancelledError:
-                if not loading.cancelled():
+                task = asyncio.current_task()
+                if not loading.cancelled() or (task is not None and task.cancelling()):
                     raise
                 # The one who was loading was cancelled, not we: take over.
         loading = asyncio.get_running_loop().create_future()

@@ -9,7 +9,6 @@ import pytest
 
 from crash import recorder
 from crash.disk import (
-    Loss,
     at_random,
     names_survive,
     nothing_survives,

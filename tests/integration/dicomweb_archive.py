@@ -114,7 +114,7 @@ async def served(
             await asyncio.sleep(0.005)
         host, port = server.servers[0].sockets[0].getsockname()
         url = f"http://{host}:{port}/dicom-web"
-        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=120) as client:
             yield Running(url, client, services, catalogue, objects)
         server.should_exit = True
         await task

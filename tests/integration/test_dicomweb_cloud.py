@@ -76,7 +76,8 @@ async def test_searches_and_retrievals(archive: Running) -> None:
 
 
 async def test_real_files_come_back_as_they_went_in(archive: Running, real_data: Path) -> None:
-    samples = samples_of(real_data / "single")
+    # Each way of storing pixels is tried on files already; here it is the stores that differ.
+    samples = samples_of(real_data / "single")[::7]
     taken = await store_all(archive, samples)
     assert len(taken) == len(samples)
     for sample in taken:

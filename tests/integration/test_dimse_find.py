@@ -11,6 +11,7 @@ from dimse_archive import (
     PATIENT_FIND,
     STUDY_FIND,
     Running,
+    extended_item,
     identifier_of,
     instance,
     running,
@@ -259,15 +260,20 @@ async def test_relational_queries_need_no_higher_keys(archive: Running) -> None:
     assert [row.SOPInstanceUID for row in rows] == ["1.2.3.4.5"]
 
 
-async def test_extended_negotiation_is_answered(archive: Running) -> None:
-    association = await connect(
-        Peer("PACS", "127.0.0.1", archive.port),
-        "OURS",
-        [Proposal(STUDY_FIND, (IMPLICIT,))],
-        extended=[(STUDY_FIND, b"\x01\x01\x01\x01\x01")],
-    )
-    await association.release()
-    assert dict(association.answered_extended) == {STUDY_FIND: b"\x01\x00\x01\x00\x00"}
+async def test_extended_negotiation_is_answered_byte_by_byte(archive: Running) -> None:
+    def talk() -> bytes:
+        association = archive.associate(
+            [build_context(STUDY_FIND)], ext_neg=[extended_item(STUDY_FIND, b"\x01\x01\x01\x01\x01")]
+        )
+        (item,) = association.acceptor.sop_class_extended.items()
+        association.release()
+        assert item[0] == STUDY_FIND
+        return item[1]
+
+    assert await asyncio.to_thread(talk) == b"\x01\x00\x01\x00\x00"
+
+
+async def test_fuzzy_matching_is_negotiated(archive: Running) -> None:
     rows = await archive.matches(STUDY_FIND, "STUDY", FUZZY, PatientName="jane do", PatientID="")
     assert {row.PatientID for row in rows} == {"P1"}
     assert not await archive.matches(STUDY_FIND, "STUDY", PatientName="jane do", PatientID="")

@@ -210,7 +210,7 @@ async def test_malformed_ones_are_refused_and_nothing_is_lost_beside_them(
     assert set(statuses.values()) <= {0, 0xA900, 0xC000, 0xC001}
     assert await archive.store(instance(1)) == [0]
     assert await archive.searchable("1.2.3.4.1")
-    assert accepted
+    assert accepted, statuses
     found = await archive.catalogue.find_uids("default", accepted)
     assert found.keys() == set(accepted)
 

@@ -23,6 +23,7 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.dimse.performer": "the outermost edge of an operation: the peer gets a status",
     "pacs_cloud.ingest.committer": "the outermost edge of a commit: the pack is tried again",
     "pacs_cloud.ingest.importer": "raised again once no file is being read any more",
+    "pacs_cloud.ingest.spool": "the outermost edge of a pack's closing: the next start recovers it",
     "pacs_cloud.workers.loop": "gives the job back, and takes the next one",
     "pacs_cloud.workqueue.group_commit": "hands a group's failure to each caller that waits in it",
 }
@@ -35,14 +36,12 @@ LONG_MODULES: dict[str, str] = {
     "pacs_cloud.catalogue.dynamodb_table": "one table's verbs, which share its limits and errors",
     "pacs_cloud.catalogue.items": "every item of the table beside its twin, so both stay in step",
     "pacs_cloud.catalogue.judging": "one table of verdicts: each case is read against the others",
-    "pacs_cloud.dicom.structure": "one walk, whose fast path and general path must agree",
     "pacs_cloud.dimse.associate_codec": "the reader and the writer of one PDU family, item by item",
     "pacs_cloud.dimse.association": "one association's state, which its steps all share",
     "pacs_cloud.dimse.command": "the table of command elements with its reader and writer",
     "pacs_cloud.dimse.upper_layer": "one state machine (PS3.8 9.2), which cannot be read in halves",
     "pacs_cloud.ingest.spool": "one file's life from open to closed, with its two locks",
     "pacs_cloud.objectstore.s3": "the adapter: a short method for each verb of the port",
-    "pacs_cloud.pack.index": "one format: what is written stands beside what is read",
     "pacs_cloud.settings": "every setting in one place, with its precedence",
 }
 

@@ -4,8 +4,9 @@ import struct
 
 from pacs_cloud.dicom.part10 import encode_file_meta
 from pacs_cloud.dicom.uid import EXPLICIT_LE
-from pacs_cloud.ingest.intake import Intake, Session
+from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.reception import Receipt, Reception
+from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
