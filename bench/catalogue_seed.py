@@ -6,7 +6,8 @@
 Studies go in through the port's `stage` and `commit`, as records that
 `catalogue.aggregate` makes from pack indexes; only the judging of duplicates is left
 out, since every UID is new. Names follow a Zipf-like law, dates lie in ten years,
-modalities are mixed; `SMITH^J*` and `*^ANNA*` match over 5,000 of 1,000,000.
+modalities are mixed; `SMITH^J*` and `*^ANNA*` match over 5,000 of 1,000,000. As in a
+hospital, studies come in the order of their dates, and patients and UIDs in none.
 The same number gives the same studies.
 """
 
@@ -106,7 +107,7 @@ def made(number: int, count: int) -> PackIndex:
     dice = random.Random(number)
     patient = random.Random(-1 - dice.randrange(max(count // 2, 1)))
     name = f"{FAMILY.pick(patient)}^{GIVEN.pick(patient)}"
-    day = FIRST_DAY + timedelta(days=dice.randrange(DAYS))
+    day = FIRST_DAY + timedelta(days=number * DAYS // count)
     seconds = dice.randrange(86400)
     modality = dice.choices(list(MODALITIES), list(MODALITIES.values()))[0]
     study = f"1.2.840.113619.2.55.3.{dice.randrange(10**9)}.{number}"

@@ -7,12 +7,15 @@ UIDs may identify a patient by way of another archive, so they are logged hashed
 """
 
 import logging
+import re
 import sys
 import time
 
 from blake3 import blake3
 
 ROOT = "pacs_cloud"
+_UID = re.compile(r"(?<![\w.])[0-9]+(?:\.[0-9]+){4,}(?![\w]|\.[0-9])")
+"""What looks like a UID: five components or more, so that IP addresses stay readable."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -28,7 +31,7 @@ class EventFormatter(logging.Formatter):
         line = f"{head} {record.getMessage()}{said}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return line
+        return _UID.sub(lambda match: f"uid:{hashed(match[0])}", line)
 
 
 def configure_logging(level: str) -> None:

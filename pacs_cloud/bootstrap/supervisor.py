@@ -67,10 +67,9 @@ async def supervise(
             stop.set()
             serving.cancel()
             stopping.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+            await asyncio.wait({serving, stopping, *tasks})
+    for task in tasks:
+        task.result()
 
 
 def _with_ports(

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from pacs_cloud.bootstrap.services import Stores, now_us, policy_of
-from pacs_cloud.custody.orphans import adopt_orphans
+from pacs_cloud.custody.orphans import GRACE_US, adopt_orphans
 from pacs_cloud.errors import PacsError
 from pacs_cloud.settings import Settings
 from pacs_cloud.workers.handlers import Handlers
@@ -42,6 +42,9 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
 async def _sweep(settings: Settings, stores: Stores, stop: asyncio.Event) -> None:
     """Adopt orphans, part by part, over and over until `stop` is set."""
     after = ""
+    # What an embedded archive's crash has left is waited for now; elsewhere other
+    # receivers may be in the middle of their commits.
+    grace_us = 0 if settings.is_embedded else GRACE_US
     while not stop.is_set():
         try:
             swept = await adopt_orphans(
@@ -49,6 +52,7 @@ async def _sweep(settings: Settings, stores: Stores, stop: asyncio.Event) -> Non
                 stores.catalogue,
                 policy=policy_of(settings),
                 now_us=now_us(),
+                grace_us=grace_us,
                 after=after,
                 limit=SWEEP_STUDIES,
             )
@@ -59,6 +63,8 @@ async def _sweep(settings: Settings, stores: Stores, stop: asyncio.Event) -> Non
             for problem in swept.problems:
                 log.error("orphan_unusable", extra={"kind": problem.kind, "pack": problem.pack_id})
             after = swept.after
+            if not after:
+                grace_us = GRACE_US
             rest_s = SWEEP_REST_S if after else SWEEP_EVERY_S
         with suppress(TimeoutError):
             async with asyncio.timeout(rest_s):

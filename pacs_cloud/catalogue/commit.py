@@ -181,7 +181,7 @@ class _Commit:
         index = self.index
         state = await self.catalogue.study(index.tenant, index.study_instance_uid)
         own = _pack_of(state, index.pack_id)
-        if own is not None and not self._is_waiting(own):
+        if own is not None and not self._waiting(own):
             self._recall(own)
             return True
         verdict = await weigh(
@@ -212,9 +212,6 @@ class _Commit:
         if self.policy is not ConflictPolicy.REPLACE or self.decided is not None:
             return set()
         return {uid for uid, why in own.hidden.items() if why is HiddenReason.KEPT_FIRST}
-
-    def _is_waiting(self, own: PackRecord) -> bool:
-        return bool(self._waiting(own))
 
     def _recall(self, own: PackRecord) -> None:
         """Fill in the outcomes of instances that an earlier call committed."""

@@ -18,7 +18,6 @@ _KEY_TABLES = ("study_patient", "study_accession", "study_modality", "study_name
 _STUDY_TABLES = ("series", "pack")
 _STAGED_TABLES = ("staged_table", "staged_headers")
 _TENANT_TABLES = ("uid", "event", "conflict", *_KEY_TABLES)
-_KEYS_AT_ONCE = 500
 
 
 def stage(connection: sqlite3.Connection, pack: StagedPack) -> None:

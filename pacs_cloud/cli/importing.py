@@ -38,7 +38,9 @@ def import_path(settings: Settings, path: str, *, as_json: bool) -> int:
     counts = asyncio.run(_import(settings, path, as_json=as_json))
     refused = counts[Verdict.REFUSED]
     if as_json:
-        print_json({"path": path, "files": counts.total(), **{one: counts[one] for one in Verdict}})
+        print_json(
+            {"path": path, "files": counts.total(), **{one.value: counts[one] for one in Verdict}}
+        )
     else:
         said = ", ".join(f"{counts[one]} {one}" for one in Verdict if counts[one])
         stdout.print(f"{counts.total()} files: {said}" if said else "no files", markup=False)

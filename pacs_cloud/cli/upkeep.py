@@ -48,10 +48,14 @@ async def _status(settings: Settings) -> dict[str, object]:
 def check(settings: Settings, *, deep: bool, as_json: bool) -> int:
     """Print every finding; return the exit code: 0 clean, 1 with findings."""
     findings = asyncio.run(_check(settings, deep=deep))
-    rows = [{name: str(value) for name, value in asdict(one).items()} for one in findings]
+    rows = list(map(_plain, findings))
     columns = ("severity", "kind", "pack_id", "detail", "repair")
     print_rows(rows, columns, as_json=as_json, empty="Clean.")
     return FINDINGS if any(one.is_fault for one in findings) else CLEAN
+
+
+def _plain(finding: Finding) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(finding).items()}
 
 
 async def _check(settings: Settings, *, deep: bool) -> list[Finding]:
@@ -77,14 +81,14 @@ def rebuild_catalogue(settings: Settings, *, as_json: bool) -> None:
         "packs": rebuilt.packs,
         "instances": rebuilt.instances,
         "replaced": rebuilt.replaced,
-        "problems": [one.detail for one in rebuilt.problems],
+        "problems": [_plain(one) for one in rebuilt.problems],
     }
     if as_json:
         print_json(done)
         return
     stdout.print(f"{rebuilt.studies} studies, {rebuilt.packs} packs, {rebuilt.instances} instances")
     for problem in rebuilt.problems:
-        stderr.print(f"{problem.kind}: {problem.detail}; {problem.repair}")
+        stderr.print(f"{problem.kind} {problem.key or problem.pack_id}: {problem.detail}")
 
 
 async def _rebuild(settings: Settings) -> Rebuilt:

@@ -1,6 +1,7 @@
 """The decisions of the ledger, as objects."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pacs_cloud.catalogue.decisions import Decision, standing
 from pacs_cloud.catalogue.records import HiddenReason
@@ -22,16 +23,27 @@ async def read_decision(objects: ObjectStore, key: str) -> Decision:
     return decision
 
 
-async def decisions_of(
-    objects: ObjectStore, tenant: str, study_instance_uid: str
-) -> Mapping[str, Mapping[str, HiddenReason]]:
-    """Return, by pack id, what stands decided about one study's packs; raises Corrupt."""
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What stands decided about one study.
 
-    async def read() -> AsyncIterator[Decision]:
-        async for info in objects.list(ledger_prefix(tenant, study_instance_uid)):
-            yield await read_decision(objects, info.key)
+    Attributes:
+        hidden: by pack id, what of the pack is hidden; packs without a decision are absent.
+        last_us: when the last decision was taken; a later one must be later. 0 without any.
+    """
 
-    return standing([decision async for decision in read()])
+    hidden: Mapping[str, Mapping[str, HiddenReason]]
+    last_us: int
+
+
+async def decided_of(objects: ObjectStore, tenant: str, study_instance_uid: str) -> Decided:
+    """Return what stands decided about one study; raises Corrupt."""
+    decisions = [
+        await read_decision(objects, info.key)
+        async for info in objects.list(ledger_prefix(tenant, study_instance_uid))
+    ]
+    last_us = max((decision.decided_us for decision in decisions), default=0)
+    return Decided(standing(decisions), last_us)
 
 
 async def record_decision(objects: ObjectStore, decision: Decision) -> None:

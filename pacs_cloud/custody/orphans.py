@@ -8,7 +8,7 @@ from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.custody.findings import Finding
-from pacs_cloud.custody.ledger import decisions_of
+from pacs_cloud.custody.ledger import decided_of
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, read_study_packs
 from pacs_cloud.custody.walk import PACKS
@@ -122,20 +122,26 @@ async def _adopt(
     orphans: list[PackKey],
 ) -> tuple[int, list[Finding]]:
     packs = await read_study_packs(objects, found)
-    decided = await decisions_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
+    decided = await decided_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
     adopted = 0
     for key in orphans:
         blob = packs.blobs.get(key)
         if blob is None or key.pack_id in packs.replaced:
             continue
         uids = {one.sop_instance_uid for one in table_of(key, blob).instances}
-        hidden = decided.get(key.pack_id, {})
+        hidden = decided.hidden.get(key.pack_id, {})
         deleted = {uid for uid, why in hidden.items() if why is HiddenReason.DELETED}
         if uids <= deleted:
             continue
         # A decision without its commit was a try that lost or died: it is taken again,
         # unless it is a deletion, which only a ledger may take back.
-        await committing.commit(key, blob, found[key], hidden if deleted else None)
+        await committing.commit(
+            key,
+            blob,
+            found[key],
+            hidden if deleted else None,
+            last_decided_us=decided.last_us,
+        )
         adopted += 1
         log.warning(
             "orphan_adopted",

@@ -8,7 +8,7 @@ from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.in_order import in_order
-from pacs_cloud.custody.ledger import decisions_of
+from pacs_cloud.custody.ledger import Decided, decided_of
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, StudyPacks, read_study_packs
 from pacs_cloud.custody.walk import StudyObjects, walk_studies
@@ -126,21 +126,27 @@ class _StudyRebuild:
     async def run(self) -> Rebuilt:
         found = self._found
         names = found.tenant, found.study_instance_uid
-        decided = await decisions_of(self._objects, *names) if found.ledger else {}
+        decided = await decided_of(self._objects, *names) if found.ledger else Decided({}, 0)
         packs = await read_study_packs(self._objects, found.packs)
         kept = await self._kept(packs)
         todo = [key for key in packs.blobs if key not in kept and key.pack_id not in packs.replaced]
         instances = 0
         for key in sorted(todo, key=lambda key: key.pack_id):
             table = table_of(key, packs.blobs[key])
-            hidden = decided.get(key.pack_id)
+            hidden = decided.hidden.get(key.pack_id)
             visible = {one.sop_instance_uid for one in table.instances} - (hidden or {}).keys()
             shown = self._shown.setdefault(key.series_instance_uid, set())
             if hidden is None and not visible & shown:
                 hidden = {}
             shown |= visible
             instances += len(table.instances)
-            await self._committing.commit(key, packs.blobs[key], found.packs[key], hidden)
+            await self._committing.commit(
+                key,
+                packs.blobs[key],
+                found.packs[key],
+                hidden,
+                last_decided_us=decided.last_us,
+            )
         return Rebuilt(
             studies=bool(todo or kept),
             packs=len(todo),

@@ -70,6 +70,8 @@ class Committing:
         blob: bytes,
         info: ObjectInfo,
         decided: Mapping[str, HiddenReason] | None,
+        *,
+        last_decided_us: int,
     ) -> PackIndex:
         """Make the pack under `key` visible; return its table.
 
@@ -78,6 +80,8 @@ class Committing:
             blob: the bytes of its `index.zst`.
             info: what the store says of its object.
             decided: what the ledger hides of it; None has it judged like a newcomer.
+            last_decided_us: of the study's ledger: what is decided from now on must be
+                later, also where the clock that took the last decision was ahead.
 
         Raises:
             Corrupt: its index cannot be read.
@@ -90,7 +94,7 @@ class Committing:
             staged_pack(table, blob),
             info.length_bytes,
             policy=self._policy,
-            now_us=self._now_us,
+            now_us=max(self._now_us, last_decided_us + 1),
             load_table=self._load_table,
             record_decision=self._record_decision,
             decided=decided,

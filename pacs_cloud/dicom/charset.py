@@ -78,7 +78,8 @@ def encodings_of(terms: Sequence[str]) -> tuple[str, ...]:
             first one, means the default repertoire. A misspelt term ("ISO-IR
             100") is read as pydicom reads it, an unknown one as the default.
     """
-    return _encodings(tuple(term.strip() for term in terms) or ("",))
+    # A NUL within a term makes Python's codec search raise what nobody expects.
+    return _encodings(tuple(term.replace("\0", "").strip() for term in terms) or ("",))
 
 
 def terms_of(raw: bytes) -> tuple[str, ...]:

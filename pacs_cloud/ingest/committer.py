@@ -11,7 +11,7 @@ from pathlib import Path
 from pacs_cloud.catalogue.commit import ConflictPolicy, Decision, commit_pack, judge
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import StagedPack
-from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, PacsError, Unavailable
+from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound, PacsError, Unavailable
 from pacs_cloud.ingest.backlog import Backlog
 from pacs_cloud.ingest.closed import ClosedPack, Outcomes
 from pacs_cloud.ingest.counters import Counters
@@ -133,16 +133,18 @@ class Committer:
         """Make `pack` visible; whatever of that was done before does no harm."""
         loaded = await asyncio.to_thread(_load, pack.path)
         table = loaded.table
-        outcomes = await judge(self._catalogue, table, self._tables.load)
-        if len(outcomes) == len(table.instances) and all(
-            outcome.status == "duplicate" for outcome in outcomes.values()
-        ):
-            self._counters.packs_dropped += 1
-            await asyncio.to_thread(pack.path.unlink, missing_ok=True)
-            return outcomes
         key = PackKey(
             table.tenant, table.study_instance_uid, table.series_instance_uid, table.pack_id
         )
+        outcomes = await judge(self._catalogue, table, self._tables.load)
+        brings_nothing = len(outcomes) == len(table.instances) and all(
+            outcome.status == "duplicate" for outcome in outcomes.values()
+        )
+        # An earlier try may have stored its objects: then only a commit gives them a place.
+        if brings_nothing and not await self._is_stored(key):
+            self._counters.packs_dropped += 1
+            await asyncio.to_thread(pack.path.unlink, missing_ok=True)
+            return outcomes
         written = await asyncio.gather(
             self._objects.put_new(key.index, loaded.index),
             self._objects.put_file(key.pack, pack.path),
@@ -173,6 +175,15 @@ class Committer:
         self._counters.packs_committed += 1
         await asyncio.to_thread(pack.path.unlink, missing_ok=True)
         return outcomes
+
+    async def _is_stored(self, key: PackKey) -> bool:
+        for name in (key.index, key.pack):
+            try:
+                await self._objects.head(name)
+            except NotFound:
+                continue
+            return True
+        return False
 
     async def _record_decision(self, decision: Decision) -> None:
         prefix = ledger_prefix(decision.tenant, decision.study_instance_uid)

@@ -58,6 +58,11 @@ class Archive:
         self.http, self.host, self.aet = found[1], found[2], found[4]
         self.port = int(found[3])
 
+    @property
+    def pids(self) -> list[int]:
+        """The ids of its living processes."""
+        return list(self._members())
+
     def said(self) -> str:
         """Return the end of its log."""
         return self._log.read_text(errors="replace")[-3000:]

@@ -13,6 +13,8 @@ from pydicom import DataElement, Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.association import Association as TheirAssociation
+from pynetdicom.dsutils import encode
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from pacs_cloud.bootstrap.dimse_role import serve_dimse
@@ -44,9 +46,7 @@ class Running:
     def catalogue(self) -> Catalogue:
         return self.stores.catalogue
 
-    def associate(
-        self, contexts: Iterable[PresentationContext], **more: Any
-    ) -> TheirAssociation:
+    def associate(self, contexts: Iterable[PresentationContext], **more: Any) -> TheirAssociation:
         """Return an association of pynetdicom's; call it in a thread."""
         ae = AE("THEIRS")
         ae.requested_contexts = list(contexts)
@@ -86,7 +86,8 @@ class Running:
         more = {"ext_neg": [extended_item(model, extended)]} if extended else {}
         association = self.associate([build_context(model)], **more)
         found = [
-            (status.Status, dataset) for status, dataset in association.send_c_find(identifier, model)
+            (status.Status, dataset)
+            for status, dataset in association.send_c_find(identifier, model)
         ]
         association.release()
         return found
@@ -96,9 +97,21 @@ class Running:
         loop = asyncio.get_running_loop()
         until = loop.time() + within_s
         while loop.time() < until:
-            if await self.catalogue.find_uids(self.settings.tenant, [sop_instance_uid]):
+            if await self.is_visible(sop_instance_uid):
                 return True
             await asyncio.sleep(0.01)
+        return False
+
+    async def is_visible(self, sop_instance_uid: str) -> bool:
+        """Say whether an instance is in a committed pack; its UID alone may be there before."""
+        tenant = self.settings.tenant
+        found = await self.catalogue.find_uids(tenant, [sop_instance_uid])
+        for ref in found.get(sop_instance_uid, ()):
+            packs = await self.catalogue.packs(
+                tenant, ref.study_instance_uid, ref.series_instance_uid
+            )
+            if any(pack.pack_id == ref.pack_id for pack in packs):
+                return True
         return False
 
 
@@ -187,15 +200,11 @@ async def running(folder: Path, **more: Any) -> AsyncIterator[Running]:
 
 def contexts_of(datasets: Iterable[Dataset]) -> list[PresentationContext]:
     """Return a context for each class and transfer syntax, as stored."""
-    pairs = {
-        (str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)): None for one in datasets
-    }
+    pairs = {(str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)): None for one in datasets}
     return [build_context(sop_class, syntax) for sop_class, syntax in pairs]
 
 
 def extended_item(model: str, information: bytes) -> Any:
-    from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
-
     item = SOPClassExtendedNegotiation()
     item.sop_class_uid = model
     item.service_class_application_information = information
@@ -240,11 +249,21 @@ def instance(number: int = 1, **more: Any) -> Dataset:
     return dataset
 
 
+def encoded(dataset: Dataset) -> bytes:
+    """Return an Explicit VR Little Endian data set's bytes."""
+    return encode(dataset, is_implicit_vr=False, is_little_endian=True)
+
+
+def long_head(pixel_bytes: int) -> bytes:
+    """Return a data set up to its pixel data, which has yet to follow."""
+    beginning = encoded(instance(1, PixelData=b""))
+    head = beginning[: beginning.rindex(b"\xe0\x7f\x10\x00")]
+    return head + b"\xe0\x7f\x10\x00OW\0\0" + pixel_bytes.to_bytes(4, "little")
+
+
 def real_instances(folder: Path) -> list[Dataset]:
     """Return the readable files of the real data."""
-    return [
-        _read(path) for path in sorted(folder.rglob("*.dcm")) if "malformed" not in path.parts
-    ]
+    return [_read(path) for path in sorted(folder.rglob("*.dcm")) if "malformed" not in path.parts]
 
 
 def instances_of_pydicom() -> list[Dataset]:

@@ -263,7 +263,8 @@ async def test_relational_queries_need_no_higher_keys(archive: Running) -> None:
 async def test_extended_negotiation_is_answered_byte_by_byte(archive: Running) -> None:
     def talk() -> bytes:
         association = archive.associate(
-            [build_context(STUDY_FIND)], ext_neg=[extended_item(STUDY_FIND, b"\x01\x01\x01\x01\x01")]
+            [build_context(STUDY_FIND)],
+            ext_neg=[extended_item(STUDY_FIND, b"\x01\x01\x01\x01\x01")],
         )
         (item,) = association.acceptor.sop_class_extended.items()
         association.release()

@@ -52,3 +52,13 @@ def test_debug_is_silent_at_info(lines: io.StringIO) -> None:
 def test_a_hashed_uid_is_stable_and_not_the_uid() -> None:
     assert hashed("1.2.3") == hashed("1.2.3") != hashed("1.2.4")
     assert "1.2.3" not in hashed("1.2.3")
+
+
+def test_a_uid_is_hashed_wherever_it_stands(lines: io.StringIO) -> None:
+    uid = "1.2.840.113619.2.55.3"
+    LOG.info("stored", extra={"reason": f"no such key packs/default/ab/{uid}/{uid}/p.zip"})
+    LOG.info("peer", extra={"address": "192.168.100.200", "version": "1.2.3"})
+    assert uid not in lines.getvalue()
+    assert lines.getvalue().count(f"uid:{hashed(uid)}") == 2
+    assert "192.168.100.200" in lines.getvalue()
+    assert "version=1.2.3" in lines.getvalue()

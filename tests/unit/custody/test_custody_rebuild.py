@@ -9,6 +9,7 @@ from pacs_cloud.catalogue.records import ConflictKind, ConflictRecord
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest, export_lines
 from pacs_cloud.custody.findings import FindingKind
+from pacs_cloud.custody.fsck import check
 from pacs_cloud.custody.rebuild import Rebuilt, rebuild
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.local import LocalObjectStore
@@ -59,6 +60,22 @@ async def test_conflicts_are_found_again(
         await rebuild(objects, again, policy=KEEP_FIRST, now_us=NOW_US)
         assert disagreements(await again.conflicts("default")) == before
     assert {kind for kind, *_ in before} == set(ConflictKind)
+
+
+async def test_what_is_decided_afterwards_is_later_whatever_the_clock_says(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    await fill(objects, catalogue, ConflictPolicy.QUARANTINE, clock)
+    await rebuild(objects, catalogue, policy=KEEP_FIRST, now_us=1)
+    assert [finding async for finding in check(objects, catalogue)] == []
+    clock.now_us = 2
+    newcomer = make_pack(clock, "default", "1.2.3", "1.2.3.1", [Sample("1.2.3.1.1", "fourth")])
+    await put(objects, newcomer)
+    await commit(objects, catalogue, newcomer, clock, ConflictPolicy.REPLACE)
+    before = await digest(catalogue)
+    await rebuild(objects, catalogue, policy=KEEP_FIRST, now_us=3)
+    assert await digest(catalogue) == before
 
 
 async def test_nothing_is_announced_or_decided_again(

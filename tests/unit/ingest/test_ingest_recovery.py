@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from ingest_instances import SCANNER, SERIES, STUDY, ct_dataset, ct_file, scanner, store
 
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.ingest.directory import abandoned_directories, take_spool_directory
+from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.pack.provenance import Provenance
@@ -250,3 +252,26 @@ async def test_kill_9_loses_nothing_acknowledged(archive, acknowledged) -> None:
     # An object may be without a commit only where the commit had no time; then it was repeated.
     assert len(listed) == len(packs)
     assert time.time_ns() // 1000 > max(pack.committed_us for pack in packs)
+
+
+async def test_objects_of_a_commit_that_died_do_not_stay_behind_as_orphans(
+    archive, open_archive, tmp_path: Path
+) -> None:
+    # The try that died: its objects are stored, no catalogue knows them, its file waits.
+    torn_pack(archive.spool / "0", range(1))
+    shutil.copy(archive.spool_files()[0], tmp_path / "waits.zip")
+    async with (
+        SqliteCatalogue(tmp_path / "lost.sqlite") as lost,
+        Intake(archive.spool, archive.objects, lost) as intake,
+    ):
+        await intake.drained()
+    # The sender had no answer, sent again, and that was committed first.
+    async with archive.intake() as intake:
+        await store(scanner(intake), 0)
+    shutil.move(tmp_path / "waits.zip", archive.spool / "0" / f"{PACK_ID}.zip")
+    async with archive.intake() as intake:
+        await intake.drained()
+    stored = {info.key.rpartition("/")[2] async for info in archive.objects.list("packs/")}
+    assert {f"{pack.pack_id}.zip" for pack in await archive.packs(STUDY)} == stored
+    assert f"{PACK_ID}.zip" in stored
+    assert await archive.instances(STUDY) == {f"{SERIES}.0": ct_file(0)}
