@@ -2,7 +2,9 @@
 
     PacsError
     ├── InvalidRequest      the caller's words cannot be understood
-    │   └── TooBroad        the search would read more than its budget
+    │   ├── TooBroad        the search would read more than its budget
+    │   └── …               of one edge: `dimse.pdu.ProtocolViolation`; a body's faults in
+    │                       `dicomweb.media` and `dicomweb.problems`
     ├── InvalidInstance     an instance that cannot be admitted; says why
     │   └── InvalidUid      not a path-safe UID
     ├── NotFound            no such thing, or not visible
@@ -11,8 +13,11 @@
     ├── Corrupt             stored bytes are not what was stored
     ├── Offline             the bytes are in a cold tier
     ├── Denied              not for this caller
-    └── Unavailable         try again later
-        └── StorageFull     the disk is over its high-water mark
+    ├── Unavailable         try again later
+    │   ├── StorageFull     the disk is over its high-water mark
+    │   └── …               of one edge: `dimse.pdu.AssociationRejected`,
+    │                       `dimse.state.AssociationAborted`
+    └── …                   of one edge: `dimse.c_store.Refused`
 
 Adapters translate a vendor's errors into these once, `from error`; each edge
 maps these to its protocol once, by a table.

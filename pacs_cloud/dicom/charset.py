@@ -82,6 +82,12 @@ def encodings_of(terms: Sequence[str]) -> tuple[str, ...]:
     return _encodings(tuple(term.replace("\0", "").strip() for term in terms) or ("",))
 
 
+@lru_cache(maxsize=256)
+def encodings_of_value(raw: bytes) -> tuple[str, ...]:
+    """Return the Python encodings of the value `raw` of (0008,0005), never empty."""
+    return encodings_of(terms_of(raw))
+
+
 def terms_of(raw: bytes) -> tuple[str, ...]:
     """Return the terms in the value `raw` of (0008,0005)."""
     return tuple(part.strip(" \0") for part in raw.decode("latin-1").split("\\"))

@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 
 from pacs_cloud.dicom.attributes import SEARCH_TAGS
-from pacs_cloud.dicom.charset import encodings_of, terms_of
+from pacs_cloud.dicom.charset import encodings_of_value
 from pacs_cloud.dicom.element_json import (
     BINARY_VRS,
     UndecodableError,
@@ -143,7 +143,7 @@ class Conversion:
             return self._binary(record, scope, vr if vr in BINARY_VRS else "UN", stop)
         if stop - value > MAX_JSON_BYTES:
             raise _too_large()
-        encodings = encodings_of(terms_of(scope.charset if tag != CHARSET else b""))
+        encodings = encodings_of_value(scope.charset if tag != CHARSET else b"")
         raw = self._walk.value(record)
         try:
             element = value_element(tag, vr, raw, little=self._walk.little, encodings=encodings)

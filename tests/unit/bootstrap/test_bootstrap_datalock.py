@@ -7,9 +7,13 @@ from pacs_cloud.errors import Conflict, Unavailable
 
 
 def test_many_may_share_and_none_may_own_meanwhile(tmp_path: Path) -> None:
-    with share_data(tmp_path / "new"), share_data(tmp_path / "new"):
-        with pytest.raises(Conflict, match="in use"), own_data(tmp_path / "new"):
-            pass
+    with (
+        share_data(tmp_path / "new"),
+        share_data(tmp_path / "new"),
+        pytest.raises(Conflict, match="in use"),
+        own_data(tmp_path / "new"),
+    ):
+        pass
     with own_data(tmp_path / "new"):
         pass
 
