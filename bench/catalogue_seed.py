@@ -196,15 +196,21 @@ async def fill(catalogue: Catalogue, count: int) -> float:
     with ProcessPoolExecutor(MAKERS, get_context("spawn")) as makers:
         firsts = range(0, count, BATCH)
         ahead = deque(loop.run_in_executor(makers, batch, first, count) for first in firsts[:AHEAD])
+        storing: asyncio.Future[list[None]] | None = None
         for first in firsts:
             ready = await ahead.popleft()
             if first + AHEAD * BATCH < count:
                 ahead.append(loop.run_in_executor(makers, batch, first + AHEAD * BATCH, count))
-            await asyncio.gather(*(store(catalogue, *one) for one in ready))
+            # One batch is written while the next one is handed over.
+            before, storing = storing, asyncio.gather(*(store(catalogue, *one) for one in ready))
+            if before is not None:
+                await before
             done = first + len(ready)
             if done % 50_000 == 0:
                 print(f"{done:>9} {done / (time.perf_counter() - started):8.0f}/s", flush=True)
-    return count / (time.perf_counter() - started)
+        if storing is not None:
+            await storing
+        return count / (time.perf_counter() - started)
 
 
 def searches(count: int) -> dict[str, Callable[[random.Random], Anchor]]:

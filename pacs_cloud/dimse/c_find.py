@@ -21,7 +21,7 @@ from pacs_cloud.dimse.information_models import Model
 from pacs_cloud.dimse.query_extension import QueryExtension, negotiated
 from pacs_cloud.dimse.refusal import refusal
 from pacs_cloud.dimse.service import Operation, Response
-from pacs_cloud.errors import PacsError, TooBroad, Unavailable
+from pacs_cloud.errors import InvalidRequest, PacsError, TooBroad, Unavailable
 from pacs_cloud.query import computed
 from pacs_cloud.query.criteria import EVERY_LEVEL, level_of
 from pacs_cloud.query.request import Level, SearchRequest
@@ -122,7 +122,23 @@ def _encode(answer: Elements, identifier: Identifier, transfer_syntax_uid: str) 
     named = "\\".join(identifier.charset)
     accepted = (named, UTF_8) if named else (UTF_8,)
     charset = charset_for(tuple(_texts(answer)), accepted)
-    return encode_dataset(to_dataset(answer, charset), transfer_syntax_uid)
+    try:
+        return encode_dataset(to_dataset(answer, charset), transfer_syntax_uid)
+    except InvalidRequest:
+        whole = {
+            tag: element if _is_encodable(tag, element, transfer_syntax_uid) else {"vr": vr_of(tag)}
+            for tag, element in answer.items()
+        }
+        return encode_dataset(to_dataset(whole, charset), transfer_syntax_uid)
+
+
+def _is_encodable(tag: str, element: Element, transfer_syntax_uid: str) -> bool:
+    """Tell whether a value fits its VR: devices store numbers that are none."""
+    try:
+        encode_dataset(to_dataset({tag: element}), transfer_syntax_uid)
+    except InvalidRequest:
+        return False
+    return True
 
 
 def _texts(elements: Elements) -> Iterator[str]:

@@ -113,11 +113,6 @@ class CStore:
         elements: dict[int, Value] = {Element.ERROR_COMMENT: comment}
         return Response(status, elements=elements)
 
-    async def settled(self) -> None:
-        """Return when every association that has ended is flushed."""
-        while self._flushing:
-            await asyncio.wait(self._flushing)
-
     def _session(self, association: Association) -> Session:
         session = self._sessions.get(association)
         if session is None:

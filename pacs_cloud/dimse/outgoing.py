@@ -7,7 +7,6 @@ not take as it is stored is decompressed.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,9 +18,9 @@ from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.retrieve.pieces import MAX_GAP_BYTES
 
-RUN_BYTES: Final = 8 << 20
-"""What is read at a time; a longer instance is streamed."""
-_DECOMPRESSED_BYTES: Final = 64 << 20
+RUN_BYTES: Final = 4 << 20
+"""What is read at a time; a longer instance is streamed. Twice as much is held."""
+_DECOMPRESSED_BYTES: Final = 16 << 20
 """What of a decompressed instance is held before it is sent: a broken codestream
 among that costs the one instance, a later one the association."""
 FALLBACKS: Final = (EXPLICIT_LE, IMPLICIT_LE)
@@ -81,12 +80,17 @@ async def outgoing(
             following = next(runs, None)
             reading = None if following is None else loop.create_task(_read(archive, following))
             for one in ready:
-                yield one
+                try:
+                    yield one
+                finally:
+                    await _let_go(one)
     finally:
         if reading is not None:
             reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
+            await asyncio.wait([reading])
+            if not reading.cancelled() and reading.exception() is None:
+                for one in reading.result():
+                    await _let_go(one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +175,33 @@ async def _begun(parts: AsyncIterator[bytes]) -> Source:
         at_hand.append(part)
         length += len(part)
         if length > _DECOMPRESSED_BYTES:
-            return _chained(at_hand, parts)
+            return _Begun(at_hand, parts)
     return b"".join(at_hand)
 
 
-async def _chained(at_hand: list[bytes], rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    while at_hand:
-        yield at_hand.pop(0)
-    async for part in rest:
-        yield part
+class _Begun:
+    """The bytes at hand, then the rest, once."""
+
+    def __init__(self, at_hand: list[bytes], rest: AsyncIterator[bytes]) -> None:
+        self._at_hand = at_hand
+        self._rest = rest
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        at_hand, self._at_hand = self._at_hand, []
+        at_hand.reverse()
+        while at_hand:
+            yield at_hand.pop()
+        async for part in self._rest:
+            yield part
+
+    async def aclose(self) -> None:
+        """Read no further."""
+        self._at_hand.clear()
+        if isinstance(self._rest, AsyncGenerator):
+            await self._rest.aclose()
+
+
+async def _let_go(one: Outgoing) -> None:
+    """Give back what a source holds, a decoder's place or a connection, sent or not."""
+    if isinstance(one.source, _Begun | AsyncGenerator):
+        await one.source.aclose()

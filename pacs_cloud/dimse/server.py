@@ -24,7 +24,7 @@ class Endpoint:
     """Where to listen.
 
     Attributes:
-        host: an address of this machine.
+        host: an address or a name of this machine.
         port: 0 for any free one.
         reuse_port: whether other processes listen on the same port; the
             kernel then shares connections out among them.
@@ -166,8 +166,11 @@ class Server:
 
 
 def _listener(endpoint: Endpoint) -> socket.socket:
-    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The first address of a name, as for whoever has reserved the port.
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if endpoint.reuse_port:
@@ -176,7 +179,7 @@ def _listener(endpoint: Endpoint) -> socket.socket:
             # Before `listen`: a connection's window scale is settled when it is made.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, endpoint.receive_bytes)
         listener.setblocking(False)
-        listener.bind((endpoint.host, endpoint.port))
+        listener.bind(where)
     except BaseException:
         listener.close()
         raise

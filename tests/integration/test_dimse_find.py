@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from dimse_archive import (
+    CT,
+    EXPLICIT,
     IMPLICIT,
     PATIENT_FIND,
     STUDY_FIND,
     Running,
+    encoded,
     extended_item,
     identifier_of,
     instance,
@@ -21,7 +24,7 @@ from pynetdicom import build_context
 
 from pacs_cloud.dimse.command import CommandField, Element
 from pacs_cloud.dimse.negotiation import Proposal, context_to_invoke
-from pacs_cloud.dimse.requestor import Peer, connect
+from pacs_cloud.dimse.requestor import Instance, Peer, connect, store
 
 # Some identifiers are wrong on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
@@ -193,6 +196,26 @@ async def test_unsupported_keys_are_told(archive: Running) -> None:
     assert (pending, last) == (0xFF01, 0)
     assert row is not None
     assert "DerivationDescription" not in row
+
+
+async def test_a_value_that_does_not_fit_its_vr_hides_no_match(archive: Running) -> None:
+    data_set = encoded(instance(77, SeriesInstanceUID="1.2.3.9"))
+    faulty = data_set.replace(b"\x20\x00\x13\x00IS\x02\x0077", b"\x20\x00\x13\x00IS\x02\x00AB")
+    assert faulty != data_set
+    association = await connect(
+        Peer("PACS", "127.0.0.1", archive.port), "OURS", [Proposal(CT, (EXPLICIT,))]
+    )
+    answer = await store(association, Instance(CT, "1.2.3.4.77", EXPLICIT, faulty))
+    assert answer.status == 0
+    await association.release()
+    assert await archive.searchable("1.2.3.4.77")
+    keys = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.9"}
+    (row,) = await archive.matches(
+        STUDY_FIND, "IMAGE", **keys, SOPInstanceUID="", InstanceNumber="", Rows=None
+    )
+    assert row.SOPInstanceUID == "1.2.3.4.77"
+    assert row.Rows == 8
+    assert row.InstanceNumber is None
 
 
 @pytest.mark.parametrize("patient_id", NAMES)

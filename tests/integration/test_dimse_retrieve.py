@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dimse_archive import (
     CT,
@@ -30,6 +31,8 @@ from dimse_archive import (
 )
 from dimse_wire import serving
 from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import RLELossless
 from pynetdicom import AllStoragePresentationContexts, build_context, evt
 
 from pacs_cloud.dimse.command import CommandField
@@ -402,6 +405,51 @@ async def test_dcmtk_moves_to_dcmtk(tmp_path: Path, dcmtk: Callable[[str], str])
         await asyncio.to_thread(subprocess.run, command, check=True, timeout=30)
     uids = {dcmread(path).SOPInstanceUID for path in folder.iterdir()}
     assert uids == {"1.2.3.4.1", "1.2.3.4.2", "1.2.3.4.3"}
+
+
+def long_rle(number: int, *, broken_frame: int | None = None) -> Dataset:
+    """Return 24 MiB of pixels, run-length encoded; frame `broken_frame` is cut."""
+    frames = np.random.default_rng(number).integers(0, 4000, (48, 512, 512), dtype=np.uint16)
+    dataset = instance(number, Rows=512, Columns=512, NumberOfFrames=48)
+    dataset.PixelData = frames.tobytes()
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    if broken_frame is not None:
+        whole = list(generate_frames(dataset.PixelData, number_of_frames=48))
+        whole[broken_frame] = whole[broken_frame][:1000]
+        dataset.PixelData = encapsulate(whole)
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    return dataset
+
+
+@pytest.mark.parametrize(("broken_frame", "failed"), [(None, 0), (2, 1), (47, 1)])
+async def test_long_instances_are_decompressed_as_they_go(
+    tmp_path: Path, broken_frame: int | None, failed: int
+) -> None:
+    datasets = [instance(1), long_rle(2), long_rle(3, broken_frame=broken_frame), instance(4)]
+    taken: dict[str, Dataset] = {}
+
+    def answer(event: evt.Event) -> int:
+        dataset = event.dataset
+        dataset.file_meta = event.file_meta
+        taken[event.request.AffectedSOPInstanceUID] = dataset
+        return 0
+
+    with destination([build_context(CT, IMPLICIT)], answer) as port:
+        peers = (Destination(aet="THERE", host="127.0.0.1", port=port),)
+        async with running(tmp_path, destinations=peers) as archive:
+            await fill(archive, datasets)
+            identifier = identifier_of("STUDY", StudyInstanceUID="1.2.3")
+            got = await asyncio.to_thread(move, archive, STUDY_MOVE, identifier, "THERE")
+    last, uids = got.responses[-1]
+    assert last.NumberOfFailedSuboperations == failed
+    assert last.NumberOfCompletedSuboperations == len(taken) == 4 - failed
+    if failed:
+        assert uids is not None
+        assert uids.FailedSOPInstanceUIDList == "1.2.3.4.3"
+    for one in datasets:
+        if (other := taken.get(str(one.SOPInstanceUID))) is not None:
+            assert (other.pixel_array == one.pixel_array).all()
 
 
 class Counting:
