@@ -265,6 +265,16 @@ class Settings(BaseModel):
             return max(self.pack_linger_max_s, self.linger_s)
         return self.linger_s if self.is_embedded or self.ack is Ack.COMMIT else 60.0
 
+    @property
+    def edge_grace_s(self) -> float:
+        """How long a stop waits for associations and requests: half of the time it has."""
+        return self.stop_grace_s / 2
+
+    @property
+    def commit_grace_s(self) -> float:
+        """How long it then waits for commits; what is left stays in the spool."""
+        return self.stop_grace_s - self.edge_grace_s
+
     def child_json(self) -> str:
         """Return these settings for `from_child_json` in another process."""
         return self.model_dump_json()

@@ -24,10 +24,6 @@ from pacs_cloud.errors import Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.settings import Settings
 
-_OF_THE_GRACE = 0.5
-"""How much of the time to stop is for associations; the rest is for their commits."""
-
-
 @asynccontextmanager
 async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
     """Serve DIMSE at `settings.dimse` while entered; raises Unavailable."""
@@ -47,7 +43,7 @@ async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None
         try:
             yield
         finally:
-            await server.stop(settings.stop_grace_s * _OF_THE_GRACE)
+            await server.stop(settings.edge_grace_s)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -1,6 +1,7 @@
 """One of the supervisor's processes, from its settings to its end."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -51,6 +52,9 @@ async def _run(settings: Settings, role: Role) -> None:
 
     loop.add_reader(stdin, parent_is_gone)
     async with open_stores(settings, create=True) as stores, _serving(role)(settings, stores):
+        # What is loaded by now stays for good: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
         await stop.wait()

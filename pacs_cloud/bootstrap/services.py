@@ -97,7 +97,7 @@ async def open_intake(settings: Settings, stores: Stores) -> AsyncGenerator[Inta
         options,
         policy=policy_of(settings),
         accepts_class=partial(_accepts, private=settings.private_sop_classes),
-        grace_s=settings.stop_grace_s,
+        grace_s=settings.commit_grace_s,
     )
     async with intake:
         yield intake

@@ -38,7 +38,7 @@ async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=max(1, int(settings.stop_grace_s)),
+                timeout_graceful_shutdown=max(1, int(settings.edge_grace_s)),
             )
         )
         listener = listening_socket(settings.http)

@@ -14,7 +14,7 @@ PARTS = {NamePart.NAME: 0, NamePart.GIVEN: 1}
 _GROUP_MARK = "\x1e"
 _GIVEN_MARK = "\x1d"
 
-_SORTED_AT_MOST = 2_000
+_SORTED_AT_MOST = 1_000
 """Matches of a name in one year that are sorted by date. When there are more, walking back
 through that year's studies finds a page of them sooner."""
 

@@ -1,10 +1,12 @@
 """One file's syncs: whoever asks while one runs shares the next."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 
 from pacs_cloud.errors import Unavailable
+from pacs_cloud.ingest.sync_pace import SyncPace
 
 
 class GroupSync:
@@ -17,17 +19,30 @@ class GroupSync:
     def __init__(
         self,
         sync: Callable[[], None],
+        length_bytes: Callable[[], int],
         executor: Executor,
+        pace: SyncPace,
         failed: Callable[[OSError], Unavailable],
     ) -> None:
-        """Call `sync` on `executor`; `failed` is told of its error, and words it for waiters."""
+        """Sync a file.
+
+        Args:
+            sync: makes it durable; raises OSError.
+            length_bytes: how long it is now.
+            executor: where `sync` runs when not on the loop.
+            pace: says which.
+            failed: is told of a sync's error, and words it for waiters.
+        """
         self._sync = sync
+        self._length_bytes = length_bytes
         self._executor = executor
+        self._pace = pace
         self._on_failed = failed
         self._served: list[asyncio.Future[None]] = []  # by the sync that runs
         self._waiting: list[asyncio.Future[None]] = []  # for the next
         self._covers = 0
         self._wanted = 0
+        self._synced_bytes = 0
         self._running: asyncio.Future[None] | None = None
         self._error: Unavailable | None = None
         self.durable = 0
@@ -58,7 +73,7 @@ class GroupSync:
         await waiter
 
     def begin(self, appended: int) -> None:
-        """Make the first `appended` appends durable, now or after the sync that runs."""
+        """Make the first `appended` appends durable, soon or after the sync that runs."""
         self._wanted = max(self._wanted, appended)
         if self._running is None and self._error is None:
             self._start()
@@ -69,29 +84,57 @@ class GroupSync:
             await asyncio.wait([self._running])
 
     def _start(self) -> None:
-        self._served, self._waiting = self._waiting, []
-        self._covers = self._wanted
         loop = asyncio.get_running_loop()
-        self._running = loop.run_in_executor(self._executor, self._sync)
-        self._running.add_done_callback(self._done)
+        self._running = loop.create_future()
+        if self._pace.is_inline(self._length_bytes() - self._synced_bytes):
+            # Behind what this turn of the loop still has to append.
+            loop.call_soon(self._sync_here)
+            return
+        length_bytes = self._cover()
+        run = loop.run_in_executor(self._executor, _timed, self._sync)
+        run.add_done_callback(lambda run: self._done(*run.result(), length_bytes))
 
-    def _done(self, run: asyncio.Future[None]) -> None:
+    def _sync_here(self) -> None:
+        length_bytes = self._cover()
+        self._done(*_timed(self._sync), length_bytes)
+
+    def _cover(self) -> int:
+        """Settle what the sync that begins now covers; return the file's length."""
+        self._served, self._waiting = self._served + self._waiting, []
+        self._covers = self._wanted
+        return self._length_bytes()
+
+    def _done(self, error: OSError | None, seconds: float, length_bytes: int) -> None:
+        assert self._running is not None
+        self._running.set_result(None)
         self._running = None
-        error = run.exception()
         if error is None:
+            self._pace.took(seconds, length_bytes - self._synced_bytes)
+            self._synced_bytes = length_bytes
             self.durable = self._covers
-            for waiter in self._served:
+            served, self._served = self._served, []
+            for waiter in served:
                 if not waiter.done():
                     waiter.set_result(None)
             if self._wanted > self._covers:
                 self._start()
             return
-        failure = error if isinstance(error, OSError) else OSError(str(error))
-        self._error = self._on_failed(failure)
+        self._error = self._on_failed(error)
         for waiter in (*self._served, *self._waiting):
             if not waiter.done():
                 waiter.set_exception(_copy(self._error))
         self._served, self._waiting = [], []
+
+
+def _timed(sync: Callable[[], None]) -> tuple[OSError | None, float]:
+    """Return what went wrong in `sync`, and the seconds it took."""
+    begun = time.perf_counter()
+    error: OSError | None = None
+    try:
+        sync()
+    except OSError as failure:
+        error = failure
+    return error, time.perf_counter() - begun
 
 
 def _copy(error: Unavailable) -> Unavailable:

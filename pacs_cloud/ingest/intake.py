@@ -45,8 +45,9 @@ def wall_clock_us() -> int:
 class Intake:
     """Takes instances in for one process, and commits them; owns a spool directory.
 
-    Used as an async context: entering it recovers what a crash has left in the
-    spool, leaving it seals every open pack and commits what it can.
+    Used as an async context: once entered it takes instances in, and recovers what a
+    crash or an outage has left in the spool, of any size, meanwhile; leaving it seals
+    every open pack and commits what it can.
     """
 
     def __init__(
@@ -113,27 +114,27 @@ class Intake:
             now_us=now_us,
         )
         self._recovery = Recovery(self._directory, self.counters, sync_file=sync_file)
-        self._adopting: asyncio.Task[None] | None = None
+        self._recovering: asyncio.Task[None] | None = None
+        self._recovered = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._recover(self._directory.packs())
-            await self._adopt()
-        except BaseException:
-            self._directory.release()
-            raise
+        left = self._directory.packs()  # before there are any of our own
         self._committer.start()
-        self._adopting = asyncio.get_running_loop().create_task(self._adopt_now_and_then())
+        self._recovering = asyncio.get_running_loop().create_task(self._tend(left))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._adopting is not None:
-            self._adopting.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._adopting
-        await self._spool.aclose()
-        await self._committer.aclose(self._grace_s)
-        self._directory.release()
+        # Recovery ends with the file it is at: no thread of ours may still write to
+        # one when the lock is gone.
+        self._stopping.set()
+        try:
+            if self._recovering is not None:
+                await self._recovering
+            await self._spool.aclose()
+            await self._committer.aclose(self._grace_s)
+        finally:
+            self._directory.release()
 
     def session(self, tenant: str, source: Source) -> Session:
         """Return a new session: of an association, a STOW request, or an import.
@@ -150,12 +151,29 @@ class Intake:
         return Session(self._desk, tenant, clipped(source))
 
     async def drained(self) -> None:
-        """Return when every closed pack is committed; open ones do not count."""
+        """Return when every closed or recovered pack is committed; open ones do not count."""
+        await self._recovered.wait()
         await self._spool.sealed()
         await self._committer.drained()
 
+    async def _tend(self, left: list[Path]) -> None:
+        """Recover what this directory held, then what dead processes leave, until the stop."""
+        await self._recover(left)
+        while not self._stopping.is_set():
+            try:
+                await self._adopt()
+            except OSError as error:
+                log.error("spool_adoption_failed", extra={"reason": error.strerror})
+            self._recovered.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.options.adopt_s):
+                    await self._stopping.wait()
+        self._recovered.set()
+
     async def _recover(self, paths: list[Path]) -> None:
         for path in paths:
+            if self._stopping.is_set():
+                return  # the next start recovers the rest
             found = await asyncio.to_thread(self._recovery.recover, path)
             if found is not None:
                 self._committer.submit(ClosedPack(*found))
@@ -169,11 +187,3 @@ class Intake:
             finally:
                 directory.release()
         await self._recover(moved)
-
-    async def _adopt_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(self.options.adopt_s)
-            try:
-                await self._adopt()
-            except OSError as error:
-                log.error("spool_adoption_failed", extra={"reason": error.strerror})

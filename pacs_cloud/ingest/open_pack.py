@@ -84,7 +84,7 @@ class OpenPack:
         series: of its instances.
         pack_id: its name.
         path: its file.
-        fd: its file's descriptor.
+        fd: its file's descriptor; -1 once that is closed.
         writer: appends to it.
         sync: makes it durable.
         linger_s: how long it may be idle.

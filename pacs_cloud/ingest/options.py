@@ -32,6 +32,8 @@ class IntakeOptions:
         flush_on_release: whether a session's packs are closed when its sender goes away
             (`Session.release`): embedded, so that what was sent is found at once; not in
             the cloud, where a modality may open an association per slice.
+        open_packs: how many packs are open at a time: for one more, the one that was idle
+            longest is closed. As many again may be on their way to be sealed.
         buffer_bytes: what one reception holds in memory; a longer instance goes into a
             file, and a pack, of its own.
         high_water: the part of the spool's disk in use above which nothing is taken.
@@ -55,6 +57,7 @@ class IntakeOptions:
     age_s: float = 10.0
     age_limit_s: float = 10.0
     flush_on_release: bool = True
+    open_packs: int = 256
     buffer_bytes: int = 8 * _MIB
     high_water: float = 0.95
     backlog_bytes: int = 1 * _GIB

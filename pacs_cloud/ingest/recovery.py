@@ -49,14 +49,16 @@ class Recovery:
     def recover(self, path: Path) -> Found | None:
         """Return the pack that `path` holds now; None where it holds none and is gone.
 
-        A file that the disk does not let us read or write stays as it is, for the
-        next start.
+        A file that the disk does not let us read or write, or that nobody has planned
+        for, stays as it is, for the next start.
         """
         try:
             return self._recover(path)
         except OSError as error:
             log.error("recovery_failed", extra={"pack": path.stem, "reason": error.strerror})
-            return None
+        except Exception:  # the outermost edge of a file's recovery: the others go on
+            log.exception("recovery_surprise", extra={"pack": path.stem})
+        return None
 
     def _recover(self, path: Path) -> Found | None:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -18,6 +18,7 @@ from pacs_cloud.ingest.open_pack import Arrival, OpenPack, Placed
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.ingest.pacing import Pacing
 from pacs_cloud.ingest.sealing import SeriesKey, SyncFile, seal
+from pacs_cloud.ingest.sync_pace import SyncPace
 from pacs_cloud.pack.pack_id import new_pack_id
 from pacs_cloud.pack.writer import PackWriter
 
@@ -60,19 +61,25 @@ class Spool:
         self._now_us = now_us
         self._open: dict[SeriesKey, OpenPack] = {}
         self._pacing = Pacing(options)
+        self._pace = SyncPace()
         self._syncing = ThreadPoolExecutor(options.sync_threads, "spool-sync")
         self._sealing = ThreadPoolExecutor(_SEAL_THREADS, "spool-seal")
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._files = 0  # with a descriptor: open ones, and closed ones not sealed yet
+        self._file_closed = asyncio.Event()
         self._stopping = asyncio.Event()
 
     async def make_room(self) -> None:
-        """Return when an instance may be taken in: there is disk, and commits keep up.
+        """Return when an instance may be taken in: there is disk, and seals and commits keep up.
 
         Raises:
             StorageFull: the disk is over its high-water mark.
             Unavailable: too much waits for its commit.
         """
         self.directory.check_room(self.options.high_water)
+        while self._files >= 2 * self.options.open_packs:
+            self._file_closed.clear()
+            await self._file_closed.wait()
         if self._backlog.is_long:
             await self._backlog.wait()
 
@@ -172,8 +179,11 @@ class Spool:
 
     def _open_pack(self, series: SeriesKey) -> OpenPack:
         loop = asyncio.get_running_loop()
+        if len(self._open) >= self.options.open_packs:
+            self.close(min(self._open.values(), key=lambda pack: pack.touched_at))
         pack_id = new_pack_id(self._now_us())
         path, fd = self.directory.create(pack_id)
+        self._files += 1
         linger_s, age_s = self._pacing.opened(series, loop.time())
         named = False
 
@@ -184,13 +194,20 @@ class Spool:
                 self.directory.sync()
                 named = True
 
+        writer = PackWriter(fd)
         pack = OpenPack(
             series=series,
             pack_id=pack_id,
             path=path,
             fd=fd,
-            writer=PackWriter(fd),
-            sync=GroupSync(sync, self._syncing, lambda error: self._sync_failed(pack, error)),
+            writer=writer,
+            sync=GroupSync(
+                sync,
+                lambda: writer.length_bytes,
+                self._syncing,
+                self._pace,
+                lambda error: self._sync_failed(pack, error),
+            ),
             linger_s=linger_s,
             closes_at=loop.time() + age_s,
             touched_at=loop.time(),
@@ -227,8 +244,16 @@ class Spool:
         """Drop a pack that holds nothing."""
         if self._open.get(pack.series) is pack:
             self._remove(pack)
-        os.close(pack.fd)
+        self._close_file(pack)
         pack.path.unlink()
+
+    def _close_file(self, pack: OpenPack) -> None:
+        """Let go of a pack's descriptor; whoever waited for one goes on. Again: nothing happens."""
+        if pack.fd >= 0:
+            os.close(pack.fd)
+            pack.fd = -1
+            self._files -= 1
+            self._file_closed.set()
 
     async def _finish(self, pack: OpenPack) -> None:
         """Seal a pack and hand it on."""
@@ -236,6 +261,7 @@ class Spool:
             await self._seal(pack)
         except Exception:  # the outermost edge of a pack's closing: nobody awaits this task
             log.exception("spool_seal_surprise", extra={"pack": pack.pack_id})
+            self._close_file(pack)
             if not pack.outcomes.done():  # the file stays: the next start recovers it
                 pack.outcomes.set_exception(Unavailable("a pack could not be sealed"))
 
@@ -259,7 +285,7 @@ class Spool:
             log.error("spool_seal_failed", extra={"pack": pack.pack_id, "reason": error.strerror})
             await self._salvage(pack, unavailable(error))
             return
-        os.close(pack.fd)
+        self._close_file(pack)
         self.hand_on(ClosedPack(pack.path, length_bytes, pack.outcomes))
 
     def _sync_failed(self, pack: OpenPack, error: OSError) -> Unavailable:
@@ -279,7 +305,7 @@ class Spool:
         descriptor is used: it reports what fails from now on.
         """
         await pack.sync.idle()
-        os.close(pack.fd)
+        self._close_file(pack)
         kept = pack.sync.durable
         if not kept:
             with suppress(OSError):  # recovery finds nothing durable in it either

@@ -1,10 +1,12 @@
 """What a crash leaves in the spool comes back."""
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -41,6 +43,72 @@ async def recovered(archive) -> dict[str, bytes]:
     async with archive.intake() as intake:
         await intake.drained()
     return await archive.instances(STUDY)
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_long_recovery_keeps_no_sender_waiting(archive) -> None:
+    """After an outage a spool may hold more than is read in the time a start may take."""
+    torn_pack(archive.spool / "0", range(3))
+    begun, going_on = threading.Event(), threading.Event()
+
+    def sync(fd: int) -> None:
+        if threading.current_thread().name.startswith("asyncio"):  # where recovery runs
+            begun.set()
+            going_on.wait(30)
+        os.fdatasync(fd)
+
+    intake = archive.intake(sync_file=sync)
+    try:
+        async with asyncio.timeout(10):
+            await intake.__aenter__()
+        await until(begun.is_set)
+        await store(scanner(intake), 7)
+    finally:
+        going_on.set()
+    await intake.drained()
+    await intake.__aexit__()
+    assert set(await archive.instances(STUDY)) == {f"{SERIES}.{n}" for n in (0, 1, 2, 7)}
+
+
+async def test_a_stop_ends_recovery_behind_the_file_it_is_at(archive) -> None:
+    for number in range(3):
+        torn_pack(archive.spool / "0", range(number, number + 1), f"{PACK_ID[:-1]}{number}")
+    begun, going_on = threading.Event(), threading.Event()
+
+    def sync(fd: int) -> None:
+        begun.set()
+        going_on.wait(30)
+        os.fdatasync(fd)
+
+    options = IntakeOptions(commits=0)
+    async with archive.intake(options, sync_file=sync, grace_s=0.01) as intake:
+        await until(begun.is_set)
+        asyncio.get_running_loop().call_later(0.05, going_on.set)
+    assert intake.counters.packs_recovered == 1
+    assert len(archive.spool_files()) == 3
+    assert len(await recovered(archive)) == 3
+
+
+async def test_a_file_nobody_has_planned_for_stops_no_other(archive, caplog) -> None:
+    for number in range(2):
+        torn_pack(archive.spool / "0", range(number, number + 1), f"{PACK_ID[:-1]}{number}")
+    surprises = [ValueError("a bug")]
+
+    def sync(fd: int) -> None:
+        if surprises:
+            raise surprises.pop()
+        os.fdatasync(fd)
+
+    async with archive.intake(sync_file=sync) as intake:
+        await intake.drained()
+    assert "recovery_surprise" in caplog.text
+    assert set(await archive.instances(STUDY)) == {f"{SERIES}.1"}
+    assert len(await recovered(archive)) == 2
 
 
 async def test_a_torn_pack_is_closed_in_place(archive) -> None:
@@ -141,8 +209,9 @@ async def test_what_a_recovery_left_out_stays_out(archive) -> None:
     data = bytearray(path.read_bytes())
     data[data.index(ct_dataset(1)) + 20] ^= 1
     path.write_bytes(data)
-    async with archive.intake(IntakeOptions(commits=0), grace_s=0.01):
-        sealed = path.read_bytes()
+    async with archive.intake(IntakeOptions(commits=0), grace_s=0.01) as intake:
+        await until(lambda: intake.counters.packs_recovered)
+    sealed = path.read_bytes()
     os.link(path, archive.root / "linked")
     assert set(await recovered(archive)) == {f"{SERIES}.{n}" for n in (0, 2)}
     assert (archive.root / "linked").read_bytes() == sealed
@@ -211,9 +280,7 @@ async def test_a_dead_process_is_adopted_by_a_living_one(archive) -> None:
         torn_pack(dead.path, range(2))
         assert list(abandoned_directories(archive.spool)) == []
         dead.release()
-        async with __import__("asyncio").timeout(20):
-            while not intake.counters.packs_committed:
-                await __import__("asyncio").sleep(0.01)
+        await until(lambda: intake.counters.packs_committed)
     assert len(await archive.instances(STUDY)) == 2
     assert archive.spool_files() == []
 

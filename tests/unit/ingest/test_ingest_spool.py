@@ -4,7 +4,9 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +160,37 @@ async def test_a_full_pack_is_closed(archive, options, packs) -> None:
         await until(lambda: intake.counters.packs_committed == 3)
         counts = [pack.instance_count for pack in await archive.packs(STUDY)]
         assert sorted(counts) == sorted(packs)
+
+
+def spool_descriptors(archive) -> int:
+    held = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the listing's own
+            held += link.readlink().match(f"{archive.spool}/*/*.zip")
+    return held
+
+
+async def test_many_series_keep_few_files_open(archive) -> None:
+    """Single images, each a series: one import of them took all of a process's descriptors."""
+    sealing = threading.Event()
+
+    def sync(fd: int) -> None:
+        sealing.wait(30)
+        os.fdatasync(fd)
+
+    series = [f"{STUDY}.9.{number}" for number in range(6)]
+    async with archive.intake(replace(NEVER, open_packs=2), sync_file=sync) as intake:
+        session = intake.session("default", UPLOAD)
+        uploads = [asyncio.create_task(upload(session, ct_file(1, series=one))) for one in series]
+        await asyncio.wait(uploads[:4])
+        await asyncio.sleep(0.02)
+        assert [task.done() for task in uploads] == [True] * 4 + [False] * 2
+        assert spool_descriptors(archive) == 4
+        sealing.set()
+        await asyncio.gather(*uploads)
+        await until(lambda: intake.counters.packs_closed == 4)
+        assert spool_descriptors(archive) == 2
+    assert set(await archive.instances(STUDY)) == {f"{one}.1" for one in series}
 
 
 async def test_a_repeated_instance_is_not_appended(archive) -> None:
