@@ -177,7 +177,7 @@ def config_of(place: Place) -> DynamodbConfig:
     return DynamodbConfig(
         table=place.name,
         region=place.endpoint.region,
-        endpoint_url=place.endpoint.url,
+        endpoint=place.endpoint.url,
         access_key_id=place.endpoint.access_key,
         secret_access_key=place.endpoint.secret_key,
     )

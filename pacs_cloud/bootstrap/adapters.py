@@ -64,7 +64,7 @@ async def open_catalogue(url: StoreUrl) -> AsyncGenerator[Catalogue]:
         async with DynamodbCatalogue(
             DynamodbConfig(
                 table=url.name,
-                endpoint_url=options.get("endpoint"),
+                endpoint=options.get("endpoint", ""),
                 region=options.get("region", ""),
             )
         ) as dynamodb:

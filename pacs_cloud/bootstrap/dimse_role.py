@@ -24,6 +24,7 @@ from pacs_cloud.errors import Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.settings import Settings
 
+
 @asynccontextmanager
 async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
     """Serve DIMSE at `settings.dimse` while entered; raises Unavailable."""

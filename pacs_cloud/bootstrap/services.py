@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pacs_cloud.bootstrap.adapters import open_catalogue, open_objects, open_queue
 from pacs_cloud.bootstrap.datalock import own_data, share_data
+from pacs_cloud.bootstrap.open_files import allow_open_files
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
@@ -62,6 +63,7 @@ async def open_stores(
         Conflict: the data directory is in use, or being checked or rebuilt.
         Unavailable: a store cannot be used.
     """
+    allow_open_files()
     objects = settings.objects_url
     if objects.scheme == "file" and not create and not Path(objects.name).is_dir():
         raise NotFound(f"there is no archive at {settings.data}: {objects.name} does not exist")

@@ -43,8 +43,8 @@ class DynamodbConfig:
 
     Attributes:
         table: its name.
-        region: to sign for.
-        endpoint_url: None for AWS's own.
+        region: "" for the one in AWS's environment or profile, else us-east-1.
+        endpoint: `http(s)://host:port` of a server that speaks DynamoDB; "" for AWS.
         access_key_id: None to let the SDK find credentials (environment, role).
         secret_access_key: with `access_key_id`.
         session_token: of temporary credentials.
@@ -57,8 +57,8 @@ class DynamodbConfig:
     """
 
     table: str
-    region: str
-    endpoint_url: str | None = None
+    region: str = ""
+    endpoint: str = ""
     access_key_id: str | None = None
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
@@ -81,11 +81,13 @@ class DynamodbCatalogue:
 
     async def __aenter__(self) -> Self:
         config = self._config
+        session = get_session()
+        region = config.region or session.get_config_variable("region") or "us-east-1"
         client: Any = await self._stack.enter_async_context(
-            get_session().create_client(
+            session.create_client(
                 "dynamodb",
-                region_name=config.region,
-                endpoint_url=config.endpoint_url,
+                region_name=region,
+                endpoint_url=config.endpoint or None,
                 aws_access_key_id=config.access_key_id,
                 aws_secret_access_key=config.secret_access_key,
                 aws_session_token=config.session_token,

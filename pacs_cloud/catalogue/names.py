@@ -1,8 +1,9 @@
 """What a study can be found by, of its patient's name (0010,0010).
 
 A name has up to three component groups: alphabetic, ideographic, phonetic (PS3.5
-6.2.1.2). A search gives the beginning of a whole group ("SMITH^J") or of its second
-component, the given name ("ANNA"), normalised as `dicom.person_name` does it.
+6.2.1.2). A search gives the beginning of a whole group ("SMITH^J") or of a component
+behind the family name ("ANNA"), normalised as `dicom.person_name` does it: `*^ANNA*`
+matches a middle name as well.
 """
 
 from collections.abc import Iterable
@@ -30,7 +31,7 @@ class NameTerms:
 
     Attributes:
         groups: whole groups, each once, sorted.
-        givens: their second components, each once, sorted.
+        givens: their components behind the family name, each once, sorted.
     """
 
     groups: tuple[str, ...]
@@ -50,7 +51,7 @@ def name_terms(attributes: Elements) -> NameTerms:
     groups = {
         normalise(group)[:_GROUP_LIMIT] for group in name_groups(attributes, _PATIENT_NAME)
     } - {""}
-    givens = {group.split("^")[1] for group in groups if "^" in group} - {""}
+    givens = {component for group in groups for component in group.split("^")[1:]} - {""}
     return NameTerms(tuple(sorted(groups)), tuple(sorted(givens)))
 
 

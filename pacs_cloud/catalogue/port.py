@@ -40,7 +40,7 @@ class NamePart(StrEnum):
     NAME = "name"
     """The beginning of a whole component group, "SMITH^J"; every group of the name counts."""
     GIVEN = "given"
-    """The beginning of the second component of any group, "ANNA"."""
+    """The beginning of any component behind the family name, of any group, "ANNA"."""
     INFIX = "infix"
     """Anywhere in the name, at least three characters."""
 

@@ -43,7 +43,7 @@ def import_path(settings: Settings, path: str, *, as_json: bool) -> int:
         )
     else:
         said = ", ".join(f"{counts[one]} {one}" for one in Verdict if counts[one])
-        stdout.print(f"{counts.total()} files: {said}" if said else "no files", markup=False)
+        stdout.print(f"{counts.total()} files: {said}" if said else "no files")
     return REFUSED if refused else 0
 
 
@@ -70,7 +70,7 @@ def _list(file: ImportedFile, *, as_json: bool) -> None:
     if as_json:
         print_json({"file": file.name, "reason": file.reason, "message": file.message})
     else:
-        stderr.print(f"{file.name}: refused, {file.reason}: {file.message}", markup=False)
+        stderr.print(f"{file.name}: refused, {file.reason}: {file.message}")
 
 
 @asynccontextmanager

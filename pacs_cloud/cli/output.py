@@ -21,8 +21,14 @@ from rich.table import Table
 PIPED_WIDTH = 250
 """Piped tables are not folded: what reads them is a program or a pager."""
 
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-stdout = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+# What is printed is data: "[contrast]" in a description is no style, ":heart:" no picture.
+stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+stdout = Console(
+    highlight=False,
+    markup=False,
+    emoji=False,
+    width=None if sys.stdout.isatty() else PIPED_WIDTH,
+)
 
 
 def print_json(value: object) -> None:

@@ -56,11 +56,9 @@ def send_study(settings: Settings, study: str, to: str, *, as_json: bool) -> int
         )
     else:
         for failure in tally.failures:
-            stderr.print(f"{failure.sop_instance_uid}: {failure.reason}", markup=False)
+            stderr.print(f"{failure.sop_instance_uid}: {failure.reason}")
         warned = f", {tally.warnings} of them with warnings" if tally.warnings else ""
-        stdout.print(
-            f"{tally.stored} of {tally.total} instances stored by {to}{warned}", markup=False
-        )
+        stdout.print(f"{tally.stored} of {tally.total} instances stored by {to}{warned}")
     return FAILED if tally.failed else 0
 
 

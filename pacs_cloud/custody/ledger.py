@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pacs_cloud.catalogue.decisions import Decision, standing
 from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.errors import Corrupt
-from pacs_cloud.objectstore.keys import ledger_prefix
+from pacs_cloud.objectstore.keys import decision_key, ledger_prefix
 from pacs_cloud.objectstore.port import ObjectStore
 
 
@@ -52,6 +52,7 @@ async def record_decision(objects: ObjectStore, decision: Decision) -> None:
     Raises:
         Conflict: another decision of the same moment is there.
     """
-    prefix = ledger_prefix(decision.tenant, decision.study_instance_uid)
-    key = f"{prefix}{decision.decided_us:016x}-{decision.pack_id}.json"
+    key = decision_key(
+        decision.tenant, decision.study_instance_uid, decision.decided_us, decision.pack_id
+    )
     await objects.put_new(key, decision.to_json())

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason
-from pacs_cloud.custody.findings import Finding
+from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.ledger import decided_of
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, read_study_packs
 from pacs_cloud.custody.walk import PACKS
+from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.keys import PackKey, parse_pack_key
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.telemetry import hashed
@@ -64,7 +65,6 @@ async def adopt_orphans(
         limit: how many studies to look at.
 
     Raises:
-        Corrupt: a decision about an orphan's study cannot be read.
         Unavailable: the store or the catalogue cannot be reached.
     """
     committing = Committing(objects, catalogue, policy, now_us)
@@ -122,7 +122,10 @@ async def _adopt(
     orphans: list[PackKey],
 ) -> tuple[int, list[Finding]]:
     packs = await read_study_packs(objects, found)
-    decided = await decided_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
+    try:
+        decided = await decided_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
+    except Corrupt as error:
+        return 0, [_undecidable(key, error) for key in orphans]
     adopted = 0
     for key in orphans:
         blob = packs.blobs.get(key)
@@ -154,3 +157,14 @@ async def _adopt(
         )
     about_orphans = [one for one in packs.problems if one.pack_id in {k.pack_id for k in orphans}]
     return adopted, about_orphans
+
+
+def _undecidable(key: PackKey, error: Corrupt) -> Finding:
+    return about_pack(
+        key,
+        FindingKind.LEDGER,
+        Severity.ERROR,
+        f"a decision about its study cannot be read: {error}",
+        "restore the object from an earlier version or a backup",
+        object_key=key.pack,
+    )

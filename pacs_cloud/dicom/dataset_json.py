@@ -67,27 +67,44 @@ class DatasetJson:
 class Conversion:
     """The conversion of one data set to JSON."""
 
-    def __init__(self, walk: Walk, memo: Memo) -> None:
+    def __init__(self, walk: Walk, memo: Memo, head: bytes = b"") -> None:
+        """Prepare the conversion.
+
+        Args:
+            walk: of the data set.
+            memo: of fragments.
+            head: the beginning of the data set, if `fragment` is called and not `convert`.
+        """
         self._walk = walk
         self._view = walk.view
         self._memo = memo
-        self._head: bytes | mmap.mmap = b"" if isinstance(walk.view, memoryview) else walk.view
+        self._head: bytes | mmap.mmap = head if isinstance(walk.view, memoryview) else walk.view
         """Where elements are looked up by their bytes: slices of it can be keys. A
-        slice that reaches beyond it matches nothing, and `_fragment` reads the view."""
+        slice that reaches beyond it matches nothing, and `fragment` reads the view."""
 
-    def convert(self, scope: Scope) -> DatasetJson:
+    def convert(self, scope: Scope, fragments: list[Fragment] | None = None) -> DatasetJson:
         """Return the JSON of the data set that is `scope`.
+
+        Args:
+            scope: the whole data set.
+            fragments: to it, those of the data set's elements are appended.
 
         Raises:
             InvalidInstance: UNREADABLE, or TOO_LARGE over MAX_JSON_BYTES.
         """
         if isinstance(self._view, memoryview):
-            self._head = bytes(self._view[: self._walk.structure.large_from])
+            self._head = bytes(self._view[: _end_of_head(self._walk, scope)])
         named: Elements = {}
         bulk: list[BulkPart] = []
-        return DatasetJson(self._object(scope, named, bulk), named, tuple(bulk))
+        return DatasetJson(self._object(scope, named, bulk, fragments), named, tuple(bulk))
 
-    def _object(self, scope: Scope, named: Elements | None, bulk: list[BulkPart]) -> bytes:
+    def _object(
+        self,
+        scope: Scope,
+        named: Elements | None,
+        bulk: list[BulkPart],
+        fragments: list[Fragment] | None = None,
+    ) -> bytes:
         """Return the JSON of one data set; the loop every element of every header passes."""
         parts: list[bytes] = []
         append, size, nested, head = parts.append, 0, bool(scope.path), self._head
@@ -96,7 +113,9 @@ class Conversion:
             _, kind, _, start, _, stop, _ = record
             fragment = get(head[start:stop]) if kind == PLAIN else None
             if fragment is None or (nested and fragment[2]):
-                fragment = self._fragment(record, scope)
+                fragment = self.fragment(record, scope)
+            if fragments is not None:
+                fragments.append(fragment)
             json, name, inner = fragment
             append(json)
             size += len(json)
@@ -110,8 +129,12 @@ class Conversion:
                 named[name[0]] = name[1]
         return b"{" + b",".join(parts) + b"}"
 
-    def _fragment(self, record: Record, scope: Scope) -> Fragment:
-        """Return the fragment of one element, remembered where its bytes decide it."""
+    def fragment(self, record: Record, scope: Scope) -> Fragment:
+        """Return the fragment of one element, remembered where its bytes decide it.
+
+        Raises:
+            InvalidInstance: as `convert`.
+        """
         tag, _, vr, start, value, stop, _ = record
         key = scope.key
         if vr in _LOOSE:
@@ -184,6 +207,14 @@ class Conversion:
             path.encode("ascii"),
         )
         return Fragment(json, None, (BulkPart(path, vr, value - start, length),))
+
+
+def _end_of_head(walk: Walk, scope: Scope) -> int:
+    """Return where the part worth copying ends: before pixel data above all."""
+    end = walk.structure.large_from
+    if scope.records and scope.records[-1][5] - scope.records[-1][3] > MEMO_LIMIT:
+        end = min(end, scope.records[-1][3])
+    return end
 
 
 def _leaf(tag: int, element: Element) -> Fragment:

@@ -23,11 +23,13 @@ from pacs_cloud.dicom.uid import (
     ENCAPSULATED_UNCOMPRESSED,
     JPEG_BASELINE,
     JPEG_EXTENDED,
+    RLE_LOSSLESS,
     is_encapsulated,
 )
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 _RGB_WANTED: Final = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
+_BYTE_BITS: Final = 8
 _STORED_AS_IS: Final = frozenset({DEFLATED_IMAGE_FRAME, ENCAPSULATED_UNCOMPRESSED})
 
 
@@ -63,8 +65,18 @@ class PixelFormat:
         return self.rows * self.columns * samples * self.bits_allocated
 
 
-def can_decode(transfer_syntax_uid: str) -> bool:
-    """Tell whether pixel data in this transfer syntax can be given as native pixels."""
+def can_decode(transfer_syntax_uid: str, *, bits_allocated: int = 8, bits_stored: int = 8) -> bool:
+    """Tell whether pixel data in this transfer syntax can be given as native pixels.
+
+    Args:
+        transfer_syntax_uid: how it is encoded.
+        bits_allocated: of one sample; RLE is undone for whole bytes only.
+        bits_stored: of one sample; there is no decoder of JPEG Extended with 12 bits.
+    """
+    if transfer_syntax_uid == JPEG_EXTENDED and bits_stored > _BYTE_BITS:
+        return False
+    if transfer_syntax_uid == RLE_LOSSLESS and bits_allocated < _BYTE_BITS:
+        return False
     if not is_encapsulated(transfer_syntax_uid) or transfer_syntax_uid in _STORED_AS_IS:
         return True
     try:
@@ -89,7 +101,11 @@ def decode_frame(
     """
     if transfer_syntax_uid in _STORED_AS_IS:
         return _uncompressed(codestream, transfer_syntax_uid, pixel_format), pixel_format
-    if not can_decode(transfer_syntax_uid):
+    if not can_decode(
+        transfer_syntax_uid,
+        bits_allocated=pixel_format.bits_allocated,
+        bits_stored=pixel_format.bits_stored,
+    ):
         raise InvalidInstance(
             f"There is no decoder for transfer syntax {transfer_syntax_uid}.",
             Refusal.UNSUPPORTED_SYNTAX,

@@ -12,7 +12,8 @@ from pacs_cloud.dicom.dataset_json import Conversion
 from pacs_cloud.dicom.deflate import DEFAULT_LIMIT_BYTES, inflate
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frames import PixelData
-from pacs_cloud.dicom.memo import Memo
+from pacs_cloud.dicom.layouts import Layouts
+from pacs_cloud.dicom.memo import Fragment, Memo
 from pacs_cloud.dicom.pixels import pixel_data
 from pacs_cloud.dicom.records import Record, View
 from pacs_cloud.dicom.span_memo import SpanMemo
@@ -31,6 +32,8 @@ _UIDS: Final = {
     0x0020000E: "Series Instance UID",
 }
 _MAX_UID_VALUE_BYTES: Final = 1024
+_LAYOUTS_SHARE: Final = 8
+"""One part in so many of the memory is for layouts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class HeaderReader:
         """
         self._memo = Memo(memo_bytes)
         self._spans = SpanMemo()
+        self._layouts = Layouts(memo_bytes // _LAYOUTS_SHARE)
         self._max_inflated_bytes = max_inflated_bytes
 
     def read(
@@ -147,10 +151,19 @@ class HeaderReader:
         walk = Walk(view, transfer_syntax_uid, self._spans)
         records: list[Record] = walk.structure.top
         try:
-            scope = walk.top()
-            records = scope.records
+            series, start = self._layouts.series_of(view, transfer_syntax_uid)
+            matched = series.match(walk, self._memo, start)
+            if matched is None:
+                scope = walk.top()
+                records = scope.records
+            else:
+                records, converted = matched
             uids = [_required_uid(view, records, tag) for tag in _UIDS]
-            converted = Conversion(walk, self._memo).convert(scope)
+            if matched is None:
+                fragments = list[Fragment]()
+                converted = Conversion(walk, self._memo).convert(
+                    scope, fragments if series.is_learning else None)
+                self._layouts.learn(series, walk, scope, fragments, converted)
         except InvalidInstance as refused:
             refused.sop_class_uid = _readable_uid(view, records, _SOP_CLASS_UID)
             refused.sop_instance_uid = _readable_uid(view, records, _SOP_INSTANCE_UID)

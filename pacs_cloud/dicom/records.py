@@ -5,9 +5,14 @@ from array import array
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 View: TypeAlias = bytes | mmap.mmap | memoryview
+
+SHORT_VRS: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
+LONG_VRS: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
 
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000

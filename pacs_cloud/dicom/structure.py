@@ -10,7 +10,6 @@ from itertools import pairwise, repeat
 from struct import Struct, error
 
 from pydicom.datadict import dictionary_VR
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from pacs_cloud.dicom.encapsulation import read_fragments
 from pacs_cloud.dicom.records import (
@@ -18,6 +17,7 @@ from pacs_cloud.dicom.records import (
     INLINE_LIMIT,
     ITEM,
     LARGE,
+    LONG_VRS,
     MAX_DEPTH,
     MAX_ELEMENTS,
     MEMO_LIMIT,
@@ -25,6 +25,7 @@ from pacs_cloud.dicom.records import (
     PIXEL_TAGS,
     PLAIN,
     SEQUENCE_END,
+    SHORT_VRS,
     UNDEFINED,
     Inside,
     Item,
@@ -36,10 +37,12 @@ from pacs_cloud.dicom.records import (
 from pacs_cloud.dicom.span_memo import SpanMemo
 from pacs_cloud.errors import InvalidInstance, Refusal
 
-_SHORT = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
-_LONG = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
 _BINARY = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"})
 _SEQUENCES = frozenset({b"SQ", b"UN"})
+_LITTLE, _BIG = (
+    tuple(Struct(order + code).unpack_from for code in ("HH2sH", "HHL", "L")) for order in "<>"
+)
+"""What reads an explicit element header, an implicit one, and a length."""
 _MAX_LOOK_UPS = 1_000
 """Of sequences seen before, in one data set: each compares up to 256 KiB."""
 
@@ -48,11 +51,8 @@ class Structure:
     """The walk over one data set."""
 
     def __init__(self, view: View, *, little: bool, spans: SpanMemo) -> None:
-        order = "<" if little else ">"
         self._view = view
-        self._explicit = Struct(f"{order}HH2sH").unpack_from
-        self._implicit = Struct(f"{order}HHL").unpack_from
-        self._length = Struct(f"{order}L").unpack_from
+        self._explicit, self._implicit, self._length = _LITTLE if little else _BIG
         self._spans = spans
         self._left = MAX_ELEMENTS
         self._look_ups_left = _MAX_LOOK_UPS
@@ -128,7 +128,7 @@ class Structure:
     def _explicit_elements(
         self, pos: int, end: int, depth: int, delimited: bool, records: list[Record]
     ) -> tuple[int, bool]:
-        view, unpack, append, short = self._view, self._explicit, records.append, _SHORT
+        view, unpack, append, short = self._view, self._explicit, records.append, SHORT_VRS
         previous, ordered, plain = -1, True, PLAIN
         inside: Inside | None
         for _ in repeat(None, self._left):
@@ -142,12 +142,12 @@ class Structure:
                 if stop > end:
                     raise self._too_long(tag, pos)
                 append((tag, plain, vr, pos, value, stop, None))
-            elif vr in _LONG:
+            elif vr in LONG_VRS:
                 (length,) = self._length(view, value)
                 value += 4
                 kind, inside = plain, None
                 if length == UNDEFINED:
-                    kind, stop, inside = self._undefined(tag, vr, pos, value, end, depth, False)
+                    kind, stop, inside = self.undefined(tag, vr, pos, value, end, depth, False)
                 else:
                     stop = value + length
                     if stop > end:
@@ -175,7 +175,7 @@ class Structure:
                     vr, stop = None, value + length
                 kind, inside = CAREFUL, None
                 if length == UNDEFINED and vr is None:
-                    kind, stop, inside = self._undefined(tag, None, pos, value, end, depth, False)
+                    kind, stop, inside = self.undefined(tag, None, pos, value, end, depth, False)
                 elif stop > end:
                     raise self._too_long(tag, pos)
                 append((tag, kind, vr, pos, value, stop, inside))
@@ -203,7 +203,7 @@ class Structure:
                 raise unreadable(f"{name_of(tag)} stands outside a sequence, at byte {pos}.")
             kind, inside = plain, None
             if length == UNDEFINED:
-                kind, stop, inside = self._undefined(tag, None, pos, value, end, depth, True)
+                kind, stop, inside = self.undefined(tag, None, pos, value, end, depth, True)
             else:
                 stop = value + length
                 if stop > end:
@@ -228,10 +228,14 @@ class Structure:
             raise unreadable("An item has neither a length nor a delimiter.")
         return pos
 
-    def _undefined(
+    def undefined(
         self, tag: int, vr: bytes | None, pos: int, value: int, end: int, depth: int, implicit: bool
     ) -> tuple[int, int, Inside | None]:
-        """Return kind, stop and contents of the element of undefined length at `pos`."""
+        """Return kind, stop and contents of the element of undefined length at `pos`.
+
+        Raises:
+            InvalidInstance: UNREADABLE or TOO_LARGE.
+        """
         if vr in _SEQUENCES or (vr is None and self._begins_a_sequence(tag, value)):
             if self._look_ups_left:
                 self._look_ups_left -= 1

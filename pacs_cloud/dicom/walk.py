@@ -20,6 +20,10 @@ _PIXEL_REPRESENTATION: Final = 0x00280103
 _BITS_ALLOCATED: Final = 0x00280100
 _WAVEFORM_BITS: Final = 0x54001004
 _LUT_DESCRIPTOR: Final = 0x00283002
+DECIDING_TAGS: Final = frozenset(
+    {CHARSET, _PIXEL_REPRESENTATION, _BITS_ALLOCATED, _WAVEFORM_BITS, _LUT_DESCRIPTOR}
+)
+"""Their values, with those of private creators, decide what other elements mean."""
 _SEQUENCE_VRS: Final = frozenset({None, b"SQ", b"UN"})
 _NO_LENGTH: Final = b"\xff\xff\xff\xff"
 

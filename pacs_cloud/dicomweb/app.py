@@ -85,7 +85,10 @@ def create_app(
         [
             Route("/healthz", cast("Any", _Resource(_healthy))),
             Route("/readyz", cast("Any", _Resource(_readiness(services.ready)))),
-            Mount(options.prefix, routes=dicomweb_routes(services, options)),
+            Mount(
+                options.prefix,
+                Router(dicomweb_routes(services, options), redirect_slashes=False),
+            ),
             *more_routes,
         ],
         redirect_slashes=False,

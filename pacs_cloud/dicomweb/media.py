@@ -20,13 +20,16 @@ ANY_SYNTAX: Final = "*"
 
 _MAX_HEADER_CHARACTERS: Final = 8192
 _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_TYPE = re.compile(rf"{_NAME}/{_NAME}")
+# Java's own clients send "*; q=.2" for anything.
+_TYPE = re.compile(rf"{_NAME}/{_NAME}|\*(?=[ \t;,]|$)")
+# In a query a plus sign stands for a space: "application/dicom+json" arrives so.
+_LOST_PLUS = re.compile(r"(?<=[0-9A-Za-z]) (?=(?:json|xml)\b)", re.IGNORECASE)
 # A value is a token or a quoted string; tokens with a "/" are what clients send
 # for type=application/dicom without its quotes.
 _PARAMETER = re.compile(
     rf'[ \t]*;[ \t]*(?:({_NAME})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+)))?'
 )
-_QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+_QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|\.[0-9]{1,3}|1(?:\.0{0,3})?)")
 
 
 class UnsupportedMedia(InvalidRequest):
@@ -99,7 +102,7 @@ def parse_accept(header: str | None, query: Iterable[str] = ()) -> tuple[MediaTy
     Raises:
         InvalidRequest: malformed, or over 8,192 characters.
     """
-    asked = ",".join(query)
+    asked = _LOST_PLUS.sub("+", ",".join(query))
     text = asked if asked.strip() else (header or "")
     if len(text) > _MAX_HEADER_CHARACTERS:
         raise InvalidRequest("The Accept header is too long.")
@@ -138,7 +141,8 @@ def _parse_one(text: str, start: int) -> tuple[MediaType, int]:
     syntax = parameters.get("transfer-syntax")
     if syntax is not None and syntax != ANY_SYNTAX:
         parameters["transfer-syntax"] = uid.parse_uid(syntax)
-    return MediaType(matched.group().lower(), parameters), position
+    name = matched.group().lower()
+    return MediaType("*/*" if name == "*" else name, parameters), position
 
 
 _FRAME_MEDIA: Final[Mapping[str, str]] = {

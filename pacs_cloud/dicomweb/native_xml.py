@@ -26,13 +26,25 @@ def encode(elements: Elements) -> bytes:
 
 
 def _data_set(elements: Elements) -> str:
-    return "".join(_attribute(tag, element) for tag, element in elements.items())
+    return "".join(
+        _attribute(tag, element, _creator(tag, elements)) for tag, element in elements.items()
+    )
 
 
-def _attribute(tag: str, element: Element) -> str:
+def _creator(tag: str, elements: Elements) -> str:
+    """Return who reserved the block of a private attribute (PS3.5 7.8.1), "" if it has none."""
+    if int(tag[3], 16) % 2 == 0 or tag[4:6] == "00":
+        return ""
+    values = elements.get(f"{tag[:4]}00{tag[4:6]}", {}).get("Value") or [""]
+    return str(values[0] or "")
+
+
+def _attribute(tag: str, element: Element, creator: str) -> str:
     vr = element["vr"]
     keyword = keyword_for_tag(int(tag, 16))
     named = f' keyword="{keyword}"' if keyword else ""
+    if creator:
+        named += f" privateCreator={quoteattr(creator.translate(_FORBIDDEN))}"
     return f'<DicomAttribute tag="{tag}" vr="{vr}"{named}>{_content(vr, element)}</DicomAttribute>'
 
 

@@ -1,6 +1,6 @@
 """Which representation of an instance, a frame or a bulk value a client gets (PS3.18 8.7)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,7 +50,7 @@ def choose_instance(
     stored: str,
     *,
     is_single: bool,
-    can_decode: Callable[[str], bool],
+    can_decode: bool,
 ) -> Choice | None:
     """Return how an instance is written as a Part 10 file; None when nothing fits.
 
@@ -58,7 +58,7 @@ def choose_instance(
         ranges: what the client accepts, best first.
         stored: the transfer syntax it is stored in.
         is_single: whether it is the only one, so that `application/dicom` alone will do.
-        can_decode: whether a transfer syntax can be turned into Explicit VR Little Endian.
+        can_decode: whether it can be turned into Explicit VR Little Endian.
     """
     for accepted in ranges:
         is_multipart = accepted.is_multipart or accepted.name == "*/*"
@@ -67,7 +67,7 @@ def choose_instance(
         wanted = accepted.transfer_syntax
         if wanted in {stored, media.ANY_SYNTAX} or (wanted is None and stored == uid.EXPLICIT_LE):
             return Choice(media.DICOM, stored, is_multipart, is_stored=True)
-        if wanted in {None, uid.EXPLICIT_LE} and can_decode(stored):
+        if wanted in {None, uid.EXPLICIT_LE} and can_decode:
             return Choice(media.DICOM, uid.EXPLICIT_LE, is_multipart, is_stored=False)
         if wanted is None and (stored in _LOSSY or accepted.name == "*/*"):
             return Choice(media.DICOM, stored, is_multipart, is_stored=True)
@@ -80,7 +80,7 @@ def choose_frame(
     *,
     is_encapsulated: bool,
     is_single: bool,
-    can_decode: Callable[[str], bool],
+    can_decode: bool,
 ) -> Choice | None:
     """Return how frames are written; None when nothing fits.
 
@@ -91,7 +91,7 @@ def choose_frame(
         stored: the transfer syntax of the instance.
         is_encapsulated: whether its frames are encapsulated.
         is_single: whether one frame is asked for, so that a single part will do.
-        can_decode: whether frames in a transfer syntax can be decompressed.
+        can_decode: whether its frames can be decompressed.
     """
     for accepted in ranges:
         is_multipart = accepted.is_multipart or accepted.name == "*/*"
@@ -114,7 +114,7 @@ def choose_frame(
             return Choice(own, stored, is_multipart, is_stored=True)
         if not accepted.covers(media.OCTETS):
             continue
-        if wanted in {None, uid.EXPLICIT_LE} and can_decode(stored):
+        if wanted in {None, uid.EXPLICIT_LE} and can_decode:
             return Choice(media.OCTETS, uid.EXPLICIT_LE, is_multipart, is_stored=False)
         if wanted is None and (stored in _LOSSY or accepted.content == "*/*"):
             content = own if accepted.content == "*/*" else media.OCTETS

@@ -1,5 +1,6 @@
 """QIDO-RS: searching for studies, series and instances (PS3.18 10.6)."""
 
+import re
 from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 
@@ -24,8 +25,19 @@ _INSTANCE_UID: Final = "00080018"
 _CHARACTER_SET: Final = "00080005"
 _UTF8: Final = {"vr": "CS", "Value": ["ISO_IR 192"]}
 _NOT_KEYS: Final = frozenset(
-    {"accept", "charset", "fuzzymatching", "includefield", "limit", "offset"}
+    {
+        "accept",
+        "charset",
+        "emptyvaluematching",
+        "fuzzymatching",
+        "includefield",
+        "limit",
+        "multiplevaluematching",  # lists of values always match by any of them
+        "offset",
+    }
 )
+# A keyword begins with a capital and a tag with a digit: this is no attribute misspelt.
+_FOREIGN: Final = re.compile(r"(?!dBdt)[_a-z][0-9A-Za-z_.\-]{0,63}")
 _MAX_NUMBER: Final = 10**9
 _UNCACHED: Final = {"cache-control": "no-store"}
 
@@ -58,9 +70,10 @@ class Qido:
                 'multipart/related; type="application/dicom+xml".'
             )
         search = read_search(request, level)
+        unused = _unused(request)
         result = await self._search.find(self._tenant, search)
         headers = dict(_UNCACHED)
-        if warnings := _warnings(result):
+        if warnings := [*_warnings(result), *unused]:
             headers["warning"] = "\n".join(warnings)
         if not result.rows:
             return Answer(status=204, headers=headers)
@@ -85,14 +98,15 @@ def read_search(request: Request, level: Level) -> SearchRequest:
             keys[(tag,)] = uid
     from_path = frozenset(keys)
     for name, text in request.query_params.multi_items():
-        if name in _NOT_KEYS:
+        if name in _NOT_KEYS or _FOREIGN.fullmatch(name):
             continue
         path = path_of(name)
         if path in from_path:
             raise InvalidRequest("A UID that the path gives cannot be given as a key as well.")
         if path in keys:
             raise InvalidRequest("An attribute can be given as a key once.")
-        keys[path] = text.replace(",", "\\") if vr_of(path[-1]) == "UI" else text
+        # UIDs are listed with commas (8.3.4.1); viewers list modalities so, and no code has one.
+        keys[path] = text.replace(",", "\\") if vr_of(path[-1]) in {"CS", "UI"} else text
     return SearchRequest(
         level,
         tuple(SearchKey(path, text) for path, text in keys.items()),
@@ -101,6 +115,21 @@ def read_search(request: Request, level: Level) -> SearchRequest:
         offset=_number(request, "offset") or 0,
         fuzzy=_flag(request, "fuzzymatching"),
     )
+
+
+def _unused(request: Request) -> list[str]:
+    """Return warnings of parameters that had no effect (PS3.18 8.3, 8.3.4.5)."""
+    warnings: list[str] = []
+    _flag(request, "multiplevaluematching")
+    if _flag(request, "emptyvaluematching"):
+        warnings.append(
+            "The emptyvaluematching parameter is not supported. "
+            "Empty Value Matching has not been performed."
+        )
+    names = {name for name in request.query_params if name not in _NOT_KEYS}
+    if foreign := sorted(name for name in names if _FOREIGN.fullmatch(name)):
+        warnings.append(f"The following parameters are not supported: {', '.join(foreign)}")
+    return [_warning(said) for said in warnings]
 
 
 def _returns(
@@ -164,7 +193,11 @@ def _warnings(result: SearchResult) -> list[str]:
     if result.ignored:
         names = ", ".join(".".join(path) for path in result.ignored)
         warnings.append(f"The following keys are not supported and were not matched: {names}")
-    return [f'299 pacs-cloud "{said}"' for said in warnings]
+    return [_warning(said) for said in warnings]
+
+
+def _warning(said: str) -> str:
+    return f'299 pacs-cloud "{said}"'
 
 
 def _completed(

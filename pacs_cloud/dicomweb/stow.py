@@ -73,7 +73,7 @@ class Stow:
             raise InvalidRequest("The body has no parts.")
         elif parts.count == parts.unsupported:
             raise UnsupportedMedia("Every part must be application/dicom.")
-        outcomes = await session.commit() if parts.stored else {}
+        outcomes = await session.commit_each() if parts.stored else []
         report = StoreReport(root, study, parts.stored, parts.failed, parts.unreadable, outcomes)
         return _answer(report, content)
 

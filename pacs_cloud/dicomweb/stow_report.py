@@ -1,6 +1,6 @@
 """What became of each part of a store request, and the status that says it (PS3.18 10.5.3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -40,6 +40,9 @@ REASON_OF_REFUSAL: Final[Mapping[Refusal, int]] = {
     Refusal.WRONG_STUDY: DOES_NOT_MATCH_CLASS,
     Refusal.CONFLICT: DUPLICATE_SOP_INSTANCE,
 }
+
+_REFUSED: Final = frozenset({"kept-first", "quarantined"})
+"""Outcomes of a commit that keeps what came, out of sight, beside what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class StoreReport:
         stored: Sequence[Stored],
         failed: Sequence[Failure],
         unreadable: Sequence[Failure],
-        outcomes: Mapping[str, InstanceOutcome],
+        outcomes: Sequence[InstanceOutcome],
     ) -> None:
         """Sort the parts.
 
@@ -108,7 +111,7 @@ class StoreReport:
             stored: instances that were taken.
             failed: instances that were refused.
             unreadable: parts of which not even a UID could be read.
-            outcomes: what the commit made of those that were taken.
+            outcomes: what the commit made of those that were taken, in their order.
         """
         self._root = root
         self._study = study_instance_uid
@@ -120,8 +123,8 @@ class StoreReport:
         self._is_full = any(one.reason == OUT_OF_RESOURCES for one in (*failed, *unreadable))
         self._studies = {one.study_instance_uid for one in stored}
         self._is_kept = False
-        for one in dict.fromkeys(stored):
-            self._sort(one, outcomes[one.sop_instance_uid].status)
+        for one, status in _each_once(stored, outcomes):
+            self._sort(one, status)
 
     @property
     def status(self) -> HTTPStatus:
@@ -136,8 +139,9 @@ class StoreReport:
         """Return the response's attributes (Table 10.5.3-3), by ascending tag."""
         elements: Elements = {}
         study = self._study or (next(iter(self._studies)) if len(self._studies) == 1 else None)
-        if study is not None and self._referenced:
-            elements[RETRIEVE_URL] = _ur(f"{self._root}/studies/{study}")
+        # Of type 2: empty where nothing was stored, or no one study holds it all.
+        is_there = study is not None and bool(self._referenced)
+        elements[RETRIEVE_URL] = _ur(f"{self._root}/studies/{study}") if is_there else {"vr": "UR"}
         for tag, items in (
             (FAILED_SEQUENCE, self._failed),
             (REFERENCED_SEQUENCE, self._referenced),
@@ -148,7 +152,7 @@ class StoreReport:
         return elements
 
     def _sort(self, one: Stored, status: str) -> None:
-        if status in {"kept-first", "quarantined"}:
+        if status in _REFUSED:
             # It is kept, out of sight, for an admin to decide: not a success to rely on.
             self._is_kept = True
             self._failed.append(
@@ -166,6 +170,19 @@ class StoreReport:
         if status == "replaced":
             item[WARNING_REASON] = _us(COERCED)
         self._referenced.append(dict(sorted(item.items())))
+
+
+def _each_once(
+    stored: Sequence[Stored], outcomes: Sequence[InstanceOutcome]
+) -> Iterator[tuple[Stored, str]]:
+    """Yield each instance with its outcome; one that came often, once stored and once refused."""
+    statuses: dict[tuple[Stored, bool], str] = {}
+    for one, outcome in zip(stored, outcomes, strict=True):
+        key = (one, outcome.status in _REFUSED)
+        if key not in statuses or outcome.status == "replaced":
+            statuses[key] = outcome.status
+    for (one, _), status in statuses.items():
+        yield one, status
 
 
 def _failed(sop_class_uid: str, sop_instance_uid: str, reason: int) -> Elements:

@@ -50,23 +50,26 @@ class Wado:
         ranges = accepted(request)
         located = await self._locate(request)
         is_single = uid_of(request, "instance") is not None
-        decode = self._archive.transcoder.can_decode
-        syntaxes = {one.instance.transfer_syntax_uid for one in located}
+        forms = [self._form(one) for one in located]
         choices = {
-            syntax: choose_instance(ranges, syntax, is_single=is_single, can_decode=decode)
-            for syntax in syntaxes
+            (syntax, can_decode): choose_instance(
+                ranges, syntax, is_single=is_single, can_decode=can_decode
+            )
+            for syntax, can_decode in set(forms)
         }
-        served = [one for one in located if choices[one.instance.transfer_syntax_uid]]
-        if not served:
+        chosen = [
+            (one, choice)
+            for one, form in zip(located, forms, strict=True)
+            if (choice := choices[form]) is not None
+        ]
+        if not chosen:
+            syntaxes = {syntax for syntax, _ in forms}
             raise NotAcceptable(
                 "The instances can be had as application/dicom in the transfer syntaxes "
                 f"{', '.join(sorted(syntaxes | {uid.EXPLICIT_LE}))}."
             )
-        parts = [
-            (choice, self._file(one, choice))
-            for one in served
-            if (choice := choices[one.instance.transfer_syntax_uid]) is not None
-        ]
+        served = [one for one, _ in chosen]
+        parts = [(choice, self._file(one, choice)) for one, choice in chosen]
         is_partial = len(served) < len(located)
         return self._answer(request, state_tag(served), parts, is_partial=is_partial)
 
@@ -134,6 +137,10 @@ class Wado:
         assert study is not None
         return await self._archive.instances.locate(self._tenant, study, series, instance)
 
+    def _form(self, located: Located) -> tuple[str, bool]:
+        """Return what decides how an instance goes out: its syntax, and if it can be decoded."""
+        return located.instance.transfer_syntax_uid, self._archive.transcoder.decodes(located)
+
     def _file(self, located: Located, choice: Choice) -> Sequence[Piece]:
         if choice.is_stored:
             return (located.file(),)
@@ -154,7 +161,7 @@ class Wado:
             stored,
             is_encapsulated=pixels is not None and pixels.encapsulated,
             is_single=is_single,
-            can_decode=self._archive.transcoder.can_decode,
+            can_decode=self._archive.transcoder.decodes(located),
         )
         if choice is None:
             raise NotAcceptable(

@@ -18,10 +18,10 @@ from pacs_cloud.ingest.counters import Counters
 from pacs_cloud.ingest.directory import SpoolDirectory
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.ingest.tables import Tables
-from pacs_cloud.objectstore.keys import PackKey, ledger_prefix
+from pacs_cloud.objectstore.keys import PackKey, decision_key
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import PackIndex, decode_table, split_index
-from pacs_cloud.pack.reader import SUFFIX_BYTES, NeedSuffix, read_index
+from pacs_cloud.pack.reader import read_from_end, read_index
 
 log = logging.getLogger(__name__)
 
@@ -186,8 +186,9 @@ class Committer:
         return False
 
     async def _record_decision(self, decision: Decision) -> None:
-        prefix = ledger_prefix(decision.tenant, decision.study_instance_uid)
-        key = f"{prefix}{decision.decided_us:016x}-{decision.pack_id}.json"
+        key = decision_key(
+            decision.tenant, decision.study_instance_uid, decision.decided_us, decision.pack_id
+        )
         await self._objects.put_new(key, decision.to_json())
 
     def _done(self, pack: ClosedPack, outcomes: Outcomes) -> None:
@@ -230,19 +231,15 @@ class Committer:
         self._backlog.remove(pack.length_bytes)
         self._pending.discard(pack)
         if not pack.outcomes.done():
-            failure = error if isinstance(error, PacsError) else Unavailable("the commit failed")
+            # Whatever else it was, it is not the sender's mistake.
+            failure = error if isinstance(error, Corrupt) else Unavailable("the commit failed")
             pack.outcomes.set_exception(failure)
 
 
 def _load(path: Path) -> _Loaded:
     """Return a spool file's table and index; raises Corrupt, OSError."""
     with path.open("rb") as file:
-        length_bytes = os.fstat(file.fileno()).st_size
-        wanted = SUFFIX_BYTES
-        while True:
-            wanted = min(wanted, length_bytes)
-            suffix = os.pread(file.fileno(), wanted, length_bytes - wanted)
-            index = read_index(suffix, length_bytes)
-            if not isinstance(index, NeedSuffix):
-                return _Loaded(decode_table(index), index)
-            wanted = index.length_bytes
+        fd = file.fileno()
+        length_bytes = os.fstat(fd).st_size
+        index = read_from_end(read_index, lambda at, length: os.pread(fd, length, at), length_bytes)
+    return _Loaded(decode_table(index), index)

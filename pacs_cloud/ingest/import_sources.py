@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
-from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.errors import Corrupt, InvalidRequest, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
 
 T = TypeVar("T")
@@ -141,8 +141,16 @@ class PrefixSource:
             yield FoundFile(
                 info.key.removeprefix(self._prefix).lstrip("/"),
                 info.length_bytes,
-                partial(self._objects.stream, info.key),
+                partial(self._object, info.key),
             )
+
+    async def _object(self, key: str) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._objects.stream(key):
+                yield piece
+        # Another program's bucket may also hold names that no archive of ours has.
+        except (InvalidRequest, NotFound, Offline, Corrupt) as error:
+            raise UnreadableFile(str(error)) from error
 
 
 def _next(items: Iterator[T], count: int) -> list[T]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pacs_cloud.dicom.part10 import read_file_meta
-from pacs_cloud.errors import Corrupt, InvalidInstance, NotFound, Offline
+from pacs_cloud.errors import InvalidInstance
 from pacs_cloud.ingest.import_sources import FoundFile, ImportSource, UnreadableFile
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.session import Session
@@ -180,7 +180,7 @@ async def _take(session: Session, file: FoundFile) -> _Taken | ImportedFile:
         return ImportedFile(
             file.name, file.length_bytes, Verdict.REFUSED, error.refusal.value, str(error)
         )
-    except (UnreadableFile, NotFound, Offline, Corrupt) as error:
+    except UnreadableFile as error:
         return ImportedFile(
             file.name, file.length_bytes, Verdict.REFUSED, "unreadable-file", str(error)
         )

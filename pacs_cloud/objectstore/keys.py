@@ -86,3 +86,8 @@ def parse_pack_key(key: str) -> PackKey | None:
 def ledger_prefix(tenant: str, study_instance_uid: str) -> str:
     """Return `ledger/{tenant}/{ss}/{study}/`: the decisions taken about one study."""
     return f"ledger/{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
+
+
+def decision_key(tenant: str, study_instance_uid: str, decided_us: int, pack_id: str) -> str:
+    """Return the key of a decision about one pack; a study's sort by time."""
+    return f"{ledger_prefix(tenant, study_instance_uid)}{decided_us:016x}-{pack_id}.json"

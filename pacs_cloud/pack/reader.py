@@ -1,16 +1,23 @@
 """Reading a pack from its end, as far as one has it.
 
-These functions do no I/O: they are given an object's last bytes, and say how many
-more they need. A pack's index and its directory are its last bytes, so one suffix
+`read_directory` and `read_index` do no I/O: they are given an object's last bytes, and
+say how many more they need. A pack's index and its directory are its last bytes, so one suffix
 read of `SUFFIX_BYTES` answers for nearly every pack.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.pack.writer import checksum
 from pacs_cloud.pack.zipdirectory import parse_central_directory, parse_end
 from pacs_cloud.pack.zipformat import INDEX_NAME, Member, parse_local_header
+
+T = TypeVar("T")
+
+ReadAt: TypeAlias = Callable[[int, int], bytes]
+"""Returns the bytes at an offset, of a length; fewer at the file's end."""
 
 SUFFIX_BYTES = 256 * 1024
 """What to ask for first: the index and the directory of a thousand CT slices."""
@@ -76,3 +83,22 @@ def read_index(suffix: bytes, total_bytes: int) -> bytes | NeedSuffix:
     ):
         raise Corrupt("the pack's index is not what was written")
     return content
+
+
+def read_from_end(
+    parse: Callable[[bytes, int], T | NeedSuffix], read_at: ReadAt, length_bytes: int
+) -> T:
+    """Return what `parse`, one of the above, says of a file, read as far as it needs.
+
+    Raises:
+        Corrupt: as `parse`, or the file is shorter than `length_bytes`.
+    """
+    wanted = SUFFIX_BYTES
+    while True:
+        wanted = min(wanted, length_bytes)
+        answer = parse(read_at(length_bytes - wanted, wanted), length_bytes)
+        if not isinstance(answer, NeedSuffix):
+            return answer
+        if answer.length_bytes <= wanted:
+            raise Corrupt("the pack's end records contradict each other")
+        wanted = answer.length_bytes

@@ -1,13 +1,11 @@
 """What is whole in a pack's file after a crash."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
 
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.pack.provenance import Provenance, decode_provenance
-from pacs_cloud.pack.reader import SUFFIX_BYTES, NeedSuffix, read_directory, read_index
+from pacs_cloud.pack.reader import ReadAt, read_directory, read_from_end, read_index
 from pacs_cloud.pack.writer import checksum
 from pacs_cloud.pack.zipformat import (
     LOCAL_BYTES,
@@ -16,11 +14,6 @@ from pacs_cloud.pack.zipformat import (
     is_cut_header,
     parse_local_header,
 )
-
-T = TypeVar("T")
-
-ReadAt: TypeAlias = Callable[[int, int], bytes]
-"""Returns the bytes at an offset, of a length; fewer at the file's end."""
 
 _INSTANCE_NAME = re.compile(r"[0-9.]{1,64}\.dcm")
 _PIECE_BYTES = 4 << 20
@@ -135,24 +128,10 @@ def _finished_index(
     What it does not list was left out when an earlier recovery sealed the pack.
     """
     try:
-        directory = _from_end(read_directory, read_at, length_bytes)
-        index = _from_end(read_index, read_at, length_bytes)
+        directory = read_from_end(read_directory, read_at, length_bytes)
+        index = read_from_end(read_index, read_at, length_bytes)
     except Corrupt:
         return None
     listed = {(entry.name, entry.header_offset, entry.crc32) for entry in directory[:-1]}
     found = {(m.member.name, m.member.header_offset, m.member.crc32) for m in members}
     return index if listed <= found else None
-
-
-def _from_end(
-    parse: Callable[[bytes, int], T | NeedSuffix], read_at: ReadAt, length_bytes: int
-) -> T:
-    wanted = SUFFIX_BYTES
-    while True:
-        wanted = min(wanted, length_bytes)
-        answer = parse(read_at(length_bytes - wanted, wanted), length_bytes)
-        if not isinstance(answer, NeedSuffix):
-            return answer
-        if answer.length_bytes <= wanted:
-            raise Corrupt("the pack's end records contradict each other")
-        wanted = answer.length_bytes

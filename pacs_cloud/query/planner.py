@@ -102,7 +102,7 @@ def _by_date(texts: Mapping[str, str]) -> ByDate:
 def _by_name(text: str, *, fuzzy: bool) -> ByName | None:
     """Return where studies with the patient's name `text` can be found, None for a name of `*`.
 
-    `*^ANNA*` asks for a given name, by which names are indexed: middle names are not.
+    `*^ANNA*` asks for a component behind the family name, by which names are indexed.
     """
     if "\\" in text:
         return None

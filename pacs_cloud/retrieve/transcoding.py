@@ -18,6 +18,7 @@ from pacs_cloud.retrieve.pieces import Made
 from pacs_cloud.retrieve.tables import PackTables
 
 _HELD_PER_THREAD = 4
+_BITS_STORED = "00280101"
 
 T = TypeVar("T")
 
@@ -44,6 +45,20 @@ class Transcoder:
     def can_decode(self, transfer_syntax_uid: str) -> bool:
         """Tell whether what is stored in this transfer syntax can be had as Explicit VR LE."""
         return transcode.can_decode(transfer_syntax_uid)
+
+    def decodes(self, located: Located) -> bool:
+        """Tell whether this instance can be had as Explicit VR LE, as far as its table says."""
+        instance = located.instance
+        pixels = instance.pixels
+        if pixels is None or not pixels.encapsulated:
+            return transcode.can_decode(instance.transfer_syntax_uid)
+        stored = instance.attributes.get(_BITS_STORED) or located.index.common.get(_BITS_STORED, {})
+        bits_stored: object = next(iter(stored.get("Value", ())), None)
+        return transcode.can_decode(
+            instance.transfer_syntax_uid,
+            bits_allocated=pixels.bits_allocated,
+            bits_stored=bits_stored if isinstance(bits_stored, int) else pixels.bits_allocated,
+        )
 
     def file(self, located: Located, target: str) -> Made:
         """Return the Part 10 file of an instance in `target`: Explicit or Implicit VR LE."""

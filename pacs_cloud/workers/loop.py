@@ -121,15 +121,15 @@ class WorkerLoop:
             lease = await self._hold(lease, handling)
             await handling
         except asyncio.CancelledError:
-            handling.cancel()
-            await asyncio.wait({handling})
+            await _end(handling)
             await self._settle(self._queue.release(lease), fields)
             raise
         except _Lost:
             log.warning("job_lost", extra=fields)
         except Exception as error:
-            # The outermost edge of a job: whatever a handler raises, the job is
-            # given back, and dies after its attempts.
+            # The outermost edge of a job: whatever a handler (or the queue) raises, the
+            # job is given back, and dies after its attempts.
+            await _end(handling)
             ours = isinstance(error, PacsError)
             log.error(
                 "job_failed",
@@ -156,8 +156,7 @@ class WorkerLoop:
             try:
                 lease = await self._queue.extend(lease, self._policy.hold_s)
             except NotFound as error:
-                handling.cancel()
-                await asyncio.wait({handling})
+                await _end(handling)
                 raise _Lost from error
             except Unavailable as error:
                 # Two more tries fit into the hold; past it another worker repeats the job.
@@ -175,6 +174,11 @@ class WorkerLoop:
 
 class _Lost(Exception):
     """A lease that is no longer ours."""
+
+
+async def _end(handling: asyncio.Task[None]) -> None:
+    handling.cancel()
+    await asyncio.wait({handling})
 
 
 async def _until(stop: asyncio.Event, seconds: float) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -139,7 +140,8 @@ class GroupCommit:
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  each caller gets it; the thread goes on
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # the next BEGIN tells whether it went wrong
+                    self._connection.execute("ROLLBACK")
             for asked in group:
                 asked.fail(error)
             return

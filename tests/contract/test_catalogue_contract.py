@@ -336,6 +336,7 @@ class CatalogueContract:
         assert await found(catalogue, by(NamePart.NAME, "MULLER")) == ["5"]
         assert await found(catalogue, by(NamePart.NAME, "山田")) == ["6"]
         assert await found(catalogue, by(NamePart.GIVEN, "ANNA")) == ["5", "4"]
+        assert await found(catalogue, by(NamePart.GIVEN, "ANN")) == ["5", "4", "2"]
         assert await found(catalogue, by(NamePart.GIVEN, "TARO")) == ["6"]
         assert await found(catalogue, by(NamePart.GIVEN, "太")) == ["6"]
         assert await found(catalogue, by(NamePart.GIVEN, "SMITH")) == []

@@ -37,7 +37,7 @@ async def archive(
             DynamodbConfig(
                 table=dynamodb_table.name,
                 region=dynamodb.region,
-                endpoint_url=dynamodb.url,
+                endpoint=dynamodb.url,
                 access_key_id=dynamodb.access_key,
                 secret_access_key=dynamodb.secret_key,
             )

@@ -22,7 +22,7 @@ EXPLICIT_LE = "1.2.840.10008.1.2.1"
 RLE = "1.2.840.10008.1.2.5"
 JLS = "1.2.840.10008.1.2.4.80"
 SERIES = "/studies/1.2.3.1/series/1.2.3.1.1"
-NATIVE, IN_RLE, IN_JLS, PDF, PRIVATE = (f"1.2.3.4.{number}" for number in range(1, 6))
+NATIVE, IN_RLE, IN_JLS, PDF, PRIVATE, TWELVE = (f"1.2.3.4.{number}" for number in range(1, 7))
 PIXELS = np.arange(3 * 16 * 16, dtype="<u2").tobytes()
 
 
@@ -56,12 +56,27 @@ def in_private_syntax(sop: str) -> bytes:
     return buffer.getvalue().replace(EXPLICIT_LE.encode(), private.encode().ljust(19, b"\0"), 1)
 
 
+def in_twelve_bits(sop: str) -> bytes:
+    """Return an instance that says JPEG Extended with 12 bits, which nothing here decodes."""
+    dataset = pydicom.dcmread(BytesIO(make_instance(sop, study="1.2.3.4", series="1.2.3.4.1")))
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.PixelData = pydicom.encaps.encapsulate([CODESTREAM])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGExtended12Bit
+    buffer = BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+CODESTREAM = b"\xff\xd8\xff\xee" + bytes(60)
 FILES = {
     NATIVE: make_instance(NATIVE, rows=16, frames=3, pixels=PIXELS),
     IN_RLE: compressed(IN_RLE, RLELossless),
     IN_JLS: compressed(IN_JLS, JPEGLSLossless),
     PDF: document(PDF),
     PRIVATE: in_private_syntax(PRIVATE),
+    TWELVE: in_twelve_bits(TWELVE),
 }
 
 
@@ -128,6 +143,17 @@ async def test_one_instance_may_come_alone_a_series_may_not(archive: Running) ->
     assert alone.content == FILES[NATIVE]
     assert alone.headers["content-type"] == f"application/dicom; transfer-syntax={EXPLICIT_LE}"
     assert (await archive.client.get(SERIES, headers=accept)).status_code == 406
+
+
+@pytest.mark.parametrize("accept", ["*/*", related("application/dicom")])
+async def test_what_no_decoder_knows_goes_out_as_stored(archive: Running, accept: str) -> None:
+    url = f"/studies/1.2.3.4/series/1.2.3.4.1/instances/{TWELVE}"
+    response = await archive.client.get(url, headers={"accept": accept})
+    assert response.status_code == 200, response.text
+    jpeg = pydicom.uid.JPEGExtended12Bit
+    assert parts_of(response) == [(f"application/dicom; transfer-syntax={jpeg}", FILES[TWELVE])]
+    frame = await archive.client.get(f"{url}/frames/1", headers={"accept": "*/*"})
+    assert parts_of(frame) == [(f"image/jpeg; transfer-syntax={jpeg}", CODESTREAM)]
 
 
 async def test_some_without_what_was_asked_for_is_206(archive: Running) -> None:

@@ -97,6 +97,8 @@ STUDY, SERIES, SOP = "0020000D", "0020000E", "00080018"
         ("StudyInstanceUID=1.1%5C1.3", ["1.3", "1.1"]),
         ("ModalitiesInStudy=MR", ["1.1"]),
         ("ModalitiesInStudy=CT&PatientID=P1", ["1.1"]),
+        ("ModalitiesInStudy=MR,XA", ["1.1"]),
+        ("ModalitiesInStudy=XA%5CMR&multiplevaluematching=true", ["1.1"]),
         ("Modality=MR", ["1.1"]),
         ("SOPInstanceUID=1.3.1.1", ["1.3"]),
         ("NumberOfStudyRelatedInstances=3", ["1.1"]),
@@ -252,12 +254,27 @@ async def test_a_key_that_is_not_kept_is_named(archive: Running) -> None:
         "PatientID=1&PatientID=2",
         "includefield=NoSuchKeyword",
         "accept=nonsense",
+        "emptyvaluematching=perhaps",
+        "multiplevaluematching=perhaps",
     ],
 )
 async def test_what_cannot_be_understood_is_400(archive: Running, query: str) -> None:
     response = await archive.client.get(f"/studies?{query}")
     assert response.status_code == 400, response.text
     assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("query", ["_=1700000000", "orderby=StudyDate", "emptyvaluematching=true"])
+async def test_a_parameter_that_is_not_supported_is_named(archive: Running, query: str) -> None:
+    response = await archive.client.get(f"/studies?PatientID=P1&{query}")
+    assert response.status_code == 200, response.text
+    assert len(response.json()) == 1
+    assert query.partition("=")[0] in response.headers["warning"]
+
+
+async def test_a_slash_at_the_end_is_another_resource(archive: Running) -> None:
+    # No redirection, which would name a host that a proxy may hide.
+    assert (await archive.client.get("/studies/")).status_code == 404
 
 
 async def test_a_uid_of_the_path_cannot_be_a_key_as_well(archive: Running) -> None:
@@ -292,9 +309,10 @@ async def test_xml_is_multipart(archive: Running) -> None:
     assert "<Ideographic><FamilyName>山田</FamilyName>" in parts[0][1].decode()
 
 
-async def test_the_query_outranks_the_accept_header(archive: Running) -> None:
+@pytest.mark.parametrize("accept", ["application/dicom%2Bjson", "application/dicom+json"])
+async def test_the_query_outranks_the_accept_header(archive: Running, accept: str) -> None:
     response = await archive.client.get(
-        "/studies?accept=application/dicom%2Bjson", headers={"accept": "text/html"}
+        f"/studies?accept={accept}", headers={"accept": "text/html"}
     )
     assert response.status_code == 200
 

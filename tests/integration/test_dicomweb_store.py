@@ -97,7 +97,29 @@ async def test_none_stored_is_409(archive: Running) -> None:
     response = await archive.store(make_instance("1.2.3.4.1"), study="1.2.9")
     assert response.status_code == 409
     assert "00081199" not in response.json()
-    assert "00081190" not in response.json()
+    assert response.json()["00081190"] == {"vr": "UR"}
+
+
+async def test_instances_of_several_studies_have_no_one_url(archive: Running) -> None:
+    response = await archive.store(
+        make_instance("1.2.3.4.1"), make_instance("1.2.9.1", study="1.2.9", series="1.2.9.1")
+    )
+    assert response.status_code == 200
+    # Of type 2 (PS3.18 Table I.1-1): there, but empty.
+    assert response.json()["00081190"] == {"vr": "UR"}
+
+
+async def test_one_uid_with_two_contents_in_a_body_is_stored_and_refused(archive: Running) -> None:
+    response = await archive.store(
+        make_instance("1.2.3.4.1"),
+        make_instance("1.2.3.4.1"),
+        make_instance("1.2.3.4.1", PatientName="Doe^John"),
+    )
+    assert response.status_code == 202
+    body = response.json()
+    (stored,), (failed,) = body["00081199"]["Value"], body["00081198"]["Value"]
+    assert stored["00081155"]["Value"] == failed["00081155"]["Value"] == ["1.2.3.4.1"]
+    assert failed["00081197"]["Value"] == [0x0111]
 
 
 @pytest.mark.parametrize(

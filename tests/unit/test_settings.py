@@ -138,6 +138,13 @@ def test_a_child_process_gets_the_same_settings() -> None:
     assert str(Address(host="::1", port=8042)) == "[::1]:8042"
 
 
+def test_edges_and_commits_share_the_time_that_a_stop_has() -> None:
+    """Whoever takes longer is killed by the supervisor."""
+    settings = load_settings({"stop_grace_s": 7})
+    assert min(settings.edge_grace_s, settings.commit_grace_s) > 0
+    assert settings.edge_grace_s + settings.commit_grace_s == 7
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().aet = "OTHER"

@@ -9,6 +9,7 @@ from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.fsck import check
 from pacs_cloud.custody.ledger import record_decision
 from pacs_cloud.custody.orphans import GRACE_US, Swept, adopt_orphans
+from pacs_cloud.objectstore.keys import ledger_prefix
 from pacs_cloud.objectstore.local import LocalObjectStore
 from unit.custody.custody_packs import NOW_US, Clock, Sample, commit, fill, make_pack, put
 
@@ -140,3 +141,22 @@ async def test_a_damaged_orphan_is_told_and_the_next_adopted(
     assert [(one.kind, one.pack_id) for one in swept.problems] == [
         (FindingKind.DAMAGED, bad.key.pack_id)
     ]
+
+
+async def test_a_decision_that_cannot_be_read_holds_up_its_study_alone(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    unclear, clear = (
+        make_pack(clock, "default", study, f"{study}.1", [Sample(f"{study}.1.1")])
+        for study in ("1.2", "1.3")
+    )
+    for pack in (unclear, clear):
+        await put(objects, pack)
+    await objects.put_new(f"{ledger_prefix('default', '1.2')}1-x.json", b"not a decision")
+    swept = await sweep(objects, catalogue)
+    assert (swept.studies, swept.adopted, swept.after) == (2, 1, "")
+    assert [(one.kind, one.pack_id) for one in swept.problems] == [
+        (FindingKind.LEDGER, unclear.key.pack_id)
+    ]
+    assert await catalogue.study("default", "1.2") is None

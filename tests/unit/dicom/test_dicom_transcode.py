@@ -45,6 +45,7 @@ from pacs_cloud.dicom.uid import (
     JPEG_2000,
     JPEG_2000_LOSSLESS,
     JPEG_BASELINE,
+    JPEG_EXTENDED,
     JPEG_LOSSLESS_SV1,
     JPEG_LS_LOSSLESS,
     RLE_LOSSLESS,
@@ -166,6 +167,13 @@ def test_what_cannot_be_decoded_is_refused_before_a_byte_is_given() -> None:
 )
 def test_decodable_syntaxes(syntax: str) -> None:
     assert can_decode(syntax)
+
+
+def test_decodable_depends_on_the_bits_of_a_sample() -> None:
+    assert can_decode(JPEG_EXTENDED, bits_allocated=8, bits_stored=8)
+    assert not can_decode(JPEG_EXTENDED, bits_allocated=16, bits_stored=12)
+    assert can_decode(RLE_LOSSLESS, bits_allocated=16, bits_stored=12)
+    assert not can_decode(RLE_LOSSLESS, bits_allocated=1, bits_stored=1)
 
 
 def test_others_are_not() -> None:

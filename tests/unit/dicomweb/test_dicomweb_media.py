@@ -27,6 +27,7 @@ RELATED = "multipart/related"
             "1.2.840.10008.1.2.1",
         ),
         ('multipart/related ; type="a/b" ;; q=0.3', "a/b", None),
+        ("*", "*/*", None),
     ],
 )
 def test_one_range(text: str, content: str, syntax: str | None) -> None:
@@ -38,6 +39,15 @@ def test_one_range(text: str, content: str, syntax: str | None) -> None:
 def test_the_best_comes_first_and_equals_keep_their_order() -> None:
     found = parse_accept("a/a;q=0.5, b/b, c/c;q=0.9 , d/d;q=1.0,e/e;q=0")
     assert [one.name for one in found] == ["b/b", "d/d", "c/c", "a/a"]
+
+
+def test_javas_own_clients_are_understood() -> None:
+    found = parse_accept("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2")
+    assert [(one.name, one.quality) for one in found[2:]] == [
+        ("image/jpeg", 1.0),
+        ("*/*", 0.2),
+        ("*/*", 0.2),
+    ]
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", ",", " , "])
@@ -54,6 +64,14 @@ def test_the_query_outranks_the_header() -> None:
     assert [one.name for one in parse_accept("a/a", [""])] == ["a/a"]
 
 
+def test_a_plus_sign_in_the_query_survives_its_decoding() -> None:
+    asked = 'application/dicom json, multipart/related; type="application/dicom xml"'
+    assert [one.content for one in parse_accept(None, [asked])] == [
+        "application/dicom+json",
+        "application/dicom+xml",
+    ]
+
+
 def test_quoted_text_may_hold_separators() -> None:
     (found,) = parse_accept('multipart/related; type="a/b"; x="1, 2; 3 \\" 4"')
     assert found.parameters["x"] == '1, 2; 3 " 4'
@@ -64,6 +82,8 @@ def test_quoted_text_may_hold_separators() -> None:
     [
         "nonsense",
         "a/b c/d",
+        "*x",
+        "a/b;q=.",
         "a/b;q=2",
         "a/b;q=-1",
         "a/b;q=x",

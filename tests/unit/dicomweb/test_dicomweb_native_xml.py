@@ -49,6 +49,19 @@ def test_sequences_bulk_and_inline_binary() -> None:
     assert "keyword" not in model[2].attrib
 
 
+def test_private_attributes_name_their_creator() -> None:
+    private = {
+        "00090010": {"vr": "LO", "Value": ['ACME "1"']},
+        "00091001": {"vr": "UN", "InlineBinary": "AQI="},
+        "00091101": {"vr": "UN", "InlineBinary": "AQI="},
+    }
+    model = ET.fromstring(encode({"00081140": {"vr": "SQ", "Value": [private]}, **private}))
+    for level in (model[0][0], model[1:]):
+        creator, known, orphan = level
+        assert known.get("privateCreator") == 'ACME "1"'
+        assert "privateCreator" not in creator.attrib | orphan.attrib
+
+
 @pytest.mark.parametrize("text", ["<&>\"'", "a\tb\nc", "\x00\x1b\ufffe", "\ud800", "é山"])
 def test_any_text_is_well_formed(text: str) -> None:
     model = ET.fromstring(encode({"00104000": {"vr": "LT", "Value": [text]}}))

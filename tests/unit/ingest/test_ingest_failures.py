@@ -9,7 +9,7 @@ import pytest
 from ingest_instances import SERIES, STUDY, UPLOAD, ct_dataset, ct_file, scanner, store, upload
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
-from pacs_cloud.errors import Corrupt, InvalidRequest, StorageFull, Unavailable
+from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, StorageFull, Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
 
@@ -189,13 +189,21 @@ async def test_a_stop_during_an_outage_loses_nothing(archive) -> None:
     assert set(await archive.instances(STUDY)) == {f"{SERIES}.1", f"{SERIES}.2"}
 
 
-@pytest.mark.parametrize("error", [Corrupt("changed"), RuntimeError("a bug")])
-async def test_a_hopeless_pack_is_put_aside(archive, error, caplog) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Corrupt("changed"), Corrupt),
+        (RuntimeError("a bug"), Unavailable),
+        (Conflict("another object"), Unavailable),
+        (InvalidRequest("not a key"), Unavailable),
+    ],
+)
+async def test_a_hopeless_pack_is_put_aside(archive, error, told, caplog) -> None:
     gate = Gate(archive.catalogue, error)
     async with Intake(archive.spool, archive.objects, gate, RETRY) as intake:
         stow = intake.session("default", UPLOAD)
         await upload(stow, ct_file(1))
-        with pytest.raises((Corrupt, Unavailable)):
+        with pytest.raises(told):
             await stow.commit()
         assert intake.counters.packs_quarantined == 1
         assert intake.counters.backlog_packs == 0

@@ -163,6 +163,15 @@ async def test_a_bucket(archive, tmp_path) -> None:
     }
 
 
+async def test_a_name_that_no_archive_of_ours_has_is_refused_alone(archive, tmp_path) -> None:
+    async with LocalObjectStore(tmp_path / "bucket") as bucket:
+        await bucket.put_new("old/1", ct_file(1))
+        (tmp_path / "bucket" / "old" / "IM 2.dcm").write_bytes(ct_file(2))
+        async with archive.intake() as intake:
+            files = said(await run(intake, PrefixSource(bucket, "old/", "old")))
+    assert files == {"1": ("stored", ""), "IM 2.dcm": ("refused", "unreadable-file")}
+
+
 async def test_one_file(archive, medium) -> None:
     async with archive.intake() as intake:
         assert said(await run(intake, FolderSource(medium / "copy.dcm"))) == {

@@ -440,7 +440,7 @@ async def test_a_long_backlog_makes_senders_wait(archive) -> None:
     assert len(archive.spool_files()) == 2
     limit = IntakeOptions(backlog_bytes=0, backlog_limit_bytes=1, commits=0)
     async with archive.intake(limit, grace_s=0.01) as intake:
-        assert intake.counters.backlog_packs == 2  # recovered, nobody commits
+        await until(lambda: intake.counters.backlog_packs == 2)  # recovered, nobody commits
         with pytest.raises(Unavailable):
             await store(scanner(intake), 3)
 

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pacs_cloud.errors import Unavailable
+from pacs_cloud.errors import Denied, Unavailable
 from pacs_cloud.workers.backoff import Backoff
 from pacs_cloud.workers.handlers import Handler, Handlers
 from pacs_cloud.workers.loop import LoopPolicy, WorkerLoop
 from pacs_cloud.workqueue.jobs import Job
-from pacs_cloud.workqueue.port import Depth
+from pacs_cloud.workqueue.port import Depth, Lease
 from pacs_cloud.workqueue.sqlite import SqliteWorkQueue
 
 QUICK = LoopPolicy(parallel=4, hold_s=30, wait_s=0.2, grace_s=5, backoff=Backoff(0, 0))
@@ -130,6 +131,35 @@ async def test_a_long_job_keeps_its_lease(tmp_path: Path) -> None:
             await finished.wait()
             await until_depth(queue, Depth(0, 0, 0))
     assert runs == 1
+
+
+async def test_a_lease_that_cannot_be_kept_ends_its_handler(queue: SqliteWorkQueue) -> None:
+    class Refusing:
+        """The queue, to a caller whose right to extend leases was taken away."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(queue, name)
+
+        async def extend(self, lease: Lease, hold_s: float) -> Lease:
+            raise Denied(f"{lease.receipt} for {hold_s} s")
+
+    at_work: list[int] = []
+    again = asyncio.Event()
+
+    async def linger(one: Job) -> None:
+        at_work.append(one.body["n"])
+        try:
+            if len(at_work) == 1 and not again.is_set():
+                again.set()
+                await asyncio.Event().wait()
+        finally:
+            at_work.pop()
+
+    await queue.send(job(1))
+    policy = replace(QUICK, hold_s=0.3)
+    async with working(Refusing(), {"count": linger}, policy):  # type: ignore[arg-type]
+        await until_depth(queue, Depth(0, 0, 0))
+        assert at_work == []
 
 
 async def test_a_stop_waits_for_what_is_in_hand(queue: SqliteWorkQueue) -> None:

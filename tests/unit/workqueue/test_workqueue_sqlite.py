@@ -265,6 +265,23 @@ async def test_one_change_that_fails_spoils_no_other(tmp_path: Path) -> None:
     await writer.aclose()
 
 
+async def test_a_rollback_that_fails_too_leaves_nobody_waiting(tmp_path: Path) -> None:
+    def change(connection: sqlite3.Connection) -> None:
+        def refuse(action: int, verb: str | None, *_: str | None) -> int:
+            undoing = action == sqlite3.SQLITE_TRANSACTION and verb == "ROLLBACK"
+            return sqlite3.SQLITE_DENY if undoing else sqlite3.SQLITE_OK
+
+        connection.set_authorizer(refuse)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    writer = GroupCommit(tmp_path / "db")
+    async with asyncio.timeout(30):
+        for work in (change, lambda _: None):
+            with pytest.raises(Unavailable):
+                await writer.run(work)
+    await writer.aclose()
+
+
 async def test_an_unforeseen_error_reaches_its_callers_and_the_thread_goes_on(
     tmp_path: Path,
 ) -> None:

@@ -1,0 +1,166 @@
+"""The layouts of the series seen lately, learnt as their headers come.
+
+The first header of a series leaves its name, so that an only one costs nothing;
+the second is remembered as bytes, the third is compared with it and makes a layout,
+and the fourth follows that. A later one that does not because
+yet another element varies widens the layout. The Series Instance UID found by a
+search for its bytes is only a hint which layout to try: a wrong one is found out
+by `Layout.match`.
+"""
+
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pacs_cloud.dicom.dataset_json import DatasetJson
+from pacs_cloud.dicom.memo import Fragment, Memo
+from pacs_cloud.dicom.records import Record, View
+from pacs_cloud.dicom.runs import Layout, Shape, learn, may_vary, must_vary
+from pacs_cloud.dicom.walk import Scope, Walk
+
+_MAX_SERIES: Final = 256
+_MAX_HEAD_BYTES: Final = 262_144
+"""Up to the last element's value; a longer header gets no layout."""
+_SEARCHED_BYTES: Final = 16_384
+"""The part of a header in which its Series Instance UID is looked for."""
+_SERIES_UID: Final = b"\x20\x00\x0e\x00"
+_ENTRY_BYTES: Final = 400
+"""Of an element or a run, beside its bytes: a few tuples and numbers."""
+_KEPT_MISSES: Final = 4
+"""So many headers in a row may differ before a layout is given up."""
+_EAGER_MISSES: Final = 16
+"""After so many, only every `_EAGER_MISSES`-th is still learnt from."""
+
+
+@dataclass(slots=True)
+class Series:
+    """What is known of a series; its headers may have more than one layout.
+
+    Attributes:
+        is_new: no header was learnt from yet.
+        head: the last header learnt from, up to its last element's VR.
+        shape: of that.
+        varying: numbers of the elements that vary.
+        layout: None after the first headers.
+        misses: headers since one followed the layout.
+        size_bytes: about what all this takes.
+    """
+
+    is_new: bool = True
+    head: bytes = b""
+    shape: Shape = ()
+    varying: frozenset[int] = frozenset()
+    layout: Layout | None = None
+    misses: int = 0
+    size_bytes: int = _ENTRY_BYTES
+
+    def match(
+        self, walk: Walk, memo: Memo, start: bytes
+    ) -> tuple[list[Record], DatasetJson] | None:
+        """Return what `Layout.match` does, None also where there is no layout."""
+        if self.layout is None:
+            return None
+        matched = self.layout.match(walk, memo, start)
+        self.misses = 0 if matched else self.misses + 1
+        return matched
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether the next header's fragments are of use."""
+        return bool(self.shape) and self._is_worth_it
+
+    @property
+    def _is_worth_it(self) -> bool:
+        return self.misses < _EAGER_MISSES or self.misses % _EAGER_MISSES == 0
+
+    def learn(
+        self, walk: Walk, scope: Scope, fragments: Sequence[Fragment], converted: DatasetJson
+    ) -> None:
+        """Learn from a header that did not match.
+
+        Args:
+            walk: its own.
+            scope: of the whole data set.
+            fragments: of each element, or none where the series is not learning.
+            converted: its JSON.
+        """
+        if self.is_new or not self._is_worth_it or not _is_usual(walk, scope):
+            self.misses += not self.is_new
+            self.is_new = False
+            return
+        shape = [(tag, vr, start, stop) for tag, _, vr, start, _, stop, _ in scope.records]
+        head = bytes(walk.view[: shape[-1][2] + 6])
+        varying = self._varying(head, shape, implicit=scope.implicit) if fragments else None
+        if varying is not None:
+            self.head, self.shape, self.varying = head, shape, varying
+            self.layout = learn(head, scope, fragments, converted.named, varying)
+        elif self.layout is None or self.misses >= _KEPT_MISSES:
+            self.head, self.shape, self.varying, self.layout = head, shape, frozenset(), None
+        self.misses += 1
+        self.size_bytes = 2 * len(head) + _ENTRY_BYTES * (1 + len(shape) + len(self.varying))
+        self.size_bytes += len(converted.json)
+
+    def _varying(self, head: bytes, shape: Shape, *, implicit: bool) -> frozenset[int] | None:
+        """Return what varies between this header and those before, None if not only values do."""
+        if len(shape) != len(self.shape):
+            return None
+        varying = {*self.varying, len(shape) - 1}
+        for number, (mine, its) in enumerate(zip(self.shape, shape, strict=True)):
+            if mine[:2] != its[:2]:
+                return None
+            is_open = number in varying or must_vary(its[0], its[3] - its[2])
+            if is_open or self.head[mine[2] : mine[3]] != head[its[2] : its[3]]:
+                varying.add(number)
+        may = (may_vary(shape[n][0], shape[n][1], implicit=implicit) for n in varying)
+        if 0 in varying or not all(may) or (self.layout and varying == self.varying):
+            return None
+        return frozenset(varying)
+
+
+class Layouts:
+    """Of some dozens of series, the one used longest ago forgotten first."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._used = 0
+        self._series: dict[tuple[str, bytes], Series] = {}
+
+    def series_of(self, view: View, transfer_syntax_uid: str) -> tuple[Series, bytes]:
+        """Return what is known of the data set's series, and the data set's beginning."""
+        start = view if isinstance(view, bytes) else bytes(view[:_SEARCHED_BYTES])
+        at = start.find(_SERIES_UID, 0, _SEARCHED_BYTES)
+        key = (transfer_syntax_uid, start[at : at + 72] if at >= 0 else b"")
+        series = self._series.pop(key, None)
+        if series is None:
+            series = Series()
+            self._used += series.size_bytes
+        self._series[key] = series
+        return series, start
+
+    def learn(
+        self,
+        series: Series,
+        walk: Walk,
+        scope: Scope,
+        fragments: Sequence[Fragment],
+        converted: DatasetJson,
+    ) -> None:
+        """Let `series`, the last one asked for, learn from a header; see `Series.learn`."""
+        before = series.size_bytes
+        series.learn(walk, scope, fragments, converted)
+        self._used += series.size_bytes - before
+        while self._series and (len(self._series) > _MAX_SERIES or self._used > self._limit):
+            self._used -= self._series.pop(next(iter(self._series))).size_bytes
+
+
+def _is_usual(walk: Walk, scope: Scope) -> bool:
+    """Tell whether a header like this can have a layout."""
+    records = scope.records
+    return (
+        walk.little
+        and records is walk.structure.top  # ascending, no file meta among them
+        and len(records) > 1
+        and records[-1][3] <= _MAX_HEAD_BYTES
+        and records[-1][5] == len(walk.view)
+    )
