@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -15,7 +16,9 @@ from pacs_cloud.errors import PacsError
 from pacs_cloud.settings import Settings
 from pacs_cloud.telemetry import configure_logging
 
-COULD_NOT_START = 2
+log = logging.getLogger(__name__)
+
+FAILED, COULD_NOT_START = 1, 2
 
 Serving: TypeAlias = Callable[[Settings, Stores], AbstractAsyncContextManager[None]]
 """Serves while it is entered."""
@@ -35,6 +38,9 @@ def run_role(settings: Settings, role: Role) -> None:
     except PacsError as error:
         sys.stderr.write(f"pacs-cloud serve {role}: {error}\n")
         sys.exit(COULD_NOT_START)
+    except Exception as error:  # the outermost edge: logged, then restarted
+        log.error("process_failed", exc_info=error, extra={"role": role})
+        sys.exit(FAILED)
 
 
 async def _run(settings: Settings, role: Role) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
@@ -18,7 +19,10 @@ READY = b"ready\n"
 """What a process writes on its standard output once it serves."""
 
 START_LIMIT_S = 60
-RESTART_MAX_S = 30
+RESTART_S = 1.0
+RESTART_MAX_S = 30.0
+HEALTHY_S = 60.0
+"""A process that ran so long was well: its next restart does not wait long."""
 KILL_AFTER_S = 5
 """How long beyond its own grace a stopping process is waited for."""
 
@@ -100,13 +104,16 @@ class _Watcher:
         Raises:
             Unavailable: it never came to serve.
         """
-        pause_s = 1.0
+        pause_s = RESTART_S
         while not self._stop.is_set():
+            begun_s = time.monotonic()
             code = await self._run_once()
             if self._stop.is_set():
                 return
             if not self.served.is_set():
                 raise Unavailable(f"the {self._role} process could not start (exit code {code})")
+            if time.monotonic() - begun_s > HEALTHY_S:
+                pause_s = RESTART_S
             log.error(
                 "process_died",
                 extra={"role": self._role, "code": code, "restart_in_s": pause_s},

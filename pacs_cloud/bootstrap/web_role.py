@@ -42,13 +42,16 @@ async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
             )
         )
         listener = listening_socket(settings.http)
-        serving = asyncio.create_task(server.serve([listener]))
-        try:
-            await server.has_started.wait()
-            yield
-        finally:
-            server.should_exit = True
-            await serving
+        # A server that ends by itself ends the process, which is then started again.
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(server.serve([listener]))
+            started = tasks.create_task(server.has_started.wait())
+            try:
+                await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+                yield
+            finally:
+                server.should_exit = True
+                started.cancel()
 
 
 class _Server(uvicorn.Server):

@@ -37,9 +37,9 @@ from pacs_cloud.errors import InvalidInstance, Refusal
 MAX_JSON_BYTES: Final = 16 * 1024 * 1024
 """Of one header."""
 
-_NAMED: Final = {int(tag, 16): tag for tag in SEARCH_TAGS}
+NAMED_TAGS: Final = {int(tag, 16): tag for tag in SEARCH_TAGS}
 _LOOSE: Final = frozenset({None, b"UN"})
-_CONVERTED: Final = frozenset(
+CONVERTED_VRS: Final = frozenset(
     (
         *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH"),
         *("SL", "SS", "ST", "SV", "TM", "UC", "UI", "UL", "UR", "US", "UT", "UV"),
@@ -162,7 +162,7 @@ class Conversion:
             return self._sequence(record, scope)
         if isinstance(inside, Fragments):
             stop -= _DELIMITER_BYTES
-        if vr not in _CONVERTED or isinstance(inside, Fragments):
+        if vr not in CONVERTED_VRS or isinstance(inside, Fragments):
             return self._binary(record, scope, vr if vr in BINARY_VRS else "UN", stop)
         if stop - value > MAX_JSON_BYTES:
             raise _too_large()
@@ -190,7 +190,8 @@ class Conversion:
         json = b'"%08X":{"vr":"SQ","Value":[%b]}' % (tag, b",".join(objects))
         if len(json) > MAX_JSON_BYTES:
             raise _too_large()
-        named = (_NAMED[tag], orjson.loads(json[11:])) if tag in _NAMED and not bulk else None
+        is_named = tag in NAMED_TAGS and not bulk
+        named = (NAMED_TAGS[tag], orjson.loads(json[11:])) if is_named else None
         parts = tuple(BulkPart(b.path, b.vr, b.offset - start, b.length) for b in bulk)
         return Fragment(json, named, parts)
 
@@ -218,7 +219,7 @@ def _end_of_head(walk: Walk, scope: Scope) -> int:
 
 
 def _leaf(tag: int, element: Element) -> Fragment:
-    named = (_NAMED[tag], element) if tag in _NAMED else None
+    named = (NAMED_TAGS[tag], element) if tag in NAMED_TAGS else None
     return Fragment(b'"%08X":%b' % (tag, orjson.dumps(element)), named)
 
 

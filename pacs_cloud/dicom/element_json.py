@@ -71,15 +71,30 @@ def value_element(
         return {"vr": vr}
     if len(raw) % _NUMBER_BYTES.get(vr, 1):
         raise UndecodableError
-    values = plain_values(vr, raw, little=little)
-    if values is not None and not (tag in _DESCRIPTOR_TAGS and vr == "SS"):
-        return {"vr": vr, "Value": values} if values else {"vr": vr}
+    element = plain_element(tag, vr, raw, little=little)
+    if element is not None:
+        return element
     element = _ask_pydicom(tag, vr, raw, little=little, encodings=encodings)
     if element is None:
         if vr not in {"DS", "IS"}:
             raise UndecodableError
         return {"vr": vr, "Value": _number_texts(raw)}
     return element
+
+
+def plain_element(tag: int, vr: str, raw: bytes, *, little: bool) -> Element | None:
+    """Return what `value_element` does in any character set, None where that is not plain.
+
+    Args:
+        tag: group and element.
+        vr: its settled VR.
+        raw: the value as stored, one byte or more.
+        little: its byte order.
+    """
+    values = plain_values(vr, raw, little=little)
+    if values is None or (tag in _DESCRIPTOR_TAGS and vr == "SS"):
+        return None
+    return {"vr": vr, "Value": values} if values else {"vr": vr}
 
 
 def _ask_pydicom(

@@ -5,31 +5,35 @@ there is one per process.
 """
 
 import mmap
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-from pacs_cloud.dicom.dataset_json import Conversion
+from pacs_cloud.dicom.dataset_json import Conversion, DatasetJson
 from pacs_cloud.dicom.deflate import DEFAULT_LIMIT_BYTES, inflate
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frames import PixelData
-from pacs_cloud.dicom.layouts import Layouts
+from pacs_cloud.dicom.layouts import Layouts, Series
 from pacs_cloud.dicom.memo import Fragment, Memo
 from pacs_cloud.dicom.pixels import pixel_data
 from pacs_cloud.dicom.records import Record, View
 from pacs_cloud.dicom.span_memo import SpanMemo
 from pacs_cloud.dicom.uid import is_deflated, parse_uid
-from pacs_cloud.dicom.walk import Walk, find
+from pacs_cloud.dicom.walk import Scope, Walk, find
 from pacs_cloud.errors import InvalidInstance, InvalidUid, Refusal
 
 DEFAULT_MEMO_BYTES: Final = 32 * 1024 * 1024
 
 _SOP_CLASS_UID: Final = 0x00080016
 _SOP_INSTANCE_UID: Final = 0x00080018
+_STUDY_UID: Final = 0x0020000D
+_SERIES_UID: Final = 0x0020000E
 _UIDS: Final = {
     _SOP_CLASS_UID: "SOP Class UID",
     _SOP_INSTANCE_UID: "SOP Instance UID",
-    0x0020000D: "Study Instance UID",
-    0x0020000E: "Series Instance UID",
+    _STUDY_UID: "Study Instance UID",
+    _SERIES_UID: "Series Instance UID",
 }
 _MAX_UID_VALUE_BYTES: Final = 1024
 _LAYOUTS_SHARE: Final = 8
@@ -153,17 +157,14 @@ class HeaderReader:
         try:
             series, start = self._layouts.series_of(view, transfer_syntax_uid)
             matched = series.match(walk, self._memo, start)
-            if matched is None:
+            if matched is not None:
+                records, converted = matched
+                uids = _required_uids(view, records)
+            else:
                 scope = walk.top()
                 records = scope.records
-            else:
-                records, converted = matched
-            uids = [_required_uid(view, records, tag) for tag in _UIDS]
-            if matched is None:
-                fragments = list[Fragment]()
-                converted = Conversion(walk, self._memo).convert(
-                    scope, fragments if series.is_learning else None)
-                self._layouts.learn(series, walk, scope, fragments, converted)
+                uids = _required_uids(view, records)
+                converted = self._convert(walk, scope, series)
         except InvalidInstance as refused:
             refused.sop_class_uid = _readable_uid(view, records, _SOP_CLASS_UID)
             refused.sop_instance_uid = _readable_uid(view, records, _SOP_INSTANCE_UID)
@@ -183,6 +184,13 @@ class HeaderReader:
             inflated_length,
         )
 
+    def _convert(self, walk: Walk, scope: Scope, series: Series) -> DatasetJson:
+        fragments = list[Fragment]()
+        wanted = fragments if series.is_learning else None
+        converted = Conversion(walk, self._memo).convert(scope, wanted)
+        self._layouts.learn(series, walk, scope, fragments, converted)
+        return converted
+
 
 def _as_view(dataset: bytes | bytearray | memoryview | mmap.mmap) -> View:
     if isinstance(dataset, (bytes, mmap.mmap)):
@@ -190,12 +198,30 @@ def _as_view(dataset: bytes | bytearray | memoryview | mmap.mmap) -> View:
     return memoryview(dataset).cast("B")
 
 
-def _required_uid(view: View, records: list[Record], tag: int) -> str:
+_parse_known_uid = lru_cache(4096)(parse_uid)  # a class's, a study's, a series' come again
+
+
+def _required_uids(view: View, records: list[Record]) -> tuple[str, str, str, str]:
+    """Return the UIDs of class, instance, study and series."""
+    return (
+        _required_uid(view, records, _SOP_CLASS_UID, _parse_known_uid),
+        _required_uid(view, records, _SOP_INSTANCE_UID, parse_uid),
+        _required_uid(view, records, _STUDY_UID, _parse_known_uid),
+        _required_uid(view, records, _SERIES_UID, _parse_known_uid),
+    )
+
+
+def _required_uid(
+    view: View, records: list[Record], tag: int, parse: Callable[[bytes], str]
+) -> str:
     found = find(records, tag)
     raw = bytes(view[found[4] : min(found[5], found[4] + _MAX_UID_VALUE_BYTES)]) if found else b""
-    if not raw.rstrip(b"\0 "):
-        raise InvalidInstance(f"The {_UIDS[tag]} is missing.", Refusal.MISSING_UID)
-    return parse_uid(raw)
+    try:
+        return parse(raw)
+    except InvalidUid:
+        if raw.rstrip(b"\0 "):
+            raise
+    raise InvalidInstance(f"The {_UIDS[tag]} is missing.", Refusal.MISSING_UID)
 
 
 def _readable_uid(view: View, records: list[Record], tag: int) -> str:

@@ -8,7 +8,6 @@ search for its bytes is only a hint which layout to try: a wrong one is found ou
 by `Layout.match`.
 """
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,7 +29,7 @@ _ENTRY_BYTES: Final = 400
 _KEPT_MISSES: Final = 4
 """So many headers in a row may differ before a layout is given up."""
 _EAGER_MISSES: Final = 16
-"""After so many, only every `_EAGER_MISSES`-th is still learnt from."""
+"""After so many, only every `_EAGER_MISSES`-th is still learnt from or compared."""
 
 
 @dataclass(slots=True)
@@ -43,7 +42,7 @@ class Series:
         shape: of that.
         varying: numbers of the elements that vary.
         layout: None after the first headers.
-        misses: headers since one followed the layout.
+        misses: headers read otherwise since one followed the layout.
         size_bytes: about what all this takes.
     """
 
@@ -62,7 +61,8 @@ class Series:
         if self.layout is None:
             return None
         matched = self.layout.match(walk, memo, start)
-        self.misses = 0 if matched else self.misses + 1
+        if matched is not None:
+            self.misses = 0
         return matched
 
     @property
@@ -88,13 +88,15 @@ class Series:
         if self.is_new or not self._is_worth_it or not _is_usual(walk, scope):
             self.misses += not self.is_new
             self.is_new = False
+            if self.misses > _EAGER_MISSES:
+                self.layout = None
             return
         shape = [(tag, vr, start, stop) for tag, _, vr, start, _, stop, _ in scope.records]
         head = bytes(walk.view[: shape[-1][2] + 6])
         varying = self._varying(head, shape, implicit=scope.implicit) if fragments else None
         if varying is not None:
             self.head, self.shape, self.varying = head, shape, varying
-            self.layout = learn(head, scope, fragments, converted.named, varying)
+            self.layout = learn(walk, scope, fragments, converted.named, varying)
         elif self.layout is None or self.misses >= _KEPT_MISSES:
             self.head, self.shape, self.varying, self.layout = head, shape, frozenset(), None
         self.misses += 1
@@ -106,14 +108,16 @@ class Series:
         if len(shape) != len(self.shape):
             return None
         varying = {*self.varying, len(shape) - 1}
+        before = self.head
         for number, (mine, its) in enumerate(zip(self.shape, shape, strict=True)):
-            if mine[:2] != its[:2]:
+            old_tag, old_vr, old_start, old_stop = mine
+            tag, vr, start, stop = its
+            if tag != old_tag or vr != old_vr:
                 return None
-            is_open = number in varying or must_vary(its[0], its[3] - its[2])
-            if is_open or self.head[mine[2] : mine[3]] != head[its[2] : its[3]]:
+            if before[old_start:old_stop] != head[start:stop] or must_vary(tag, stop - start):
                 varying.add(number)
         may = (may_vary(shape[n][0], shape[n][1], implicit=implicit) for n in varying)
-        if 0 in varying or not all(may) or (self.layout and varying == self.varying):
+        if 0 in varying or not all(may) or (self.layout and len(varying) == len(self.varying)):
             return None
         return frozenset(varying)
 
@@ -129,8 +133,7 @@ class Layouts:
     def series_of(self, view: View, transfer_syntax_uid: str) -> tuple[Series, bytes]:
         """Return what is known of the data set's series, and the data set's beginning."""
         start = view if isinstance(view, bytes) else bytes(view[:_SEARCHED_BYTES])
-        at = start.find(_SERIES_UID, 0, _SEARCHED_BYTES)
-        key = (transfer_syntax_uid, start[at : at + 72] if at >= 0 else b"")
+        key = (transfer_syntax_uid, _series_uid(start))
         series = self._series.pop(key, None)
         if series is None:
             series = Series()
@@ -152,6 +155,15 @@ class Layouts:
         self._used += series.size_bytes - before
         while self._series and (len(self._series) > _MAX_SERIES or self._used > self._limit):
             self._used -= self._series.pop(next(iter(self._series))).size_bytes
+
+
+def _series_uid(start: bytes) -> bytes:
+    """Return what may be the Series Instance UID's element, b"" if there is none."""
+    at = start.find(_SERIES_UID, 0, _SEARCHED_BYTES)
+    if at < 0 or at + 8 > len(start):
+        return b""
+    length = start[at + 6] if start[at + 4 : at + 6] == b"UI" else start[at + 4]
+    return start[at : at + 8 + length]
 
 
 def _is_usual(walk: Walk, scope: Scope) -> bool:

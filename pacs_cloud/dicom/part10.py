@@ -2,6 +2,7 @@
 
 import mmap
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import error, pack, unpack_from
 from typing import Final, TypeAlias
 
@@ -17,6 +18,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 
 _PREAMBLE_BYTES: Final = 128
 _PREFIX: Final = b"DICM"
+_START: Final = bytes(_PREAMBLE_BYTES) + _PREFIX
 _MAX_META_BYTES: Final = 1_048_576
 _SHORT: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 _LONG: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
@@ -88,18 +90,21 @@ def encode_file_meta(
         sop_instance_uid: of the instance.
         transfer_syntax_uid: of the data set that will follow.
     """
-    group = b"".join(
-        (
-            pack("<HH2sHL2s", 2, 1, b"OB", 0, 2, b"\x00\x01"),
-            _ui(_SOP_CLASS, sop_class_uid),
-            _ui(_SOP_INSTANCE, sop_instance_uid),
-            _ui(_TRANSFER_SYNTAX, transfer_syntax_uid),
-            _ui(0x0012, IMPLEMENTATION_CLASS_UID),
-            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
-        )
+    before, after = _around_instance_uid(sop_class_uid, transfer_syntax_uid)
+    own = _ui(_SOP_INSTANCE, sop_instance_uid)
+    length = pack("<HH2sHL", 2, 0, b"UL", 4, len(before) + len(own) + len(after))
+    return b"".join((_START, length, before, own, after))
+
+
+@lru_cache(256)
+def _around_instance_uid(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[bytes, bytes]:
+    version = pack("<HH2sHL2s", 2, 1, b"OB", 0, 2, b"\x00\x01")
+    after = (
+        _ui(_TRANSFER_SYNTAX, transfer_syntax_uid),
+        _ui(0x0012, IMPLEMENTATION_CLASS_UID),
+        _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
     )
-    length = pack("<HH2sHL", 2, 0, b"UL", 4, len(group))
-    return bytes(_PREAMBLE_BYTES) + _PREFIX + length + group
+    return version + _ui(_SOP_CLASS, sop_class_uid), b"".join(after)
 
 
 def _ui(element: int, uid: str) -> bytes:

@@ -1,6 +1,7 @@
 """The pixel data of an instance: its shape, and where its frames lie."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from pacs_cloud.dicom.elements import Elements
@@ -23,41 +24,40 @@ def pixel_data(view: View, records: list[Record], named: Elements) -> PixelData 
         records: of its top level, ascending.
         named: the attributes that searches return, the shape's among them.
     """
-    found = next(filter(None, (find(records, tag) for tag in _PIXEL_TAGS)), None)
-    if found is None:
+    for tag in _PIXEL_TAGS:
+        found = find(records, tag)
+        if found is not None:
+            break
+    else:
         return None
     tag, _, _, _, value, stop, inside = found
     rows, columns = _number(named, "00280010", 0), _number(named, "00280011", 0)
     samples = _number(named, "00280002", 1) or 1
     bits = _FLOAT_BITS.get(tag) or _number(named, "00280100", 0)
     frame_count = _number(named, "00280008", 1) or 1
-    encapsulated = isinstance(inside, Fragments)
-    length = stop - value
-    if encapsulated:
-        length -= 8
+    shape = (rows, columns, samples, bits, frame_count)
+    if isinstance(inside, Fragments):
         frames = encapsulated_frames(view, inside, frame_count, _extended(view, records))
-    else:
-        frames = native_frames(
-            offset=value,
-            length=length,
-            pixels=rows * columns,
-            samples_per_pixel=samples,
-            bits_allocated=bits,
-            frame_count=frame_count,
-            subsampled=samples == 3 and _text(named, "00280004") == "YBR_FULL_422",
-        )
-    return PixelData(
-        f"{tag:08X}",
-        rows,
-        columns,
-        samples,
-        bits,
-        frame_count,
-        encapsulated,
-        value,
-        length,
-        frames,
+        return PixelData(f"{tag:08X}", *shape, True, value, stop - 8 - value, frames)
+    subsampled = samples == 3 and _text(named, "00280004") == "YBR_FULL_422"
+    return _native(tag, shape, value, stop - value, subsampled=subsampled)
+
+
+@lru_cache(256)  # a series' slices have their pixels at one place
+def _native(
+    tag: int, shape: tuple[int, int, int, int, int], offset: int, length: int, *, subsampled: bool
+) -> PixelData:
+    rows, columns, samples, bits, frame_count = shape
+    frames = native_frames(
+        offset=offset,
+        length=length,
+        pixels=rows * columns,
+        samples_per_pixel=samples,
+        bits_allocated=bits,
+        frame_count=frame_count,
+        subsampled=subsampled,
     )
+    return PixelData(f"{tag:08X}", *shape, False, offset, length, frames)
 
 
 def _extended(view: View, records: list[Record]) -> tuple[bytes, bytes] | None:
@@ -68,7 +68,8 @@ def _extended(view: View, records: list[Record]) -> tuple[bytes, bytes] | None:
 
 
 def _first(named: Elements, tag: str) -> Any:
-    values: Sequence[Any] = named.get(tag, {}).get("Value", ())
+    element = named.get(tag)
+    values: Sequence[Any] | None = element.get("Value") if element else None
     return values[0] if values else None
 
 

@@ -17,17 +17,28 @@ from dataclasses import dataclass
 from struct import Struct, error
 from typing import Final, NamedTuple, TypeAlias
 
-from pacs_cloud.dicom.dataset_json import MAX_JSON_BYTES, Conversion, DatasetJson
+from orjson import dumps
+
+from pacs_cloud.dicom.dataset_json import (
+    CONVERTED_VRS,
+    MAX_JSON_BYTES,
+    NAMED_TAGS,
+    Conversion,
+    DatasetJson,
+)
+from pacs_cloud.dicom.element_json import BINARY_VRS, plain_element
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.memo import BulkPart, Fragment, Memo
 from pacs_cloud.dicom.records import (
     CAREFUL,
+    INLINE_LIMIT,
     LONG_VRS,
     MEMO_LIMIT,
     PIXEL_TAGS,
     SHORT_VRS,
     UNDEFINED,
     Record,
+    View,
 )
 from pacs_cloud.dicom.walk import DECIDING_TAGS, Scope, Walk
 from pacs_cloud.errors import InvalidInstance
@@ -40,26 +51,22 @@ _LOOKED_FOR: Final = DECIDING_TAGS | {
 _ROOM: Final = 4_096
 """Bytes; by so much may a header be longer than the one its layout was learnt from."""
 
+_QUICK_BYTES: Final = 64
+"""A longer value is rather remembered than converted again."""
+
 Shape: TypeAlias = Sequence[tuple[int, bytes | None, int, int]]
 """Of each element: tag, VR or None, start, stop."""
 
 
 class _Run(NamedTuple):
-    """Elements that stay, and the varying one after them.
+    """Elements that stay.
 
     Attributes:
-        raw: the elements, and of the varying one its tag and, if written, its VR.
-        start: where the run began in the header it was learnt from.
-        length: of the elements, in bytes.
+        raw: their bytes, and of the varying one after them its tag and, if written, its VR.
+        start: where they began in the header they were learnt from.
+        length: of them, in bytes.
         records: those of `_LOOKED_FOR`, as they lay in that header.
         bulk: bulk values, offsets from the run's start.
-        tag: of the varying element.
-        vr: as written.
-        unpack: reads its length.
-        length_at: where its length stands, from its start.
-        value_at: where its value begins, from its start.
-        part: its number among the parts of the JSON.
-        named: it is one of those that searches return.
     """
 
     raw: bytes
@@ -67,18 +74,41 @@ class _Run(NamedTuple):
     length: int
     records: list[Record]
     bulk: tuple[BulkPart, ...]
+
+
+class _Slot(NamedTuple):
+    """The varying element after a run.
+
+    Attributes:
+        tag: group and element.
+        vr: as written.
+        unpack: reads its length.
+        length_at: where its length stands, from its start.
+        value_at: where its value begins, from its start.
+        part: its number among the parts of the JSON.
+        name: its tag in hexadecimal, if it is one of those that searches return; else "".
+        settled: the VR it has if it has a length, where its value may be plain; else "".
+        label: the beginning of its JSON: its tag.
+        bulk: its JSON where it has a length and is bulk data; else empty.
+        bulk_vr: the VR it then has.
+    """
+
     tag: int
     vr: bytes | None
     unpack: Callable[[bytes, int], tuple[int]]
     length_at: int
     value_at: int
     part: int
-    named: bool
+    name: str
+    settled: str
+    label: bytes
+    bulk: bytes
+    bulk_vr: str
 
 
-_SHORT_LENGTH: Final = (Struct("<H").unpack_from, 6, 8)
-_LONG_LENGTH: Final = (Struct("<L").unpack_from, 8, 12)
-_IMPLICIT_LENGTH: Final = (Struct("<L").unpack_from, 4, 8)
+_SHORT: Final = (Struct("<H").unpack_from, 6, 8)
+_LONG: Final = (Struct("<L").unpack_from, 8, 12)
+_IMPLICIT: Final = (Struct("<L").unpack_from, 4, 8)
 
 
 def may_vary(tag: int, vr: bytes | None, *, implicit: bool) -> bool:
@@ -103,6 +133,7 @@ class Layout:
     """The elements of a header, and which of them vary; see `learn`."""
 
     runs: list[_Run]
+    slots: list[_Slot]
     parts: list[bytes]
     named: Elements
     implicit: bool
@@ -131,7 +162,7 @@ class Layout:
                 return None
             records, varying = located
             scope = Scope(records, self.implicit, self.charset, self.signed, "", 0, self.key)
-            converted = self._convert(varying, scope, Conversion(walk, memo, head))
+            converted = self._convert(view, varying, scope, Conversion(walk, memo, head))
         except (InvalidInstance, error):  # the walk says why, and what of it comes first
             return None
         return None if converted is None else (records, converted)
@@ -141,20 +172,22 @@ class Layout:
         follows, end, pos = head.startswith, len(walk.view), 0
         records: list[Record] = []
         varying: list[Record] = []
-        for raw, start, length, kept, _, tag, vr, unpack, length_at, value_at, _, _ in self.runs:
+        for (raw, start, length, kept, _), slot in zip(self.runs, self.slots, strict=True):
             if not follows(raw, pos):
                 return None
             if kept:
                 records += kept if pos == start else _moved(kept, pos - start)
             pos += length
-            value = pos + value_at
+            tag, vr, unpack, length_at, value_at, *_ = slot
+            value, inside = pos + value_at, None
             (size,) = unpack(head, pos + length_at)
+            stop = value + size
             if size == UNDEFINED:
                 _, stop, inside = walk.structure.undefined(
                     tag, vr, pos, value, end, 0, self.implicit
                 )
-            else:
-                stop, inside = value + size, None
+                if inside is None and (slot.settled or slot.bulk):
+                    return None  # a sequence seen before, where there was none
             if stop > end:
                 return None
             record = (tag, CAREFUL, vr, pos, value, stop, inside)
@@ -164,21 +197,31 @@ class Layout:
         return (records, varying) if pos == end else None
 
     def _convert(
-        self, varying: list[Record], scope: Scope, conversion: Conversion
+        self, view: View, varying: list[Record], scope: Scope, conversion: Conversion
     ) -> DatasetJson | None:
         parts, attributes, bulk = self.parts.copy(), self.named.copy(), list[BulkPart]()
-        for run, record in zip(self.runs, varying, strict=True):
-            start = record[3]
-            json, named, inner = conversion.fragment(record, scope)
-            parts[run.part] = json
+        for run, slot, record in zip(self.runs, self.slots, varying, strict=True):
+            tag, _, _, start, value, stop, inside = record
             if run.bulk:
                 bulk += _bulk_from(run.bulk, start - run.length)
-            if inner:
+            _, _, _, _, _, part, name, settled, label, bulk_json, bulk_vr = slot
+            length, element = stop - value, None
+            if settled and 0 < length <= _QUICK_BYTES and inside is None:
+                element = plain_element(tag, settled, bytes(view[value:stop]), little=True)
+            if element is not None:
+                parts[part] = label + dumps(element)
+                if name:
+                    attributes[name] = element
+            elif bulk_json and length > INLINE_LIMIT and inside is None:
+                parts[part] = bulk_json
+                bulk.append(BulkPart(label[1:9].decode(), bulk_vr, value, length))
+            else:
+                parts[part], named, inner = conversion.fragment(record, scope)
+                if (named[0] if named else "") != name:
+                    return None
+                if named:
+                    attributes[name] = named[1]
                 bulk += _bulk_from(inner, start)
-            if (named is not None) != run.named:
-                return None
-            if named is not None:
-                attributes[named[0]] = named[1]
         joined = b"{%b}" % b",".join(parts)
         if len(joined) > MAX_JSON_BYTES:
             return None
@@ -186,7 +229,7 @@ class Layout:
 
 
 def learn(
-    head: bytes,
+    walk: Walk,
     scope: Scope,
     fragments: Sequence[Fragment],
     named: Elements,
@@ -195,7 +238,7 @@ def learn(
     """Return the layout of a header.
 
     Args:
-        head: the data set, at least as far as the last element's value.
+        walk: its own.
         scope: of the whole data set, little endian: two elements or more, ending
             where it ends.
         fragments: of each of its elements.
@@ -204,52 +247,54 @@ def learn(
             the last one among them and not the first.
     """
     runs: list[_Run] = []
+    slots: list[_Slot] = []
     parts: list[bytes] = []
     first = 0
     for number in sorted(varying):
-        staying = scope.records[first:number]
-        tag, _, vr, stop, _, _, _ = scope.records[number]
-        start = staying[0][3] if staying else stop
-        if staying:
-            parts.append(b",".join(fragment.json for fragment in fragments[first:number]))
-        length_place = (
-            _IMPLICIT_LENGTH
-            if scope.implicit
-            else _SHORT_LENGTH if vr in SHORT_VRS else _LONG_LENGTH
-        )
-        run = _Run(
-            head[start : stop + (4 if scope.implicit else 6)],
-            start,
-            stop - start,
-            [record for record in staying if _is_looked_for(record[0])],
-            tuple(
-                part
-                for record, fragment in zip(staying, fragments[first:number], strict=True)
-                for part in _bulk_from(fragment.bulk, record[3] - start)
-            ),
-            tag,
-            vr,
-            *length_place,
-            len(parts),
-            fragments[number].named is not None,
-        )
-        runs.append(run)
+        records, staying = scope.records[first:number], fragments[first:number]
+        if records:
+            parts.append(b",".join([fragment.json for fragment in staying]))
+        varies = scope.records[number]
+        runs.append(_run(walk, records, staying, varies))
+        slots.append(_slot(walk, scope, varies, fragments[number], len(parts)))
         parts.append(b"")
         first = number + 1
+    head_bytes = scope.records[-1][4] + _ROOM
     return Layout(
-        runs,
-        parts,
-        named,
-        scope.implicit,
-        scope.charset,
-        scope.signed,
-        scope.key,
-        scope.records[-1][4] + _ROOM,
+        *(runs, slots, parts, named),
+        *(scope.implicit, scope.charset, scope.signed, scope.key, head_bytes),
     )
 
 
-def _is_looked_for(tag: int) -> bool:
-    return tag in _LOOKED_FOR or is_creator(tag)
+def _run(
+    walk: Walk, records: Sequence[Record], fragments: Sequence[Fragment], varies: Record
+) -> _Run:
+    _, _, vr, stop, _, _, _ = varies
+    start = records[0][3] if records else stop
+    bulk = [
+        part
+        for record, fragment in zip(records, fragments, strict=True)
+        if fragment.bulk
+        for part in _bulk_from(fragment.bulk, record[3] - start)
+    ]
+    kept = [r for r in records if r[0] in _LOOKED_FOR or (r[0] & 0x10000 and is_creator(r[0]))]
+    raw = bytes(walk.view[start : stop + (4 if vr is None else 6)])
+    return _Run(raw, start, stop - start, kept, tuple(bulk))
+
+
+def _slot(walk: Walk, scope: Scope, record: Record, fragment: Fragment, part: int) -> _Slot:
+    tag, _, written, _, _, _, inside = record
+    length_place = _IMPLICIT if scope.implicit else _SHORT if written in SHORT_VRS else _LONG
+    label = b'"%08X":' % tag
+    name = fragment.named[0] if fragment.named else ""
+    settled, bulk, bulk_vr = "", b"", ""
+    if written != b"UN" and inside is None and not walk.has_no_length(record):
+        vr = walk.vr(record, scope)
+        if vr in CONVERTED_VRS and (name or tag not in NAMED_TAGS):
+            settled = vr
+        elif vr in BINARY_VRS and fragment.bulk:
+            bulk, bulk_vr = fragment.json, vr
+    return _Slot(tag, written, *length_place, part, name, settled, label, bulk, bulk_vr)
 
 
 def _moved(records: Iterable[Record], by: int) -> list[Record]:

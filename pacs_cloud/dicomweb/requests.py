@@ -14,6 +14,9 @@ from pacs_cloud.errors import InvalidRequest, InvalidUid
 
 _HOST: Final = re.compile(r"[0-9A-Za-z._\-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
 
 def uid_of(request: Request, name: str) -> str | None:
     """Return the UID `name` of the path, None where the path has none; raises InvalidUid."""
@@ -46,7 +49,23 @@ def root_url(request: Request, public_url: str = "") -> str:
     host = request.headers.get("host", "")
     if _HOST.fullmatch(host) is None:
         raise InvalidRequest("The Host header is missing or malformed.")
-    return f"{request.scope['scheme']}://{host}{request.scope.get('root_path', '')}"
+    authority = host + _port_left_out(request, host)
+    return f"{request.scope['scheme']}://{authority}{request.scope.get('root_path', '')}"
+
+
+def _port_left_out(request: Request, host: str) -> str:
+    """Return `:port` where `host` is this very socket's address without its port, else "".
+
+    dicomweb-client sends such a Host whatever the port is. Any other name may be a
+    proxy's, whose port is its own affair.
+    """
+    address, port = request.scope.get("server") or ("", None)
+    own_names = {address, f"[{address}]"}
+    if address in _LOOPBACK:
+        own_names.add("localhost")
+    if host not in own_names or port in {None, _DEFAULT_PORTS[request.scope["scheme"]]}:
+        return ""
+    return f":{port}"
 
 
 def is_unchanged(request: Request, etag: str) -> bool:

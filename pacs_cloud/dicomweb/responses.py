@@ -4,12 +4,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 Headers = Mapping[str, str]
 
 _WATCHED_BYTES = 4 << 20
 """A longer body is worth watching whether its reader is still there."""
+
+_STALLED_S = 60.0
+_SLOWEST_BYTES_PER_S = 16 << 10
+"""A reader that takes nothing for a minute, or less than this, is given up: it holds memory
+and, where something is decoded for it, a place that others wait for."""
 
 
 class Answer:
@@ -94,7 +100,7 @@ class Stream(Answer):
         self._is_long = length_bytes is None or length_bytes > _WATCHED_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer; it ends early when the client has gone."""
+        """Send the answer; it ends early when the client has gone or takes nothing any more."""
         if scope["method"] == "HEAD":
             await super().__call__(scope, receive, send)
             return
@@ -117,7 +123,11 @@ class Stream(Answer):
                 await self.start(send)
             if gone is not None and gone.done():
                 return
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            try:
+                async with asyncio.timeout(_STALLED_S + len(chunk) / _SLOWEST_BYTES_PER_S):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except TimeoutError as error:
+                raise ClientDisconnect from error
         if not has_started:
             await self.start(send)
         await send({"type": "http.response.body", "body": b""})

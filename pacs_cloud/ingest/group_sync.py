@@ -86,7 +86,9 @@ class GroupSync:
     def _start(self) -> None:
         loop = asyncio.get_running_loop()
         self._running = loop.create_future()
-        if self._pace.is_inline(self._length_bytes() - self._synced_bytes):
+        # The first sync of a file has its directory's behind it: that is no small one.
+        pending_bytes = self._length_bytes() - self._synced_bytes
+        if self._synced_bytes and self._pace.is_inline(pending_bytes):
             # Behind what this turn of the loop still has to append.
             loop.call_soon(self._sync_here)
             return
@@ -129,12 +131,13 @@ class GroupSync:
 def _timed(sync: Callable[[], None]) -> tuple[OSError | None, float]:
     """Return what went wrong in `sync`, and the seconds it took."""
     begun = time.perf_counter()
-    error: OSError | None = None
     try:
         sync()
-    except OSError as failure:
-        error = failure
-    return error, time.perf_counter() - begun
+    except OSError as error:
+        return error, time.perf_counter() - begun
+    except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
+        return OSError(str(error)), time.perf_counter() - begun
+    return None, time.perf_counter() - begun
 
 
 def _copy(error: Unavailable) -> Unavailable:

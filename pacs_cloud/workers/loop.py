@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pacs_cloud.errors import NotFound, PacsError, Unavailable
+from pacs_cloud.errors import Denied, NotFound, PacsError, Unavailable
 from pacs_cloud.workers.backoff import Backoff
 from pacs_cloud.workers.handlers import Handlers
 from pacs_cloud.workqueue.port import Lease, WorkQueue
@@ -73,7 +73,7 @@ class WorkerLoop:
                     try:
                         leases = await self._lease(room, stop)
                         failures = 0
-                    except Unavailable as error:
+                    except (Unavailable, Denied) as error:
                         failures += 1
                         rest_s = self._policy.outage.after(failures)
                         log.warning("queue_unavailable", extra={"reason": error})
@@ -168,7 +168,7 @@ class WorkerLoop:
         """Acknowledge or release; where the queue is away, the lease's end gives the job back."""
         try:
             await verb
-        except Unavailable as error:
+        except (Unavailable, Denied) as error:
             log.warning("job_not_settled", extra={**fields, "reason": error})
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import OutboxEvent
-from pacs_cloud.errors import Corrupt, Unavailable
+from pacs_cloud.errors import Corrupt, Denied, Unavailable
 from pacs_cloud.workers.backoff import Backoff
 from pacs_cloud.workqueue.jobs import Job
 from pacs_cloud.workqueue.port import WorkQueue
@@ -54,7 +54,7 @@ class Relay:
                 passed = await self.pass_on()
                 failures = 0
                 rest_s = 0.0 if passed == self._policy.batch else self._policy.idle_s
-            except (Unavailable, Corrupt) as error:
+            except (Unavailable, Denied, Corrupt) as error:
                 failures += 1
                 rest_s = self._policy.outage.after(failures)
                 log.warning(

@@ -156,6 +156,26 @@ async def test_what_no_decoder_knows_goes_out_as_stored(archive: Running, accept
     assert parts_of(frame) == [(f"image/jpeg; transfer-syntax={jpeg}", CODESTREAM)]
 
 
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [
+        ("127.0.0.1", "127.0.0.1:{port}"),  # dicomweb-client leaves the port out
+        ("localhost", "localhost:{port}"),
+        ("localhost:99", "localhost:99"),
+        ("pacs.example.org", "pacs.example.org"),  # a proxy's name
+    ],
+)
+async def test_addresses_lead_back_to_where_the_client_is(
+    archive: Running, host: str, authority: str
+) -> None:
+    port = archive.url.split(":")[2].split("/")[0]
+    (header,) = (
+        await archive.client.get(f"{SERIES}/instances/{NATIVE}/metadata", headers={"host": host})
+    ).json()
+    expected = f"http://{authority.format(port=port)}/dicom-web{SERIES}/instances/{NATIVE}/"
+    assert header["7FE00010"]["BulkDataURI"].startswith(expected)
+
+
 async def test_some_without_what_was_asked_for_is_206(archive: Running) -> None:
     response = await archive.client.get(
         SERIES, headers={"accept": related("application/dicom", RLE)}

@@ -14,6 +14,7 @@ PACKAGE = PROJECT / "pacs_cloud"
 # Only these modules may catch everything: an outermost edge, or a loop that
 # must outlive one job. Each entry says what it does with what it caught.
 CATCHES_EVERYTHING: dict[str, str] = {
+    "pacs_cloud.bootstrap.roles": "the outermost edge of a process: it is logged, and restarted",
     "pacs_cloud.catalogue.sqlite_file": "hands a group's failure to each caller that waits in it",
     "pacs_cloud.dicom.dicomjson": "translates pydicom's many errors into InvalidRequest",
     "pacs_cloud.dicom.element_json": "what pydicom cannot read is told from its bytes instead",
@@ -22,6 +23,7 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.dimse.association": "the outermost edge of an association: the peer gets an answer",
     "pacs_cloud.dimse.performer": "the outermost edge of an operation: the peer gets a status",
     "pacs_cloud.ingest.committer": "the outermost edge of a commit: the pack is tried again",
+    "pacs_cloud.ingest.group_sync": "whatever ends a sync, those who wait for it must be told",
     "pacs_cloud.ingest.importer": "raised again once no file is being read any more",
     "pacs_cloud.ingest.recovery": "the outermost edge of a file's recovery: the others go on",
     "pacs_cloud.ingest.spool": "the outermost edge of a pack's closing: the next start recovers it",

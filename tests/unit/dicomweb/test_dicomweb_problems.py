@@ -1,15 +1,16 @@
 """Errors as HTTP answers, and what the outermost edge does with those nobody expected."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 from starlette.exceptions import HTTPException
 
 from pacs_cloud import errors
-from pacs_cloud.dicomweb import problems
+from pacs_cloud.dicomweb import problems, responses
 from pacs_cloud.dicomweb.app import _Edge
 from pacs_cloud.dicomweb.media import UnsupportedMedia
 from pacs_cloud.dicomweb.responses import Bytes, Stream
@@ -126,8 +127,6 @@ async def test_a_long_stream_ends_when_its_reader_has_gone() -> None:
 
     async def chunks() -> AsyncGenerator[bytes]:
         nonlocal given
-        import asyncio
-
         for _ in range(1000):
             given += 1
             yield b"x"
@@ -135,6 +134,30 @@ async def test_a_long_stream_ends_when_its_reader_has_gone() -> None:
 
     await ask(Stream(chunks(), "a/b"))
     assert given < 10
+
+
+async def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "_STALLED_S", 0.01)
+    is_closed = False
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        nonlocal is_closed
+        try:
+            while True:
+                yield b"x"
+        finally:
+            is_closed = True
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
+    await _Edge(cast("Any", Stream(chunks(), "a/b")), 100)(scope, receive, send)
+    assert is_closed
 
 
 async def test_a_header_over_the_limit_is_431() -> None:

@@ -33,6 +33,7 @@ from pacs_cloud.ingest.admission import FILE_META_DIFFERS, UID_NOT_CONFORMING
 from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
 from pacs_cloud.ingest.pacing import Pacing
 from pacs_cloud.ingest.sealing import SeriesKey
+from pacs_cloud.ingest.sync_pace import SMALL_BYTES
 from pacs_cloud.pack.index import Door, Source
 
 NEVER = IntakeOptions(linger_s=3600, linger_limit_s=3600, age_s=3600, age_limit_s=3600)
@@ -118,7 +119,8 @@ async def test_appends_during_a_sync_share_the_next(archive) -> None:
         os.fdatasync(fd)
 
     async with archive.intake(NEVER, sync_file=sync) as intake:
-        first = asyncio.create_task(store(scanner(intake), 0))
+        many = bytes(2 * SMALL_BYTES)  # synced on a thread
+        first = asyncio.create_task(store(scanner(intake), 0, pixels=many))
         await started.wait()
         others = [asyncio.create_task(store(scanner(intake), n)) for n in range(1, 9)]
         await asyncio.sleep(0.02)
@@ -179,7 +181,8 @@ async def test_many_series_keep_few_files_open(archive) -> None:
         os.fdatasync(fd)
 
     series = [f"{STUDY}.9.{number}" for number in range(6)]
-    async with archive.intake(replace(NEVER, open_packs=2), sync_file=sync) as intake:
+    options = replace(NEVER, open_packs=2, commits=0)
+    async with archive.intake(options, sync_file=sync, grace_s=0.01) as intake:
         session = intake.session("default", UPLOAD)
         uploads = [asyncio.create_task(upload(session, ct_file(1, series=one))) for one in series]
         await asyncio.wait(uploads[:4])
@@ -190,6 +193,8 @@ async def test_many_series_keep_few_files_open(archive) -> None:
         await asyncio.gather(*uploads)
         await until(lambda: intake.counters.packs_closed == 4)
         assert spool_descriptors(archive) == 2
+    async with archive.intake() as intake:
+        await intake.drained()
     assert set(await archive.instances(STUDY)) == {f"{one}.1" for one in series}
 
 

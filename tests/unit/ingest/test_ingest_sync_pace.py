@@ -37,7 +37,7 @@ class File:
         self.length = 0
         self.threads: list[str] = []
         self.covered: list[int] = []
-        self.error: OSError | None = None
+        self.error: Exception | None = None
 
     def sync(self) -> None:
         self.threads.append(threading.current_thread().name)
@@ -71,10 +71,20 @@ async def test_small_appends_of_one_turn_share_one_sync_on_the_loop(
         group.begin(number)
         await group.wait(number)
 
-    await asyncio.gather(*(append(number) for number in range(1, 6)))
-    assert file.covered == [500]
-    assert file.threads == ["MainThread"]
-    assert group.durable == 5
+    await append(1)  # a file's first sync has its directory's behind it, and is no small one
+    await asyncio.gather(*(append(number) for number in range(2, 7)))
+    assert file.covered == [100, 600]
+    assert file.threads == ["elsewhere_0", "MainThread"]
+    assert group.durable == 6
+
+
+async def test_whatever_ends_a_sync_is_told_to_those_who_wait(group: GroupSync, file: File) -> None:
+    file.length = 1
+    await group.wait(1)
+    file.error = ValueError("no disk ever said that")
+    with pytest.raises(Unavailable):
+        await group.wait(2)
+    await group.idle()
 
 
 async def test_many_bytes_are_synced_on_a_thread(file: File, group: GroupSync) -> None:
