@@ -162,6 +162,7 @@ class Settings(BaseModel):
     aet: AeTitle = "PACS"
     tenant: Tenant = "default"
     no_auth: bool = False
+    public_url: str = Field("", pattern=r"^(https?://[^\s?#]+[^\s?#/])?$")
     dimse_processes: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1, le=256
     )

@@ -24,6 +24,8 @@ from pacs_cloud.settings import Settings
 from pacs_cloud.workqueue.port import WorkQueue
 
 DICOM_ROOT = "1.2.840.10008."
+TRANSCODE_BYTES = 512 << 20
+"""The largest compressed instance that one process decompresses: it is in memory then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ async def open_intake(settings: Settings, stores: Stores) -> AsyncGenerator[Inta
 @asynccontextmanager
 async def open_reading(settings: Settings, stores: Stores) -> AsyncGenerator[Reading]:
     """Open the way out."""
-    with closing(Archive(stores.catalogue, stores.objects)) as archive:
+    archive = Archive(stores.catalogue, stores.objects, transcode_max_bytes=TRANSCODE_BYTES)
+    with closing(archive):
         search = Search(stores.catalogue, archive.tables, budget=settings.search_budget)
         yield Reading(archive, search)
 

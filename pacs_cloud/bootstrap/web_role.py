@@ -24,6 +24,7 @@ async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
             Services(intake, reading.search, reading.archive, stores.ready),
             HttpOptions(
                 tenant=settings.tenant,
+                public_url=settings.public_url,
                 max_body_bytes=settings.max_stow_bytes,
                 body_idle_s=settings.network_timeout_s,
             ),

@@ -1,11 +1,10 @@
 """The layouts of the series seen lately, learnt as their headers come.
 
-The first header of a series leaves its name, so that an only one costs nothing;
-the second is remembered as bytes, the third is compared with it and makes a layout,
-and the fourth follows that. A later one that does not because
-yet another element varies widens the layout. The Series Instance UID found by a
-search for its bytes is only a hint which layout to try: a wrong one is found out
-by `Layout.match`.
+The first header of a series leaves its name, so that an only one costs nothing; the
+second is remembered as bytes, the third is compared with it and makes a layout, and
+the fourth follows that. A later one that does not, because yet another element
+varies, widens the layout. The Series Instance UID found by a search for its bytes is
+only a hint which layout to try: a wrong one is found out by `Layout.match`.
 """
 
 from collections.abc import Sequence
@@ -13,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from pacs_cloud.dicom.dataset_json import DatasetJson
+from pacs_cloud.dicom.layout_learning import Shape, differing, learn, may_vary
 from pacs_cloud.dicom.memo import Fragment, Memo
 from pacs_cloud.dicom.records import Record, View
-from pacs_cloud.dicom.runs import Layout, Shape, learn, may_vary, must_vary
+from pacs_cloud.dicom.runs import Layout
 from pacs_cloud.dicom.walk import Scope, Walk
 
 _MAX_SERIES: Final = 256
@@ -94,7 +94,7 @@ class Series:
         shape = [(tag, vr, start, stop) for tag, _, vr, start, _, stop, _ in scope.records]
         head = bytes(walk.view[: shape[-1][2] + 6])
         varying = self._varying(head, shape, implicit=scope.implicit) if fragments else None
-        if varying is not None:
+        if varying:
             self.head, self.shape, self.varying = head, shape, varying
             self.layout = learn(walk, scope, fragments, converted.named, varying)
         elif self.layout is None or self.misses >= _KEPT_MISSES:
@@ -104,26 +104,17 @@ class Series:
         self.size_bytes += len(converted.json)
 
     def _varying(self, head: bytes, shape: Shape, *, implicit: bool) -> frozenset[int] | None:
-        """Return what varies between this header and those before, None if not only values do."""
-        if len(shape) != len(self.shape):
+        """Return what varies, this header included; None where that makes no new layout."""
+        found = differing((self.head, self.shape), (head, shape))
+        if found is None:
             return None
-        varying = {*self.varying, len(shape) - 1}
-        before = self.head
-        for number, (mine, its) in enumerate(zip(self.shape, shape, strict=True)):
-            old_tag, old_vr, old_start, old_stop = mine
-            tag, vr, start, stop = its
-            if tag != old_tag or vr != old_vr:
-                return None
-            if before[old_start:old_stop] != head[start:stop] or must_vary(tag, stop - start):
-                varying.add(number)
-        may = (may_vary(shape[n][0], shape[n][1], implicit=implicit) for n in varying)
-        if 0 in varying or not all(may) or (self.layout and len(varying) == len(self.varying)):
-            return None
-        return frozenset(varying)
+        varying = self.varying | found
+        is_known = self.layout is not None and varying == self.varying
+        return None if is_known or not may_vary(shape, varying, implicit=implicit) else varying
 
 
 class Layouts:
-    """Of some dozens of series, the one used longest ago forgotten first."""
+    """Of some dozens of series; the one used longest ago is forgotten first."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes

@@ -3,6 +3,7 @@
 import mmap
 from array import array
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final, TypeAlias
 
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
@@ -13,6 +14,11 @@ View: TypeAlias = bytes | mmap.mmap | memoryview
 
 SHORT_VRS: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 LONG_VRS: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
+
+LITTLE_ENDIAN, BIG_ENDIAN = (
+    tuple(Struct(order + code).unpack_from for code in ("HH2sH", "HHL", "L")) for order in "<>"
+)
+"""What reads an explicit element header, an implicit one, and a length."""
 
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000

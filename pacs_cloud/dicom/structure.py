@@ -7,16 +7,18 @@ module needs to ask again.
 """
 
 from itertools import pairwise, repeat
-from struct import Struct, error
+from struct import error
 
 from pydicom.datadict import dictionary_VR
 
 from pacs_cloud.dicom.encapsulation import read_fragments
 from pacs_cloud.dicom.records import (
+    BIG_ENDIAN,
     CAREFUL,
     INLINE_LIMIT,
     ITEM,
     LARGE,
+    LITTLE_ENDIAN,
     LONG_VRS,
     MAX_DEPTH,
     MAX_ELEMENTS,
@@ -39,10 +41,6 @@ from pacs_cloud.errors import InvalidInstance, Refusal
 
 _BINARY = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"})
 _SEQUENCES = frozenset({b"SQ", b"UN"})
-_LITTLE, _BIG = (
-    tuple(Struct(order + code).unpack_from for code in ("HH2sH", "HHL", "L")) for order in "<>"
-)
-"""What reads an explicit element header, an implicit one, and a length."""
 _MAX_LOOK_UPS = 1_000
 """Of sequences seen before, in one data set: each compares up to 256 KiB."""
 
@@ -52,7 +50,7 @@ class Structure:
 
     def __init__(self, view: View, *, little: bool, spans: SpanMemo) -> None:
         self._view = view
-        self._explicit, self._implicit, self._length = _LITTLE if little else _BIG
+        self._explicit, self._implicit, self._length = LITTLE_ENDIAN if little else BIG_ENDIAN
         self._spans = spans
         self._left = MAX_ELEMENTS
         self._look_ups_left = _MAX_LOOK_UPS
@@ -231,11 +229,7 @@ class Structure:
     def undefined(
         self, tag: int, vr: bytes | None, pos: int, value: int, end: int, depth: int, implicit: bool
     ) -> tuple[int, int, Inside | None]:
-        """Return kind, stop and contents of the element of undefined length at `pos`.
-
-        Raises:
-            InvalidInstance: UNREADABLE or TOO_LARGE.
-        """
+        """Return kind, stop and contents of the element of undefined length at `pos`."""
         if vr in _SEQUENCES or (vr is None and self._begins_a_sequence(tag, value)):
             if self._look_ups_left:
                 self._look_ups_left -= 1

@@ -59,7 +59,7 @@ class Routes:
         """Return the context for an instance as it is stored, else for one decompressed."""
         instance = located.instance
         stored = instance.transfer_syntax_uid
-        wanted = (stored, *FALLBACKS) if self._archive.transcoder.can_decode(stored) else (stored,)
+        wanted = (stored, *FALLBACKS) if self._archive.transcoder.decodes(located) else (stored,)
         for syntax in wanted:
             if (context := self._contexts.get((instance.sop_class_uid, syntax))) is not None:
                 return context

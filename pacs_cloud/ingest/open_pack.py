@@ -97,6 +97,7 @@ class OpenPack:
         outcomes: set by its commit.
         timer: ends its idleness.
         header_bytes: of the entries' DICOM JSON, which is in memory until it is sealed.
+        before: set by the commit that this one's must follow, None for none.
     """
 
     series: SeriesKey
@@ -115,6 +116,7 @@ class OpenPack:
     outcomes: asyncio.Future[Outcomes] = field(default_factory=outcomes_to_come)
     timer: asyncio.TimerHandle | None = None
     header_bytes: int = 0
+    before: asyncio.Future[Outcomes] | None = None
 
     def append(self, arrival: Arrival, *, sync: bool) -> None:
         """Append an instance that it does not hold yet.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pacs_cloud.errors import PacsError, Unavailable
 from pacs_cloud.ingest.backlog import Backlog
-from pacs_cloud.ingest.closed import ClosedPack
+from pacs_cloud.ingest.closed import ClosedPack, Outcomes
 from pacs_cloud.ingest.counters import Counters
 from pacs_cloud.ingest.directory import SpoolDirectory, unavailable
 from pacs_cloud.ingest.group_sync import GroupSync
@@ -99,6 +99,7 @@ class Spool:
         """
         series = arrival.series
         pack = self._open.get(series)
+        before: asyncio.Future[Outcomes] | None = None
         if pack is not None:
             place = pack.places.get(arrival.admitted.header.sop_instance_uid)
             if place is not None and pack.entries[place].digest == arrival.digest():
@@ -107,10 +108,12 @@ class Spool:
                 return Placed(pack, place + 1, repeated=True)
             longer = pack.writer.length_bytes + arrival.length_bytes + _MEMBER_OVERHEAD_BYTES
             if place is not None or longer > self.options.pack_bytes:
+                # Which content of one UID came first decides what is kept.
+                before = pack.outcomes if place is not None else None
                 self.close(pack)
                 pack = None
         if pack is None:
-            pack = self._open_pack(series)
+            pack = self._open_pack(series, before)
         try:
             pack.append(arrival, sync=sync)
         except OSError as error:
@@ -177,7 +180,7 @@ class Spool:
         self._syncing.shutdown()
         self._sealing.shutdown()
 
-    def _open_pack(self, series: SeriesKey) -> OpenPack:
+    def _open_pack(self, series: SeriesKey, before: asyncio.Future[Outcomes] | None) -> OpenPack:
         loop = asyncio.get_running_loop()
         if len(self._open) >= self.options.open_packs:
             self.close(min(self._open.values(), key=lambda pack: pack.touched_at))
@@ -211,6 +214,7 @@ class Spool:
             linger_s=linger_s,
             closes_at=loop.time() + age_s,
             touched_at=loop.time(),
+            before=before,
         )
         self._open[series] = pack
         self._set_timer(pack)
@@ -286,7 +290,15 @@ class Spool:
             await self._salvage(pack, unavailable(error))
             return
         self._close_file(pack)
+        await self._in_turn(pack)
         self.hand_on(ClosedPack(pack.path, length_bytes, pack.outcomes))
+
+    async def _in_turn(self, pack: OpenPack) -> None:
+        """Return when the pack that must be committed before `pack` is, or we stop."""
+        if pack.before is not None:
+            stopping = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait({pack.before, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
 
     def _sync_failed(self, pack: OpenPack, error: OSError) -> Unavailable:
         """Abandon a pack: what it acknowledged is saved, the rest is refused."""

@@ -40,9 +40,10 @@ class _Instance:
 class Parts:
     """Reads below the study."""
 
-    def __init__(self, catalogue: Catalogue, tables: Tables) -> None:
+    def __init__(self, catalogue: Catalogue, tables: Tables, *, has_cold_packs: bool) -> None:
         self._catalogue = catalogue
         self._tables = tables
+        self._has_cold_packs = has_cold_packs
 
     async def have_match(self, criteria: Criteria, candidate: Candidate, budget: Budget) -> bool:
         """Tell whether one series, and one instance of it, match the keys of their levels."""
@@ -82,13 +83,21 @@ class Parts:
                 if not criteria.has(Level.IMAGE) or await self._instances(
                     criteria, series, candidate.refs, budget
                 ):
-                    yield above
+                    yield above | await self._availability(request, series)
                 continue
             for one in await self._instances(criteria, series, candidate.refs, budget):
                 own = one.elements | {
                     computed.INSTANCE_AVAILABILITY: computed.availability((one.pack,))
                 }
                 yield project(request.returns, own, above)
+
+    async def _availability(self, request: SearchRequest, series: SeriesRecord) -> Elements:
+        tag = computed.INSTANCE_AVAILABILITY
+        if request.returns is not None and tag not in request.returns:
+            return {}
+        names = series.tenant, series.study_instance_uid, series.series_instance_uid
+        packs = await self._catalogue.packs(*names) if self._has_cold_packs else ()
+        return {tag: computed.availability(packs)}
 
     async def _instances(
         self,

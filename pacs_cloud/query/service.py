@@ -44,7 +44,7 @@ class Search:
                 of a study needs its packs read; otherwise all are ONLINE.
         """
         self._catalogue = catalogue
-        self._parts = Parts(catalogue, tables)
+        self._parts = Parts(catalogue, tables, has_cold_packs=has_cold_packs)
         self._budget = budget
         self._max_rows = max_rows
         self._has_cold_packs = has_cold_packs

@@ -42,10 +42,6 @@ class Transcoder:
         """Let go of the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def can_decode(self, transfer_syntax_uid: str) -> bool:
-        """Tell whether what is stored in this transfer syntax can be had as Explicit VR LE."""
-        return transcode.can_decode(transfer_syntax_uid)
-
     def decodes(self, located: Located) -> bool:
         """Tell whether this instance can be had as Explicit VR LE, as far as its table says."""
         instance = located.instance

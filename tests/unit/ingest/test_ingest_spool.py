@@ -484,3 +484,19 @@ def test_a_4_gib_instance_would_not_be_in_memory(tmp_path) -> None:
     before_mib, after_mib, committed = map(int, done.stdout.split())
     assert committed == 2
     assert after_mib - before_mib < 60
+
+
+async def test_of_two_contents_of_one_uid_the_first_to_come_is_kept(archive) -> None:
+    """Their packs would otherwise be committed side by side, in any order."""
+    async with archive.intake() as intake:
+        for number in range(8):
+            session = intake.session("default", UPLOAD)
+            first = ct_file(number, name="FIRST^COME")
+            # A longer pack takes longer to be stored than the one behind it.
+            await upload(session, first)
+            for other in range(40):
+                await upload(session, ct_file(1000 * (number + 1) + other))
+            await upload(session, ct_file(number, name="SECOND^COME"))
+            outcomes = await session.commit_each()
+            assert (outcomes[0].status, outcomes[-1].status) == ("stored", "kept-first")
+            assert (await archive.instances(STUDY))[f"{SERIES}.{number}"] == first
