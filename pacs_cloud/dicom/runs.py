@@ -161,12 +161,11 @@ class Layout:
                 )
                 if inside is None and (slot.settled or slot.bulk):
                     return None  # a sequence seen before, where there was none
-            if stop > end:
-                return None
             record = (tag, CAREFUL, vr, pos, value, stop, inside)
             records.append(record)
             varying.append(record)
             pos = stop
+        # What was too long has left `pos` beyond the end, and nothing follows there.
         return (records, varying) if pos == end else None
 
     def _convert(

@@ -193,10 +193,72 @@ def test_uids_are_looked_at_every_time(tag: int, value: bytes) -> None:
 
 def test_trailing_padding_and_disorder() -> None:
     series = slices()
-    odd = [data + bytes(4) for data in series] + [
-        data + explicit(0x00100020, "LO", b"12") for data in series
+    padded = [data + bytes(4) for data in series]
+    late = [data + explicit(0x00100020, "LO", b"%2d" % at) for at, data in enumerate(series)]
+    early = [explicit(0x00020010, "UI", b"1.%2d" % at) + data for at, data in enumerate(series)]
+    for odd in (padded, late, early):
+        check(odd)
+        check([*series, *odd, *odd, *series])
+
+
+def test_the_character_set_behind_the_first_element() -> None:
+    plan = [b"ISO_IR 100"] * 5 + [b"ISO_IR 192", b"ISO_IR 100"] * 9
+    check(
+        [
+            instance(
+                explicit(0x00080001, "UL", b"\1\0\0\0"),
+                explicit(0x00080005, "CS", term),
+                explicit(0x00100010, "PN", b"M\xc3\xbcller^J "),
+                explicit(0x00400009, "SH", b"%d" % number),
+            )
+            for number, term in enumerate(plan)
+        ]
+    )
+
+
+def test_the_first_element_tells_how_the_rest_is_written() -> None:
+    uids = [implicit(tag, b"1.2\0") for tag in (0x80016, 0x80018, 0x20000D, 0x20000E)]
+    lengths = [0x4002, 0x4004, 0x4006, 0x4008, 0x4142, 0x400A, 0x4142, 0x400C]  # 0x4142: "BA"
+    check(
+        [b"".join([implicit(0x00080001, bytes(length)), *uids]) for length in lengths],
+        IMPLICIT_LE,
+    )
+
+
+def test_a_searched_sequence_with_bulk_in_it_and_without() -> None:
+    def one(number: int) -> bytes:
+        icon = explicit(0x7FE00010, "OW", b"%4d" % number)
+        step = explicit(0x00400009, "SH", b"%4d" % number)
+        content = item(step + icon if number % 5 == 4 else step)
+        return image(explicit(0x00400275, "SQ", content), explicit(0x7FE00010, "OW", bytes(8)))
+
+    assert follows(check([one(number) for number in range(24)]), one(0))
+
+
+def test_elements_after_the_pixel_data() -> None:
+    series = [
+        image(
+            explicit(0x7FE00010, "OW", bytes(8)),
+            explicit(0xFFFCFFFC, "OB", bytes(2 * number)),
+        )
+        for number in range(6)
     ]
-    check([*series, *odd, *series])
+    assert follows(check(series), series[0])
+
+
+def test_a_private_value_that_is_a_sequence_at_times() -> None:
+    uids = [implicit(tag, b"1.2\0") for tag in (0x80016, 0x80018)]
+    last = [implicit(tag, b"1.2\0") for tag in (0x20000D, 0x20000E, 0x00400009)]
+    sequence = item(implicit(0x00400009, b"1234"), delimited=True) + SEQUENCE_END
+
+    def one(private: bytes) -> bytes:
+        creator = implicit(0x00090010, b"GEMS_IDEN_01")
+        return b"".join([*uids, creator, private, *last])
+
+    dates = [implicit(0x00091027, pack("<l", number)) for number in range(6)]
+    repeated = implicit(0x00091027, sequence, length=UNDEFINED)
+    reader = check([one(p) for p in [*dates, repeated, repeated, repeated, *dates]], IMPLICIT_LE)
+    assert follows(reader, one(dates[0]), IMPLICIT_LE)
 
 
 def test_big_endian_headers_have_no_layout() -> None:

@@ -37,6 +37,13 @@ def test_the_same_in_gives_the_same_out() -> None:
     assert encode_file_meta(**UIDS) == encode_file_meta(**UIDS)
 
 
+def test_each_instance_of_a_class_has_its_own() -> None:
+    for uid in ("1.2.3", "1.2.34", "1.2.345", "1.2.3"):
+        written = encode_file_meta(**(UIDS | {"sop_instance_uid": uid}))
+        assert read_file_meta(written).sop_instance_uid == uid
+        assert dcmread(BytesIO(written + instance())).file_meta.MediaStorageSOPInstanceUID == uid
+
+
 def test_pydicom_reads_it_and_finds_the_group_length_right() -> None:
     written = encode_file_meta(**UIDS)
     dataset = dcmread(BytesIO(written + instance()))
