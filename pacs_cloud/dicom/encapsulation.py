@@ -2,14 +2,15 @@
 
 from array import array
 from collections.abc import Callable
-from itertools import repeat
 
 from pacs_cloud.dicom.records import (
     ITEM,
+    LET_GO_EVERY,
     MAX_FRAGMENTS,
     SEQUENCE_END,
     UNDEFINED,
     Fragments,
+    LetGo,
     View,
     name_of,
     unreadable,
@@ -18,7 +19,12 @@ from pacs_cloud.errors import InvalidInstance, Refusal
 
 
 def read_fragments(
-    view: View, tag: int, pos: int, end: int, unpack: Callable[[View, int], tuple[int, ...]]
+    view: View,
+    tag: int,
+    pos: int,
+    end: int,
+    unpack: Callable[[View, int], tuple[int, ...]],
+    let_go: LetGo | None = None,
 ) -> tuple[Fragments, int]:
     """Return the fragments of an encapsulated value, and where its delimiter ends.
 
@@ -28,13 +34,16 @@ def read_fragments(
         pos: where its value begins.
         end: where what encloses it ends.
         unpack: group, element and length at an offset of a view.
+        let_go: called every LET_GO_EVERY items.
 
     Raises:
         InvalidInstance: UNREADABLE for items that do not fit or a missing
             delimiter, TOO_LARGE for more fragments than MAX_FRAGMENTS.
     """
     offsets, lengths = array("Q"), array("Q")
-    for _ in repeat(None, MAX_FRAGMENTS):
+    for number in range(1, MAX_FRAGMENTS + 1):
+        if let_go is not None and number % LET_GO_EVERY == 0:
+            let_go()
         if end - pos < 8:
             raise unreadable(f"The encapsulated value of {name_of(tag)} has no end.")
         group, element, length = unpack(view, pos)

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from typing import Final
 
 from pacs_cloud.dicom.frames import EncapsulatedFrames, FrameTable, NativeFrames
-from pacs_cloud.dicom.records import Fragments, View
+from pacs_cloud.dicom.records import LET_GO_EVERY, Fragments, LetGo, View
 
 _ITEM_HEADER_BYTES: Final = 8
 _CODESTREAM_STARTS: Final = (
@@ -53,6 +53,7 @@ def encapsulated_frames(
     fragments: Fragments,
     frame_count: int,
     extended: tuple[bytes, bytes] | None,
+    let_go: LetGo | None = None,
 ) -> FrameTable | None:
     """Return the table of encapsulated frames, None where they cannot be told apart.
 
@@ -61,6 +62,7 @@ def encapsulated_frames(
         fragments: the items of the value, the offset table's first.
         frame_count: as the header says, at least 1.
         extended: values of Extended Offset Table and its Lengths, if both are there.
+        let_go: called every LET_GO_EVERY fragments that are looked at.
     """
     offsets, lengths = fragments.offsets[1:], fragments.lengths[1:]
     if not offsets:
@@ -72,7 +74,7 @@ def encapsulated_frames(
         table = bytes(view[start : start + fragments.lengths[0]])
         firsts = _by_table(offsets, origin, frame_count, table, "I")
     if firsts is None:
-        firsts = _by_counting(view, offsets, frame_count)
+        firsts = _by_counting(view, offsets, frame_count, let_go)
     if firsts is None:
         return None
     firsts.append(len(offsets))
@@ -107,7 +109,9 @@ def _by_table(
     return firsts
 
 
-def _by_counting(view: View, offsets: "array[int]", frame_count: int) -> "array[int] | None":
+def _by_counting(
+    view: View, offsets: "array[int]", frame_count: int, let_go: LetGo | None
+) -> "array[int] | None":
     """Return each frame's first fragment where the fragments themselves tell."""
     if frame_count == 1:
         return array("Q", [0])
@@ -115,12 +119,10 @@ def _by_counting(view: View, offsets: "array[int]", frame_count: int) -> "array[
         return array("Q", range(frame_count))
     if len(offsets) < frame_count:
         return None
-    starts = array(
-        "Q",
-        (
-            number
-            for number, offset in enumerate(offsets)
-            if bytes(view[offset : offset + 12]).startswith(_CODESTREAM_STARTS)
-        ),
-    )
+    starts = array("Q")
+    for number, offset in enumerate(offsets):
+        if let_go is not None and number % LET_GO_EVERY == 0:
+            let_go()
+        if bytes(view[offset : offset + 12]).startswith(_CODESTREAM_STARTS):
+            starts.append(number)
     return starts if len(starts) == frame_count and starts[0] == 0 else None

@@ -17,7 +17,7 @@ from pacs_cloud.dicom.frames import PixelData
 from pacs_cloud.dicom.layouts import Layouts, Series
 from pacs_cloud.dicom.memo import Fragment, Memo
 from pacs_cloud.dicom.pixels import pixel_data
-from pacs_cloud.dicom.records import Record, View
+from pacs_cloud.dicom.records import LetGo, Record, View
 from pacs_cloud.dicom.span_memo import SpanMemo
 from pacs_cloud.dicom.uid import is_deflated, parse_uid
 from pacs_cloud.dicom.walk import Scope, Walk, find
@@ -106,13 +106,18 @@ class HeaderReader:
         *,
         memo_bytes: int = DEFAULT_MEMO_BYTES,
         max_inflated_bytes: int = DEFAULT_LIMIT_BYTES,
+        let_go: LetGo | None = None,
     ) -> None:
         """Make a reader.
 
         Args:
             memo_bytes: about the most memory its memory takes.
             max_inflated_bytes: the largest data set a deflated one may become.
+            let_go: called now and then while the fragments of encapsulated pixel data
+                are counted: each touches a page, so whoever reads from a mapped file
+                can give the pages back.
         """
+        self._let_go = let_go
         self._memo = Memo(memo_bytes)
         self._spans = SpanMemo()
         self._layouts = Layouts(memo_bytes // _LAYOUTS_SHARE)
@@ -152,7 +157,7 @@ class HeaderReader:
     def _read(
         self, view: View, transfer_syntax_uid: str, length: int, inflated_length: int | None
     ) -> Header:
-        walk = Walk(view, transfer_syntax_uid, self._spans)
+        walk = Walk(view, transfer_syntax_uid, self._spans, self._let_go)
         records: list[Record] = walk.structure.top
         try:
             series, start = self._layouts.series_of(view, transfer_syntax_uid)
@@ -179,7 +184,7 @@ class HeaderReader:
             converted.json.replace(b"\0", sop_instance_uid.encode("ascii")),
             converted.named,
             tuple(BulkValue(*part) for part in converted.bulk),
-            pixel_data(view, records, converted.named),
+            pixel_data(view, records, converted.named, self._let_go),
             length,
             inflated_length,
         )

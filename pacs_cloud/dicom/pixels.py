@@ -7,7 +7,7 @@ from typing import Any, Final
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frame_tables import encapsulated_frames, native_frames
 from pacs_cloud.dicom.frames import PixelData
-from pacs_cloud.dicom.records import Fragments, Record, View
+from pacs_cloud.dicom.records import Fragments, LetGo, Record, View
 from pacs_cloud.dicom.walk import find
 
 _PIXEL_TAGS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
@@ -16,13 +16,16 @@ _EXTENDED_OFFSETS: Final = 0x7FE00001
 _EXTENDED_LENGTHS: Final = 0x7FE00002
 
 
-def pixel_data(view: View, records: list[Record], named: Elements) -> PixelData | None:
+def pixel_data(
+    view: View, records: list[Record], named: Elements, let_go: LetGo | None = None
+) -> PixelData | None:
     """Return shape and place of the pixel data, None if there is none.
 
     Args:
         view: the data set; of it, only offset tables and fragment starts are read.
         records: of its top level, ascending.
         named: the attributes that searches return, the shape's among them.
+        let_go: called now and then while fragments are looked at.
     """
     for tag in _PIXEL_TAGS:
         found = find(records, tag)
@@ -37,7 +40,7 @@ def pixel_data(view: View, records: list[Record], named: Elements) -> PixelData 
     frame_count = _number(named, "00280008", 1) or 1
     shape = (rows, columns, samples, bits, frame_count)
     if isinstance(inside, Fragments):
-        frames = encapsulated_frames(view, inside, frame_count, _extended(view, records))
+        frames = encapsulated_frames(view, inside, frame_count, _extended(view, records), let_go)
         return PixelData(f"{tag:08X}", *shape, True, value, stop - 8 - value, frames)
     subsampled = samples == 3 and _text(named, "00280004") == "YBR_FULL_422"
     return _native(tag, shape, value, stop - value, subsampled=subsampled)

@@ -2,6 +2,7 @@
 
 import mmap
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final, TypeAlias
@@ -11,6 +12,11 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 View: TypeAlias = bytes | mmap.mmap | memoryview
+
+LetGo: TypeAlias = Callable[[], None]
+"""Called every LET_GO_EVERY fragments: each touches a page of a mapped file, and the
+kernel maps its neighbours too, so whoever mapped it can give them back."""
+LET_GO_EVERY: Final = 256
 
 SHORT_VRS: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 LONG_VRS: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)

@@ -31,6 +31,7 @@ from pacs_cloud.dicom.records import (
     UNDEFINED,
     Inside,
     Item,
+    LetGo,
     Record,
     View,
     name_of,
@@ -48,8 +49,11 @@ _MAX_LOOK_UPS = 1_000
 class Structure:
     """The walk over one data set."""
 
-    def __init__(self, view: View, *, little: bool, spans: SpanMemo) -> None:
+    def __init__(
+        self, view: View, *, little: bool, spans: SpanMemo, let_go: LetGo | None = None
+    ) -> None:
         self._view = view
+        self._let_go = let_go
         self._explicit, self._implicit, self._length = LITTLE_ENDIAN if little else BIG_ENDIAN
         self._spans = spans
         self._left = MAX_ELEMENTS
@@ -242,7 +246,7 @@ class Structure:
             return CAREFUL, stop, items
         if vr is not None and vr not in _BINARY:
             raise unreadable(f"{name_of(tag)} has VR {vr.decode('latin-1')} and no length.")
-        fragments, stop = read_fragments(self._view, tag, value, end, self._implicit)
+        fragments, stop = read_fragments(self._view, tag, value, end, self._implicit, self._let_go)
         return CAREFUL, stop, fragments
 
     def _begins_a_sequence(self, tag: int, value: int) -> bool:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
-from pacs_cloud.dicom.records import INLINE_LIMIT, Item, Record, View
+from pacs_cloud.dicom.records import INLINE_LIMIT, Item, LetGo, Record, View
 from pacs_cloud.dicom.representation import Neighbours, dictionary_vr, settle
 from pacs_cloud.dicom.span_memo import SpanMemo
 from pacs_cloud.dicom.structure import Structure
@@ -72,7 +72,13 @@ def in_order(item: Item) -> list[Record]:
 class Walk:
     """A data set whose structure is known."""
 
-    def __init__(self, view: View, transfer_syntax_uid: str, spans: SpanMemo | None = None) -> None:
+    def __init__(
+        self,
+        view: View,
+        transfer_syntax_uid: str,
+        spans: SpanMemo | None = None,
+        let_go: LetGo | None = None,
+    ) -> None:
         """Prepare the walk; nothing is read yet.
 
         Args:
@@ -80,10 +86,13 @@ class Walk:
             transfer_syntax_uid: a private or unknown one is read as Explicit VR
                 Little Endian.
             spans: sequences seen before, in other data sets.
+            let_go: called now and then while fragments are counted.
         """
         self.view = view
         self.little = transfer_syntax_uid != EXPLICIT_BE
-        self.structure = Structure(view, little=self.little, spans=spans or SpanMemo())
+        self.structure = Structure(
+            view, little=self.little, spans=spans or SpanMemo(), let_go=let_go
+        )
         self._implicit = is_implicit(transfer_syntax_uid)
 
     def top(self) -> Scope:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,8 +32,6 @@ from pacs_cloud.pack.index import Source
 from pacs_cloud.pack.provenance import NAME_CHARACTERS, clipped
 
 log = logging.getLogger(__name__)
-
-_LONG_MEMO_BYTES = 4 << 20  # long instances are few
 
 
 def wall_clock_us() -> int:
@@ -104,11 +101,10 @@ class Intake:
             sync_file=sync_file,
         )
         admission = Admission(HeaderReader(), accepts_class)
-        for_long = Admission(HeaderReader(memo_bytes=_LONG_MEMO_BYTES), accepts_class)
         self._desk = Desk(
             spool=self._spool,
             admission=admission,
-            long_admission=LongAdmission(for_long, threading.Lock()),
+            long_admission=LongAdmission(accepts_class),
             buffers=Buffers(self.options.buffer_bytes),
             counters=self.counters,
             now_us=now_us,

@@ -3,14 +3,13 @@
 import asyncio
 import mmap
 import os
-import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from blake3 import blake3
 
+from pacs_cloud.dicom.header import HeaderReader
 from pacs_cloud.ingest.admission import Admission
 from pacs_cloud.ingest.closed import ClosedPack
 from pacs_cloud.ingest.directory import unavailable
@@ -24,16 +23,35 @@ from pacs_cloud.pack.writer import PackWriter
 WRITE_BACK_BYTES = 64 << 20
 """How much is written before the disk is asked to take it, so that the last sync is short."""
 
-_UNMAP_S = 0.001
-_SWITCH_S = 0.0005  # how long a thread may keep the interpreter while another wants it
+_MEMO_BYTES = 4 << 20  # long instances are few
 
 
-@dataclass(slots=True)
 class LongAdmission:
-    """Reads the headers of long instances, on a thread: one at a time."""
+    """Reads the headers of long instances from their mapped files, on threads: one at a time."""
 
-    admission: Admission
-    lock: threading.Lock
+    def __init__(self, accepts_class: Callable[[str], bool]) -> None:
+        reader = HeaderReader(memo_bytes=_MEMO_BYTES, let_go=self._let_go)
+        self._admission = Admission(reader, accepts_class)
+        self._lock = threading.Lock()
+        self._mapped: mmap.mmap | None = None
+
+    @contextmanager
+    def reading(self, mapped: mmap.mmap) -> Generator[Admission]:
+        """Give the admission for what lies in `mapped`, when it is its turn.
+
+        Pages that were looked at do not stay to count as this process's memory.
+        """
+        with self._lock:
+            self._mapped = mapped
+            try:
+                yield self._admission
+            finally:
+                self._let_go()
+                self._mapped = None
+
+    def _let_go(self) -> None:
+        if self._mapped is not None:
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class LongInstance:
@@ -132,8 +150,8 @@ class LongInstance:
         mapped = mmap.mmap(self._fd, 0, prot=mmap.PROT_READ)
         start = self._member.offset + self._layout.dataset_offset
         dataset = memoryview(mapped)[start:]
-        with long.lock, _unmapping(mapped):
-            admitted = self._form.admit(long.admission, self._layout, dataset)
+        with long.reading(mapped) as admission:
+            admitted = self._form.admit(admission, self._layout, dataset)
         return Arrival(
             admitted=admitted,
             content=(),
@@ -182,28 +200,3 @@ class LongInstance:
 
         self._written_back = self._member.length_bytes
         self._writing_back = self._spool.run_seal(work)
-
-
-@contextmanager
-def _unmapping(mapped: mmap.mmap) -> Generator[None]:
-    """Keep pages that a reader has seen from counting as this process's memory.
-
-    A reader of fragment headers touches every page of a cached file, at up to 20 GB/s:
-    the interpreter's usual turn of 5 ms would be too long a time between two unmappings.
-    """
-    done = threading.Event()
-
-    def unmap() -> None:
-        while not done.wait(_UNMAP_S):
-            mapped.madvise(mmap.MADV_DONTNEED)
-
-    before = sys.getswitchinterval()
-    thread = threading.Thread(target=unmap, name="unmap")
-    sys.setswitchinterval(_SWITCH_S)
-    thread.start()
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-        done.set()
-        thread.join()
