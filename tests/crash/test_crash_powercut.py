@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from crash.powercut import (
     Recording,
     check_model,
     every_cut,
+    faithful,
     record,
     record_intake,
     recover_and_check,
@@ -45,14 +47,14 @@ def broken(recording: Recording, folder: Path, count: int | None) -> tuple[list[
 
 
 def test_the_intake_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    recording = record_intake(tmp_path, seed=random.randrange(1 << 32))
+    recording = faithful(partial(record_intake, seed=random.randrange(1 << 32)), tmp_path)
     faults, checked = broken(recording, tmp_path, CUTS)
     assert faults == []
     assert checked > CUTS // 2
 
 
 def test_an_intake_that_does_not_sync_is_caught(tmp_path: Path) -> None:
-    recording = record_intake(tmp_path, synced=False)
+    recording = faithful(partial(record_intake, synced=False), tmp_path)
     cuts = [cut for cut in check_model(recording) if cut.acknowledged]
     for survived in survivors(recording, every_cut(cuts[:1]), tmp_path):
         faults = asyncio.run(recover_and_check(survived, recording))
@@ -62,7 +64,7 @@ def test_an_intake_that_does_not_sync_is_caught(tmp_path: Path) -> None:
 
 
 def test_the_whole_archive_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    recording = record(tmp_path, seed=random.randrange(1 << 32))
+    recording = faithful(partial(record, seed=random.randrange(1 << 32)), tmp_path)
     faults, checked = broken(recording, tmp_path, CUTS // 2)
     assert faults == []
     assert checked > CUTS // 4
@@ -71,6 +73,8 @@ def test_the_whole_archive_keeps_what_it_acknowledged(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("recorded", [record_intake, record])
 def test_no_moment_is_the_wrong_one(tmp_path: Path, recorded: Callable[..., Recording]) -> None:
-    faults, checked = broken(recorded(tmp_path, seed=random.randrange(1 << 32)), tmp_path, None)
+    faults, checked = broken(
+        faithful(partial(recorded, seed=random.randrange(1 << 32)), tmp_path), tmp_path, None
+    )
     assert faults == []
     assert checked > 300
