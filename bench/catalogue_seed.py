@@ -291,6 +291,9 @@ def middle(times: list[float]) -> tuple[float, float]:
 
 async def run(path: Path, count: int, *, only_measure: bool) -> None:
     if not only_measure:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(f"{path.name}*"):  # with its -wal and -shm
+            old.unlink()
         async with SqliteCatalogue(path) as catalogue:
             rate = await fill(catalogue, count)
         print(f"{count} studies, {rate:.0f}/s, {path.stat().st_size / 1e6:.0f} MB")
@@ -299,7 +302,8 @@ async def run(path: Path, count: int, *, only_measure: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, help="the SQLite file")
+    default = Path(".bench/catalogue.sqlite")
+    parser.add_argument("file", type=Path, nargs="?", default=default, help="the SQLite file")
     parser.add_argument("--studies", type=int, default=1_000_000)
     parser.add_argument("--measure", action="store_true", help="the file is filled already")
     said = parser.parse_args()

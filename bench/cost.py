@@ -78,7 +78,7 @@ def _plan(counts: Counts) -> list[str]:
     return [
         f"{'':34}{'packs':>10}{'one object per instance':>26}",
         f"{'S3 write requests':34}{counts.s3_writes:>10}{one_each:>26}",
-        f"{'DynamoDB write units':34}{counts.write_units:>10.0f}{'3,000 and more':>26}",
+        f"{'DynamoDB write units':34}{counts.write_units:>10.0f}{'1,000 at the least':>26}",
         f"{'S3 requests by verb':34}{dict(counts.s3)}",
         f"{'DynamoDB calls':34}{dict(counts.calls)}",
         f"{'DynamoDB read units':34}{counts.read_units:.0f}",
