@@ -8,7 +8,7 @@ Studies go in through the port's `stage` and `commit`, as records that
 out, since every UID is new. Names follow a Zipf-like law, dates lie in ten years,
 modalities are mixed; `SMITH^J*` and `*^ANNA*` match over 5,000 of 1,000,000. As in a
 hospital, studies come in the order of their dates, and patients and UIDs in none.
-The same number gives the same studies.
+The same number gives the same studies. `bench.searching` asks the same over HTTP.
 """
 
 import argparse
@@ -302,7 +302,7 @@ async def run(path: Path, count: int, *, only_measure: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(".bench/catalogue.sqlite")
+    default = Path(".bench/million/catalogue.sqlite")
     parser.add_argument("file", type=Path, nargs="?", default=default, help="the SQLite file")
     parser.add_argument("--studies", type=int, default=1_000_000)
     parser.add_argument("--measure", action="store_true", help="the file is filled already")

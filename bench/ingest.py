@@ -36,6 +36,8 @@ class Run:
     receiver_mb: float
 
 
+RECEIVER = "--supervised dimse"
+"""Words of our receiving process's command line."""
 CASES = (
     Case("CT storescu x4", "ct", "storescu", 4),
     Case("CT storescu x1", "ct", "storescu", 1),
@@ -100,7 +102,7 @@ def _measure(case: Case, start: Start, work: Path) -> Run:
         )
         time.sleep(1)
         server.reset_peak()
-        cpu, receiver = server.cpu_s(), server.cpu_s(only="dimse")
+        cpu, receiver = server.cpu_s(), server.cpu_s(only=RECEIVER)
         begin = time.perf_counter()
         clients = [
             subprocess.Popen(
@@ -122,8 +124,8 @@ def _measure(case: Case, start: Start, work: Path) -> Run:
         return Run(
             rate=count / wall,
             cpu_ms=(server.cpu_s() - cpu) / count * 1e3,
-            receiver_cpu_ms=(server.cpu_s(only="dimse") - receiver) / count * 1e3,
-            receiver_mb=server.peak_mb(only="dimse" if server.name == "pacs_cloud" else ""),
+            receiver_cpu_ms=(server.cpu_s(only=RECEIVER) - receiver) / count * 1e3,
+            receiver_mb=server.peak_mb(only=RECEIVER if server.name == "pacs_cloud" else ""),
         )
 
 

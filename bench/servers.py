@@ -32,13 +32,17 @@ class Server:
         """Return the CPU seconds of the process tree so far.
 
         Args:
-            only: a word that the process's command line must hold.
+            only: words that a process's command line must hold; its children count too.
         """
-        return sum(_cpu_s(pid) for pid in tree(self.pid) if only in _command(pid))
+        return sum(map(_cpu_s, self._processes(only)))
 
     def peak_mb(self, *, only: str = "") -> float:
         """Return the largest peak resident memory of its processes; `only` as `cpu_s`."""
-        return max((_peak_mb(pid) for pid in tree(self.pid) if only in _command(pid)), default=0)
+        return max(map(_peak_mb, self._processes(only)), default=0)
+
+    def _processes(self, only: str) -> set[int]:
+        chosen = [pid for pid in tree(self.pid) if only in _command(pid)]
+        return {pid for one in chosen for pid in tree(one)}
 
     def reset_peak(self) -> None:
         """Forget the peaks so far."""
@@ -47,9 +51,9 @@ class Server:
 
 
 @contextmanager
-def pacs(work: Path, **environment: str) -> Iterator[Server]:
-    """Run the whole of our PACS on the embedded default, on a fresh data directory."""
-    data = _fresh(work / "pacs")
+def pacs(work: Path, *, kept: Path | None = None, **environment: str) -> Iterator[Server]:
+    """Run the whole of our PACS on the embedded default, on a fresh data directory or on `kept`."""
+    data = kept or _fresh(work / "pacs")
     command = [sys.executable, "-m", "pacs_cloud", "up", "--data", str(data)]
     command += ["--http", "127.0.0.1:0", "--dimse", "127.0.0.1:0"]
     errors = (work / "pacs.log").open("w")

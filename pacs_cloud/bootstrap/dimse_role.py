@@ -22,13 +22,19 @@ from pacs_cloud.dimse.storage_classes import storage_repertoire
 from pacs_cloud.dimse.verification import VERIFICATION, VERIFICATION_OFFER
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.ingest.intake import Intake
+from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
+from pacs_cloud.ingest.sync_process import SyncProcess
+from pacs_cloud.ingest.syncer import Syncer
 from pacs_cloud.settings import Settings
 
 
 @asynccontextmanager
 async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
     """Serve DIMSE at `settings.dimse` while entered; raises Unavailable."""
-    async with open_intake(settings, stores) as intake, open_reading(settings, stores) as reading:
+    async with (
+        open_intake(settings, stores, syncer=_syncer(settings)) as intake,
+        open_reading(settings, stores) as reading,
+    ):
         server = Server(
             ServerSettings(
                 repertoire=_repertoire(settings, intake, reading),
@@ -45,6 +51,16 @@ async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None
             yield
         finally:
             await server.stop(settings.edge_grace_s)
+
+
+def _syncer(settings: Settings) -> Syncer | None:
+    """Return what makes durable the instances that are answered before their commit."""
+    if Acknowledge(settings.ack) is Acknowledge.COMMIT:
+        return None
+    try:
+        return SyncProcess(IntakeOptions().sync_threads)
+    except OSError as error:
+        raise Unavailable(f"cannot start the process that syncs: {error.strerror}") from error
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -17,6 +17,7 @@ from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
 from pacs_cloud.errors import NotFound
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
+from pacs_cloud.ingest.syncer import Syncer
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
@@ -79,8 +80,13 @@ async def open_stores(
 
 
 @asynccontextmanager
-async def open_intake(settings: Settings, stores: Stores) -> AsyncGenerator[Intake]:
-    """Open the way in; recovers what a crash has left in the spool first."""
+async def open_intake(
+    settings: Settings, stores: Stores, *, syncer: Syncer | None = None
+) -> AsyncGenerator[Intake]:
+    """Open the way in; recovers what a crash has left in the spool first.
+
+    `syncer` makes durable what C-STOREs wait for; None: threads of this process.
+    """
     growth = settings.linger_max_s / settings.linger_s if settings.linger_s else 1
     options = IntakeOptions(
         acknowledge=Acknowledge(settings.ack),
@@ -101,6 +107,7 @@ async def open_intake(settings: Settings, stores: Stores) -> AsyncGenerator[Inta
         options,
         policy=policy_of(settings),
         accepts_class=partial(_accepts, private=settings.private_sop_classes),
+        syncer=syncer,
         grace_s=settings.commit_grace_s,
     )
     async with intake:

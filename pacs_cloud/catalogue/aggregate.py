@@ -20,9 +20,11 @@ from pacs_cloud.pack.index import PackIndex, PackInstance
 
 _STUDY_TAGS = frozenset(STUDY_TAGS)
 _SERIES_TAGS = frozenset(SERIES_TAGS)
+_CLAIMED_TAGS = _STUDY_TAGS | _SERIES_TAGS
 _MODALITY = "00080060"
 _PATIENT_ID = "00100020"
 _ISSUER_OF_PATIENT_ID = "00100021"
+_SET_TAGS = frozenset({_MODALITY, _PATIENT_ID, _ISSUER_OF_PATIENT_ID})
 
 
 def rank_of(instance: PackInstance) -> str:
@@ -100,15 +102,10 @@ def summarise(index: PackIndex, visible: Collection[str]) -> Contribution:
     modalities: set[str] = set()
     patients: set[Patient] = set()
     for instance in instances:
-        rank = rank_of(instance)
-        for tag, element in instance.attributes.items():
-            if tag in _STUDY_TAGS or tag in _SERIES_TAGS:
-                _claim(claims, tag, _Claim(rank, element))
+        if not _CLAIMED_TAGS.isdisjoint(instance.attributes):  # few say anything of their own
+            _claim_each(claims, instance.attributes, rank_of(instance))
     if instances:
-        first_rank = min(rank_of(instance) for instance in instances)
-        for tag, element in index.common.items():
-            if tag in _STUDY_TAGS or tag in _SERIES_TAGS:
-                _claim(claims, tag, _Claim(first_rank, element))
+        _claim_each(claims, index.common, min(map(rank_of, instances)))
     for own in _distinct(instances):
         modality = first_text(_over(index.common, own, _MODALITY), _MODALITY)
         modalities.update({modality} - {""})
@@ -135,6 +132,12 @@ def summarise(index: PackIndex, visible: Collection[str]) -> Contribution:
     )
 
 
+def _claim_each(claims: dict[str, _Claim], elements: Elements, rank: str) -> None:
+    for tag, element in elements.items():
+        if tag in _CLAIMED_TAGS:
+            _claim(claims, tag, _Claim(rank, element))
+
+
 def _claim(claims: dict[str, _Claim], tag: str, claim: _Claim) -> None:
     if claim.beats(claims.get(tag)):
         claims[tag] = claim
@@ -149,7 +152,7 @@ def _distinct(instances: Iterable[PackInstance]) -> Iterable[Elements]:
     plain = False
     for instance in instances:
         own = instance.attributes
-        if _MODALITY in own or _PATIENT_ID in own or _ISSUER_OF_PATIENT_ID in own:
+        if not _SET_TAGS.isdisjoint(own):
             yield own
         elif not plain:
             plain = True

@@ -27,6 +27,7 @@ from pacs_cloud.catalogue.judging import (
     LoadTable,
     Verdict,
     conflict,
+    met_before,
     outcome_of,
     ref_of,
     settle,
@@ -56,6 +57,7 @@ __all__ = [
     "InstanceOutcome",
     "LoadTable",
     "commit_pack",
+    "find_repeated",
     "judge",
     "next_rev",
 ]
@@ -94,6 +96,21 @@ async def judge(
         catalogue, index, state, load_table, policy=ConflictPolicy.KEEP_FIRST, now_us=0
     )
     return verdict.outcomes
+
+
+async def find_repeated(
+    catalogue: Catalogue, index: PackIndex, load_table: LoadTable
+) -> Mapping[str, InstanceOutcome] | None:
+    """Return what `judge` does where all of `index` is there already; None where something is new.
+
+    For nearly every pack one look-up answers: nobody has seen its first instance.
+    """
+    if index.instances and not await met_before(catalogue, index, index.instances[0]):
+        return None
+    outcomes = await judge(catalogue, index, load_table)
+    if all(outcome.status == "duplicate" for outcome in outcomes.values()):
+        return outcomes
+    return None
 
 
 async def commit_pack(

@@ -58,6 +58,9 @@ class InstanceOutcome:
     other_pack_id: str = ""
 
 
+_STORED = InstanceOutcome("stored")
+
+
 @dataclass(slots=True)
 class Verdict:
     """What a pack's instances meet in their study.
@@ -141,6 +144,14 @@ def ref_of(pack: PackIndex | PackRecord) -> UidRef:
     return UidRef(pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
 
 
+async def met_before(catalogue: Catalogue, index: PackIndex, instance: PackInstance) -> bool:
+    """Return whether another pack of the same series was staged that holds `instance`'s UID."""
+    uid = instance.sop_instance_uid
+    found = (await catalogue.find_uids(index.tenant, (uid,))).get(uid, ())
+    series = _series_of(ref_of(index))
+    return any(ref.pack_id != index.pack_id and _series_of(ref) == series for ref in found)
+
+
 async def weigh(
     catalogue: Catalogue,
     index: PackIndex,
@@ -166,9 +177,9 @@ async def weigh(
         now_us: when, microseconds since 1970 UTC.
         decided: what of the newcomer is hidden, where that was decided before.
     """
-    refs = await catalogue.find_uids(
-        index.tenant, [instance.sop_instance_uid for instance in index.instances]
-    )
+    uids = [instance.sop_instance_uid for instance in index.instances]
+    refs = await catalogue.find_uids(index.tenant, uids)
+    own_series = (index.study_instance_uid, index.series_instance_uid)
     packs = {pack.pack_id: pack for pack in state.packs} if state else {}
     rivals: dict[str, list[PackRecord]] = {}
     strangers: dict[str, set[UidRef]] = {}
@@ -176,16 +187,18 @@ async def weigh(
         for ref in found:
             if ref.pack_id == index.pack_id:
                 continue
-            if _series_of(ref) != (index.study_instance_uid, index.series_instance_uid):
+            if _series_of(ref) != own_series:
                 strangers.setdefault(uid, set()).add(ref)
             elif ref.pack_id in packs:
                 rivals.setdefault(uid, []).append(packs[ref.pack_id])
     verdict = Verdict()
     if decided is None:
-        tables = await _tables(index, rivals, load_table)
+        verdict.outcomes = dict.fromkeys(uids, _STORED)  # what meets nobody
+        tables = await _tables(index, rivals, load_table) if rivals else {}
         for instance in index.instances:
-            met = rivals.get(instance.sop_instance_uid, ())
-            _judge(verdict, index, instance, met, tables, policy=policy, now_us=now_us)
+            met = rivals.get(instance.sop_instance_uid)
+            if met is not None:
+                _judge(verdict, index, instance, met, tables, policy=policy, now_us=now_us)
     else:
         for instance in index.instances:
             met = rivals.get(instance.sop_instance_uid, ())
@@ -240,7 +253,6 @@ def _judge(
         if uid not in pack.hidden and uid in tables[pack.pack_id]
     ]
     if not shown:
-        verdict.outcomes[uid] = InstanceOutcome("stored")
         return
     for pack, other in shown:
         reason = _same(index, instance, other)

@@ -1,13 +1,13 @@
 """The catalogue in one SQLite file, for one machine with any number of processes."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pacs_cloud.catalogue import codec, sqlite_changes, uidrefs
+from pacs_cloud.catalogue import codec, sqlite_changes
 from pacs_cloud.catalogue.ordering import place_of, unpacked
 from pacs_cloud.catalogue.port import Anchor, StudyPage
 from pacs_cloud.catalogue.records import (
@@ -24,10 +24,10 @@ from pacs_cloud.catalogue.records import (
 )
 from pacs_cloud.catalogue.searchkeys import stripped
 from pacs_cloud.catalogue.sqlite_file import SqliteFile, one_moment, translated
+from pacs_cloud.catalogue.sqlite_lookups import find_studies, find_uids
 from pacs_cloud.catalogue.sqlite_search import find
 
 _STATES_AT_ONCE = 100
-_KEYS_AT_ONCE = 500
 _UIDS_INLINE = 20
 """So many UIDs are looked up at once on the event loop; more take a thread."""
 
@@ -87,22 +87,11 @@ class SqliteCatalogue:
     ) -> tuple[StudyRecord, ...]:
         """Return those that exist, newest first."""
         uids = sorted(set(study_instance_uids))
-
-        def read(connection: sqlite3.Connection) -> list[StudyRecord]:
-            return [
-                codec.decode_study(tenant, *row)
-                for some in _chunks(uids)
-                for row in connection.execute(
-                    _marked("SELECT uid, rev, record FROM study WHERE tenant = ? AND uid IN", some),
-                    (tenant, *some),
-                )
-            ]
-
         if len(uids) <= _UIDS_INLINE:
             with translated():
-                found = read(self._file.reading)
+                found = find_studies(self._file.reading, tenant, uids)
         else:
-            found = await self._file.read(read)
+            found = await self._file.read(partial(find_studies, tenant=tenant, uids=uids))
         return tuple(sorted(found, key=place_of, reverse=True))
 
     async def series(self, tenant: str, study_instance_uid: str) -> tuple[SeriesRecord, ...]:
@@ -155,37 +144,10 @@ class SqliteCatalogue:
     ) -> Mapping[str, tuple[UidRef, ...]]:
         """Return where each SOP or Series Instance UID was staged."""
         wanted = set(uids)
-        by_key: dict[str, list[str]] = {}
-        for uid in wanted:
-            for key in uidrefs.keys_of(uid):
-                by_key.setdefault(key, []).append(uid)
-
-        def read(connection: sqlite3.Connection) -> dict[str, set[UidRef]]:
-            found: dict[str, set[UidRef]] = {}
-            for some in _chunks(sorted(by_key)):
-                for key, suffixes, *names in connection.execute(
-                    _marked(
-                        "SELECT u.key, u.suffixes, s.study, s.series, s.pack_id FROM uid AS u"
-                        " JOIN staged AS s ON s.id = u.staged WHERE u.tenant = ? AND u.key IN",
-                        some,
-                    ),
-                    (tenant, *some),
-                ):
-                    entry, ref = uidrefs.UidEntry(key, suffixes), UidRef(*names)
-                    for uid in by_key[key]:
-                        if uidrefs.holds(entry, uid):
-                            found.setdefault(uid, set()).add(ref)
-            return found
-
         if len(wanted) <= _UIDS_INLINE:
             with translated():
-                found = read(self._file.reading)
-        else:
-            found = await self._file.read(read)
-        return {
-            uid: tuple(sorted(refs, key=lambda ref: (ref.pack_id, ref.series_instance_uid)))
-            for uid, refs in found.items()
-        }
+                return find_uids(self._file.reading, tenant, wanted)
+        return await self._file.read(partial(find_uids, tenant=tenant, uids=wanted))
 
     async def studies(
         self, tenant: str, anchor: Anchor, *, after: str | None = None, limit: int = 100
@@ -235,16 +197,6 @@ class SqliteCatalogue:
         """Return when the catalogue answers; raises Unavailable."""
         with translated():
             self._file.reading.execute("SELECT 1 FROM study LIMIT 1").fetchone()
-
-
-def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(keys), _KEYS_AT_ONCE):
-        yield keys[at : at + _KEYS_AT_ONCE]
-
-
-def _marked(query: str, values: Sequence[str]) -> str:
-    """Return `query` with one question mark for each of `values`."""
-    return f"{query} ({', '.join('?' * len(values))})"
 
 
 def _page(

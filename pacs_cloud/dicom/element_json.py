@@ -23,7 +23,7 @@ from pydicom.tag import BaseTag
 
 from pacs_cloud.dicom.byte_order import swap_words
 from pacs_cloud.dicom.elements import Element
-from pacs_cloud.dicom.plain_values import plain_values
+from pacs_cloud.dicom.plain_values import PlainReader, plain_reader
 from pacs_cloud.dicom.quiet import quiet_pydicom
 
 BINARY_VRS: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
@@ -71,9 +71,10 @@ def value_element(
         return {"vr": vr}
     if len(raw) % _NUMBER_BYTES.get(vr, 1):
         raise UndecodableError
-    element = plain_element(tag, vr, raw, little=little)
-    if element is not None:
-        return element
+    read = element_reader(tag, vr, little=little)
+    values = None if read is None else read(raw)
+    if values is not None:
+        return {"vr": vr, "Value": values} if values else {"vr": vr}
     element = _ask_pydicom(tag, vr, raw, little=little, encodings=encodings)
     if element is None:
         if vr not in {"DS", "IS"}:
@@ -82,19 +83,17 @@ def value_element(
     return element
 
 
-def plain_element(tag: int, vr: str, raw: bytes, *, little: bool) -> Element | None:
-    """Return what `value_element` does in any character set, None where that is not plain.
+def element_reader(tag: int, vr: str, *, little: bool) -> PlainReader | None:
+    """Return what reads an element's plain values in any character set, None where nothing may.
 
     Args:
         tag: group and element.
         vr: its settled VR.
-        raw: the value as stored, one byte or more.
         little: its byte order.
     """
-    values = plain_values(vr, raw, little=little)
-    if values is None or (tag in _DESCRIPTOR_TAGS and vr == "SS"):
+    if tag in _DESCRIPTOR_TAGS and vr == "SS":
         return None
-    return {"vr": vr, "Value": values} if values else {"vr": vr}
+    return plain_reader(vr, little=little)
 
 
 def _ask_pydicom(

@@ -5,37 +5,32 @@ there is one per process.
 """
 
 import mmap
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from pacs_cloud.dicom.dataset_json import Conversion, DatasetJson
+from pacs_cloud.dicom.dataset_json import Conversion
 from pacs_cloud.dicom.deflate import DEFAULT_LIMIT_BYTES, inflate
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frames import PixelData
+from pacs_cloud.dicom.identity import (
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    readable_uid,
+    required_uids,
+)
 from pacs_cloud.dicom.layouts import Layouts, Series
 from pacs_cloud.dicom.memo import Fragment, Memo
 from pacs_cloud.dicom.pixels import pixel_data
 from pacs_cloud.dicom.records import LetGo, Record, View
+from pacs_cloud.dicom.runs import Reading
 from pacs_cloud.dicom.span_memo import SpanMemo
-from pacs_cloud.dicom.uid import is_deflated, parse_uid
-from pacs_cloud.dicom.walk import Scope, Walk, find
-from pacs_cloud.errors import InvalidInstance, InvalidUid, Refusal
+from pacs_cloud.dicom.uid import is_deflated
+from pacs_cloud.dicom.walk import Scope, Walk
+from pacs_cloud.errors import InvalidInstance
 
 DEFAULT_MEMO_BYTES: Final = 32 * 1024 * 1024
 
-_SOP_CLASS_UID: Final = 0x00080016
-_SOP_INSTANCE_UID: Final = 0x00080018
-_STUDY_UID: Final = 0x0020000D
-_SERIES_UID: Final = 0x0020000E
-_UIDS: Final = {
-    _SOP_CLASS_UID: "SOP Class UID",
-    _SOP_INSTANCE_UID: "SOP Instance UID",
-    _STUDY_UID: "Study Instance UID",
-    _SERIES_UID: "Series Instance UID",
-}
-_MAX_UID_VALUE_BYTES: Final = 1024
 _LAYOUTS_SHARE: Final = 8
 """One part in so many of the memory is for layouts."""
 
@@ -59,8 +54,7 @@ class BulkValue:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What an archive needs to know of an instance.
 
     Attributes:
@@ -158,83 +152,46 @@ class HeaderReader:
         self, view: View, transfer_syntax_uid: str, length: int, inflated_length: int | None
     ) -> Header:
         walk = Walk(view, transfer_syntax_uid, self._spans, self._let_go)
-        records: list[Record] = walk.structure.top
+        records: list[Record] | None = None
         try:
             series, start = self._layouts.series_of(view, transfer_syntax_uid)
-            matched = series.match(walk, self._memo, start)
-            if matched is not None:
-                records, converted = matched
-                uids = _required_uids(view, records)
-            else:
+            reading = series.match(walk, self._memo, start)
+            if reading is None:
                 scope = walk.top()
                 records = scope.records
-                uids = _required_uids(view, records)
-                converted = self._convert(walk, scope, series)
+                reading = self._convert(walk, scope, series)
         except InvalidInstance as refused:
-            refused.sop_class_uid = _readable_uid(view, records, _SOP_CLASS_UID)
-            refused.sop_instance_uid = _readable_uid(view, records, _SOP_INSTANCE_UID)
+            records = walk.structure.top if records is None else records
+            refused.sop_class_uid = readable_uid(view, records, SOP_CLASS_UID)
+            refused.sop_instance_uid = readable_uid(view, records, SOP_INSTANCE_UID)
             raise
-        sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid = uids
+        uids, json, attributes, bulk, pixels = reading
+        _, sop_instance_uid, _, _ = uids
         return Header(
             transfer_syntax_uid,
-            sop_class_uid,
-            sop_instance_uid,
-            study_instance_uid,
-            series_instance_uid,
-            converted.json.replace(b"\0", sop_instance_uid.encode("ascii")),
-            converted.named,
-            tuple(BulkValue(*part) for part in converted.bulk),
-            pixel_data(view, records, converted.named, self._let_go),
+            *uids,
+            json.replace(b"\0", sop_instance_uid.encode("ascii")),
+            attributes,
+            tuple([_bulk_value(*part) for part in bulk]),
+            pixels,
             length,
             inflated_length,
         )
 
-    def _convert(self, walk: Walk, scope: Scope, series: Series) -> DatasetJson:
+    def _convert(self, walk: Walk, scope: Scope, series: Series) -> Reading:
+        uids = required_uids(walk.view, scope.records)
         fragments = list[Fragment]()
         wanted = fragments if series.is_learning else None
         converted = Conversion(walk, self._memo).convert(scope, wanted)
-        self._layouts.learn(series, walk, scope, fragments, converted)
-        return converted
+        self._layouts.learn(series, walk, scope, fragments, converted, uids)
+        pixels = pixel_data(walk.view, scope.records, converted.named, self._let_go)
+        return uids, converted.json, converted.named, converted.bulk, pixels
+
+
+_bulk_value = lru_cache(1024)(BulkValue)  # a series' slices have their pixels at one place
 
 
 def _as_view(dataset: bytes | bytearray | memoryview | mmap.mmap) -> View:
     if isinstance(dataset, (bytes, mmap.mmap)):
         return dataset
     return memoryview(dataset).cast("B")
-
-
-_parse_known_uid = lru_cache(4096)(parse_uid)  # a class's, a study's, a series' come again
-
-
-def _required_uids(view: View, records: list[Record]) -> tuple[str, str, str, str]:
-    """Return the UIDs of class, instance, study and series."""
-    return (
-        _required_uid(view, records, _SOP_CLASS_UID, _parse_known_uid),
-        _required_uid(view, records, _SOP_INSTANCE_UID, parse_uid),
-        _required_uid(view, records, _STUDY_UID, _parse_known_uid),
-        _required_uid(view, records, _SERIES_UID, _parse_known_uid),
-    )
-
-
-def _required_uid(
-    view: View, records: list[Record], tag: int, parse: Callable[[bytes], str]
-) -> str:
-    found = find(records, tag)
-    raw = bytes(view[found[4] : min(found[5], found[4] + _MAX_UID_VALUE_BYTES)]) if found else b""
-    try:
-        return parse(raw)
-    except InvalidUid:
-        if raw.rstrip(b"\0 "):
-            raise
-    raise InvalidInstance(f"The {_UIDS[tag]} is missing.", Refusal.MISSING_UID)
-
-
-def _readable_uid(view: View, records: list[Record], tag: int) -> str:
-    """Return the UID, or "" where it is absent or malformed; the records may be in disorder."""
-    for record in records:
-        if record[0] == tag:
-            try:
-                return parse_uid(bytes(view[record[4] : record[4] + 66])[: record[5] - record[4]])
-            except InvalidUid:
-                return ""
-    return ""

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Final, TypeAlias
 
-from pacs_cloud.dicom.dataset_json import CONVERTED_VRS, NAMED_TAGS
-from pacs_cloud.dicom.element_json import BINARY_VRS
-from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.dataset_json import CONVERTED_VRS, NAMED_TAGS, DatasetJson
+from pacs_cloud.dicom.element_json import BINARY_VRS, element_reader
+from pacs_cloud.dicom.identity import UID_TAGS, Uids
 from pacs_cloud.dicom.memo import Fragment
+from pacs_cloud.dicom.pixels import SHAPE_TAGS, pixel_shape, pixel_tag
 from pacs_cloud.dicom.records import LONG_VRS, MEMO_LIMIT, PIXEL_TAGS, SHORT_VRS, Record
 from pacs_cloud.dicom.runs import Layout, Run, Slot, bulk_from
 from pacs_cloud.dicom.walk import DECIDING_TAGS, Scope, Walk
 
 _LOOKED_FOR: Final = DECIDING_TAGS | {
-    *(0x00080016, 0x00080018, 0x0020000D, 0x0020000E),  # the UIDs of a header
     *(0x7FE00001, 0x7FE00002),  # Extended Offset Table, Extended Offset Table Lengths
 }
 """What is looked for among a header's records, beside pixel data."""
@@ -72,7 +72,8 @@ def learn(
     walk: Walk,
     scope: Scope,
     fragments: Sequence[Fragment],
-    named: Elements,
+    converted: DatasetJson,
+    uids: Uids,
     varying: frozenset[int],
 ) -> Layout:
     """Return the layout of a header.
@@ -82,7 +83,8 @@ def learn(
         scope: of the whole data set, little endian: two elements or more, ending
             where it ends.
         fragments: of each of its elements.
-        named: the attributes among them.
+        converted: its JSON.
+        uids: those in it.
         varying: numbers of the elements that vary, all of which may (`may_vary`),
             the last one among them and not the first.
     """
@@ -99,10 +101,17 @@ def learn(
         slots.append(_slot(walk, scope, varies, fragments[number], len(parts)))
         parts.append(b"")
         first = number + 1
-    head_bytes = scope.records[-1][4] + _ROOM
+    parts[0] = b"{" + parts[0]
+    places = {slot.tag: number for number, slot in enumerate(slots)}
+    uid_slots = [(which, places[tag]) for which, tag in enumerate(UID_TAGS) if tag in places]
+    pixels, shape = pixel_tag(places), None
+    if pixels is not None and places.keys().isdisjoint(SHAPE_TAGS):
+        shape = pixel_shape(pixels, converted.named)
     return Layout(
-        *(runs, slots, parts, named),
-        *(scope.implicit, scope.charset, scope.signed, scope.key, head_bytes),
+        *(runs, slots, parts, converted.named),
+        *(uids, uid_slots, None if pixels is None else places[pixels], shape),
+        *(scope.implicit, scope.charset, scope.signed, scope.key),
+        head_bytes=scope.records[-1][4] + _ROOM,
     )
 
 
@@ -127,14 +136,14 @@ def _slot(walk: Walk, scope: Scope, record: Record, fragment: Fragment, part: in
     length_place = _IMPLICIT if scope.implicit else _SHORT if written in SHORT_VRS else _LONG
     label = b'"%08X":' % tag
     name = fragment.named[0] if fragment.named else ""
-    settled, bulk, bulk_vr = "", b"", ""
+    settled, read, bulk = "", None, b""
     if written != b"UN" and inside is None and not walk.has_no_length(record):
         vr = walk.vr(record, scope)
         if vr in CONVERTED_VRS and (name or tag not in NAMED_TAGS):
-            settled = vr
+            settled, read = vr, element_reader(tag, vr, little=walk.little)
         elif vr in BINARY_VRS and fragment.bulk:
-            bulk, bulk_vr = fragment.json, vr
-    return Slot(tag, written, *length_place, part, name, settled, label, bulk, bulk_vr)
+            settled, bulk = vr, fragment.json
+    return Slot(tag, written, *length_place, part, name, settled, read, label, bulk)
 
 
 def _decides(tag: int) -> bool:

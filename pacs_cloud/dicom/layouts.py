@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from pacs_cloud.dicom.dataset_json import DatasetJson
+from pacs_cloud.dicom.identity import Uids
 from pacs_cloud.dicom.layout_learning import Shape, differing, learn, may_vary
 from pacs_cloud.dicom.memo import Fragment, Memo
-from pacs_cloud.dicom.records import Record, View
-from pacs_cloud.dicom.runs import Layout
+from pacs_cloud.dicom.records import View
+from pacs_cloud.dicom.runs import Layout, Reading
 from pacs_cloud.dicom.walk import Scope, Walk
 
 _MAX_SERIES: Final = 256
@@ -54,9 +55,7 @@ class Series:
     misses: int = 0
     size_bytes: int = _ENTRY_BYTES
 
-    def match(
-        self, walk: Walk, memo: Memo, start: bytes
-    ) -> tuple[list[Record], DatasetJson] | None:
+    def match(self, walk: Walk, memo: Memo, start: bytes) -> Reading | None:
         """Return what `Layout.match` does, None also where there is no layout."""
         if self.layout is None:
             return None
@@ -75,7 +74,12 @@ class Series:
         return self.misses < _EAGER_MISSES or self.misses % _EAGER_MISSES == 0
 
     def learn(
-        self, walk: Walk, scope: Scope, fragments: Sequence[Fragment], converted: DatasetJson
+        self,
+        walk: Walk,
+        scope: Scope,
+        fragments: Sequence[Fragment],
+        converted: DatasetJson,
+        uids: Uids,
     ) -> None:
         """Learn from a header that did not match.
 
@@ -84,6 +88,7 @@ class Series:
             scope: of the whole data set.
             fragments: of each element, or none where the series is not learning.
             converted: its JSON.
+            uids: those in it.
         """
         if self.is_new or not self._is_worth_it or not _is_usual(walk, scope):
             self.misses += not self.is_new
@@ -96,7 +101,7 @@ class Series:
         varying = self._varying(head, shape, implicit=scope.implicit) if fragments else None
         if varying:
             self.head, self.shape, self.varying = head, shape, varying
-            self.layout = learn(walk, scope, fragments, converted.named, varying)
+            self.layout = learn(walk, scope, fragments, converted, uids, varying)
         elif self.layout is None or self.misses >= _KEPT_MISSES:
             self.head, self.shape, self.varying, self.layout = head, shape, frozenset(), None
         self.misses += 1
@@ -139,10 +144,11 @@ class Layouts:
         scope: Scope,
         fragments: Sequence[Fragment],
         converted: DatasetJson,
+        uids: Uids,
     ) -> None:
         """Let `series`, the last one asked for, learn from a header; see `Series.learn`."""
         before = series.size_bytes
-        series.learn(walk, scope, fragments, converted)
+        series.learn(walk, scope, fragments, converted, uids)
         self._used += series.size_bytes - before
         while self._series and (len(self._series) > _MAX_SERIES or self._used > self._limit):
             self._used -= self._series.pop(next(iter(self._series))).size_bytes

@@ -90,21 +90,30 @@ def encode_file_meta(
         sop_instance_uid: of the instance.
         transfer_syntax_uid: of the data set that will follow.
     """
-    before, after = _around_instance_uid(sop_class_uid, transfer_syntax_uid)
-    own = _ui(_SOP_INSTANCE, sop_instance_uid)
-    length = pack("<HH2sHL", 2, 0, b"UL", 4, len(before) + len(own) + len(after))
-    return b"".join((_START, length, before, own, after))
+    uid = sop_instance_uid.encode("ascii")
+    before, after = _around_instance_uid(sop_class_uid, len(uid), transfer_syntax_uid)
+    return before + uid + after
 
 
-@lru_cache(256)
-def _around_instance_uid(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[bytes, bytes]:
-    version = pack("<HH2sHL2s", 2, 1, b"OB", 0, 2, b"\x00\x01")
+@lru_cache(1024)
+def _around_instance_uid(
+    sop_class_uid: str, uid_length: int, transfer_syntax_uid: str
+) -> tuple[bytes, bytes]:
+    """Return what stands before and after a SOP Instance UID of so many characters."""
+    before = (
+        pack("<HH2sHL2s", 2, 1, b"OB", 0, 2, b"\x00\x01"),
+        _ui(_SOP_CLASS, sop_class_uid),
+        pack("<HH2sH", 2, _SOP_INSTANCE, b"UI", uid_length + uid_length % 2),
+    )
     after = (
+        bytes(uid_length % 2),
         _ui(_TRANSFER_SYNTAX, transfer_syntax_uid),
         _ui(0x0012, IMPLEMENTATION_CLASS_UID),
         _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
     )
-    return version + _ui(_SOP_CLASS, sop_class_uid), b"".join(after)
+    length_bytes = sum(map(len, before)) + uid_length + sum(map(len, after))
+    length = pack("<HH2sHL", 2, 0, b"UL", 4, length_bytes)
+    return b"".join((_START, length, *before)), b"".join(after)
 
 
 def _ui(element: int, uid: str) -> bytes:

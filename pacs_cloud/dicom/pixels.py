@@ -1,8 +1,8 @@
 """The pixel data of an instance: its shape, and where its frames lie."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frame_tables import encapsulated_frames, native_frames
@@ -14,6 +14,58 @@ _PIXEL_TAGS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 _FLOAT_BITS: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 _EXTENDED_OFFSETS: Final = 0x7FE00001
 _EXTENDED_LENGTHS: Final = 0x7FE00002
+_SAMPLES, _PHOTOMETRIC, _FRAMES = "00280002", "00280004", "00280008"
+_ROWS, _COLUMNS, _BITS = "00280010", "00280011", "00280100"
+SHAPE_TAGS: Final = frozenset(
+    int(tag, 16) for tag in (_SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS)
+)
+"""What `pixel_shape` depends on, beside the pixel data's own tag."""
+
+
+class PixelShape(NamedTuple):
+    """What a header says of its pixel data, wherever that lies.
+
+    Attributes:
+        tag: of the pixel data.
+        rows: as in `PixelData`, like the next four.
+        columns: see above.
+        samples_per_pixel: see above.
+        bits_allocated: see above.
+        frame_count: see above.
+        subsampled: YBR_FULL_422, if it is not compressed.
+    """
+
+    tag: int
+    rows: int
+    columns: int
+    samples_per_pixel: int
+    bits_allocated: int
+    frame_count: int
+    subsampled: bool
+
+
+def pixel_tag(tags: Container[int]) -> int | None:
+    """Return which of a data set's `tags` is its pixel data's, None if there is none."""
+    return next((tag for tag in _PIXEL_TAGS if tag in tags), None)
+
+
+def pixel_shape(tag: int, named: Elements) -> PixelShape:
+    """Return the shape of the pixel data `tag`.
+
+    Args:
+        tag: of the pixel data.
+        named: the attributes that searches return, the shape's among them.
+    """
+    samples = _number(named, _SAMPLES, 1) or 1
+    return PixelShape(
+        tag,
+        _number(named, _ROWS, 0),
+        _number(named, _COLUMNS, 0),
+        samples,
+        _FLOAT_BITS.get(tag) or _number(named, _BITS, 0),
+        _number(named, _FRAMES, 1) or 1,
+        samples == 3 and _text(named, _PHOTOMETRIC) == "YBR_FULL_422",
+    )
 
 
 def pixel_data(
@@ -34,23 +86,18 @@ def pixel_data(
     else:
         return None
     tag, _, _, _, value, stop, inside = found
-    rows, columns = _number(named, "00280010", 0), _number(named, "00280011", 0)
-    samples = _number(named, "00280002", 1) or 1
-    bits = _FLOAT_BITS.get(tag) or _number(named, "00280100", 0)
-    frame_count = _number(named, "00280008", 1) or 1
-    shape = (rows, columns, samples, bits, frame_count)
-    if isinstance(inside, Fragments):
-        frames = encapsulated_frames(view, inside, frame_count, _extended(view, records), let_go)
-        return PixelData(f"{tag:08X}", *shape, True, value, stop - 8 - value, frames)
-    subsampled = samples == 3 and _text(named, "00280004") == "YBR_FULL_422"
-    return _native(tag, shape, value, stop - value, subsampled=subsampled)
+    shape = pixel_shape(tag, named)
+    if not isinstance(inside, Fragments):
+        return native_pixels(shape, value, stop - value)
+    frame_count, extended = shape.frame_count, _extended(view, records)
+    frames = encapsulated_frames(view, inside, frame_count, extended, let_go)
+    return PixelData(f"{tag:08X}", *shape[1:6], True, value, stop - 8 - value, frames)
 
 
 @lru_cache(256)  # a series' slices have their pixels at one place
-def _native(
-    tag: int, shape: tuple[int, int, int, int, int], offset: int, length: int, *, subsampled: bool
-) -> PixelData:
-    rows, columns, samples, bits, frame_count = shape
+def native_pixels(shape: PixelShape, offset: int, length: int) -> PixelData:
+    """Return the pixel data that has `length` bytes from `offset` on, not in fragments."""
+    tag, rows, columns, samples, bits, frame_count, subsampled = shape
     frames = native_frames(
         offset=offset,
         length=length,
@@ -60,7 +107,9 @@ def _native(
         frame_count=frame_count,
         subsampled=subsampled,
     )
-    return PixelData(f"{tag:08X}", *shape, False, offset, length, frames)
+    return PixelData(
+        f"{tag:08X}", rows, columns, samples, bits, frame_count, False, offset, length, frames
+    )
 
 
 def _extended(view: View, records: list[Record]) -> tuple[bytes, bytes] | None:

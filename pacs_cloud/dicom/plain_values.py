@@ -8,18 +8,26 @@ holds both to the same answer.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from math import isfinite
 from struct import unpack
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+PlainReader: TypeAlias = Callable[[bytes], list[Any] | None]
+"""Takes a value of one byte or more, as stored; see `plain_values`."""
 
 _PRINTABLE: Final = re.compile(rb"[ -\[\]-}]*")
 """ASCII without backslash, tilde and controls: the same text in every character
 set that (0008,0005) can name (JIS X 0201 reads 5C and 7E otherwise)."""
 _NAME: Final = re.compile(rb"[ -<>-\[\]-}]*")
 """The same without `=`, which separates component groups."""
+_UID_CHARACTERS: Final = b"0123456789."
 _UIDS: Final = re.compile(rb"[0-9.]+(?:\\[0-9.]+)*")
 _INTEGERS: Final = re.compile(rb" *[+-]?[0-9]{1,12} *(?:\\ *[+-]?[0-9]{1,12} *)*")
 _DECIMAL: Final = rb" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})? *"
+_FIXED_POINT: Final = b"0123456789.+- \\"
+"""What decimals without an exponent are made of. Of these characters `float` takes
+what `_DECIMALS` does, and sooner; an exponent's digits it does not count."""
 _DECIMALS: Final = re.compile(rb"%b(?:\\%b)*" % (_DECIMAL, _DECIMAL))
 _DEFAULT_REPERTOIRE: Final = ("AE", "AS", "CS", "DA", "DT", "TM")
 _TEXTS: Final = ("LO", "LT", "SH", "ST", "UC", "UT")
@@ -59,6 +67,8 @@ def _name(raw: bytes) -> list[Any] | None:
 
 def _uids(raw: bytes) -> list[Any] | None:
     text = raw.rstrip(_PADDING)
+    if text and not text.translate(None, _UID_CHARACTERS):
+        return [text.decode("ascii")]
     return text.decode("ascii").split("\\") if _UIDS.fullmatch(text) else None
 
 
@@ -69,13 +79,16 @@ def _integers(raw: bytes) -> list[Any] | None:
 
 def _decimals(raw: bytes) -> list[Any] | None:
     text = raw.rstrip(_PADDING)
-    if _DECIMALS.fullmatch(text) is None:
+    if text.translate(None, _FIXED_POINT) and _DECIMALS.fullmatch(text) is None:
         return None
-    values = [float(value) for value in text.split(b"\\")]
+    try:
+        values = list(map(float, text.split(b"\\")))
+    except ValueError:
+        return None
     return values if all(map(isfinite, values)) else None
 
 
-_BY_VR: Final[dict[str, Callable[[bytes], list[Any] | None]]] = {
+_BY_VR: Final[dict[str, PlainReader]] = {
     **dict.fromkeys(("AS", "DA", "DT", "TM", *_TEXTS), _text),
     "AE": _ae_title,
     "CS": _codes,
@@ -104,15 +117,24 @@ def plain_values(vr: str, raw: bytes, *, little: bool) -> list[Any] | None:
         raw: a value of one byte or more, as stored.
         little: byte order of `raw`.
     """
+    read = plain_reader(vr, little=little)
+    return None if read is None else read(raw)
+
+
+@lru_cache(64)
+def plain_reader(vr: str, *, little: bool) -> PlainReader | None:
+    """Return what does `plain_values` for values of one kind, None if it never can."""
     read = _BY_VR.get(vr)
-    if read is not None:
-        return read(raw)
-    number = _NUMBERS.get(vr)
-    if number is None:
-        return None
-    code, size = number
-    count, rest = divmod(len(raw), size)
-    if rest:
-        return None
-    values = list(unpack(f"{'<' if little else '>'}{count}{code}", raw))
-    return values if code not in "fd" or all(map(isfinite, values)) else None
+    if read is not None or vr not in _NUMBERS:
+        return read
+    code, size = _NUMBERS[vr]
+    order, is_real = "<" if little else ">", code in "fd"
+
+    def numbers(raw: bytes) -> list[Any] | None:
+        count, rest = divmod(len(raw), size)
+        if rest:
+            return None
+        values = list(unpack(f"{order}{count}{code}", raw))
+        return values if not is_real or all(map(isfinite, values)) else None
+
+    return numbers

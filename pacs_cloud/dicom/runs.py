@@ -12,28 +12,22 @@ So a run's JSON is what the walk would find. A header that does not follow is no
 error: `match` says None, and the walk reads it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from struct import error
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from orjson import dumps
 
-from pacs_cloud.dicom.dataset_json import (
-    MAX_JSON_BYTES,
-    Conversion,
-    DatasetJson,
-)
-from pacs_cloud.dicom.element_json import plain_element
+from pacs_cloud.dicom.dataset_json import MAX_JSON_BYTES, Conversion
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.memo import BulkPart, Memo
-from pacs_cloud.dicom.records import (
-    CAREFUL,
-    INLINE_LIMIT,
-    UNDEFINED,
-    Record,
-    View,
-)
+from pacs_cloud.dicom.frames import PixelData
+from pacs_cloud.dicom.identity import Uids, uid_value
+from pacs_cloud.dicom.memo import BulkPart, Fragment, Memo
+from pacs_cloud.dicom.pixels import PixelShape, native_pixels, pixel_data
+from pacs_cloud.dicom.plain_values import PlainReader
+from pacs_cloud.dicom.records import CAREFUL, INLINE_LIMIT, UNDEFINED, Inside, Record, View
+from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.dicom.walk import Scope, Walk
 from pacs_cloud.errors import InvalidInstance
 
@@ -70,10 +64,10 @@ class Slot(NamedTuple):
         value_at: where its value begins, from its start.
         part: its number among the parts of the JSON.
         name: its tag in hexadecimal, if it is one of those that searches return; else "".
-        settled: the VR it has if it has a length, where its value may be plain; else "".
+        settled: the VR it has if it has a length; "" where that is not certain.
+        read: reads its value as that VR where it is plain; None where it never is.
         label: the beginning of its JSON: its tag.
         bulk: its JSON where it has a length and is bulk data; else empty.
-        bulk_vr: the VR it then has.
     """
 
     tag: int
@@ -84,9 +78,17 @@ class Slot(NamedTuple):
     part: int
     name: str
     settled: str
+    read: PlainReader | None
     label: bytes
     bulk: bytes
-    bulk_vr: str
+
+
+Reading: TypeAlias = tuple[Uids, bytes, Elements, Sequence[BulkPart], PixelData | None]
+"""What a header says, whichever way it was read: its UIDs; JSON, attributes and bulk
+values as in `DatasetJson`; shape and place of the pixel data, None if there is none."""
+
+Place: TypeAlias = tuple[int, int, int, Inside | None]
+"""Of a varying element: start, value start, stop, contents of an undefined length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,13 @@ class Layout:
     Attributes:
         runs: the elements that stay.
         slots: the varying one after each run.
-        parts: of the JSON: of each run with elements, and a place for each slot.
+        parts: of the JSON: of each run with elements, the first one's with the opening
+            brace, and a place for each slot, the last one's at the end.
         named: the attributes that searches return, where they vary as they were.
+        uids: likewise.
+        uid_slots: of the UIDs that vary, their numbers among `uids` and `slots`.
+        pixel_slot: the number of the pixel data among `slots`, None if there is none.
+        shape: of the pixel data, None where it varies or there is none.
         implicit: how the data set is written.
         charset: the value of Specific Character Set.
         signed: Pixel Representation is not 0; None if there is none.
@@ -109,95 +116,134 @@ class Layout:
     slots: list[Slot]
     parts: list[bytes]
     named: Elements
+    uids: Uids
+    uid_slots: list[tuple[int, int]]
+    pixel_slot: int | None
+    shape: PixelShape | None
     implicit: bool
     charset: bytes
     signed: bool | None
     key: tuple[object, ...]
     head_bytes: int
 
-    def match(self, walk: Walk, memo: Memo, head: bytes) -> tuple[list[Record], DatasetJson] | None:
+    def match(self, walk: Walk, memo: Memo, head: bytes) -> Reading | None:
         """Return what the walk and the conversion would, None if the header does not follow.
 
         Args:
             walk: not yet begun.
             memo: of fragments.
             head: the data set or its beginning.
-
-        Returns:
-            The records that a header's reader looks for, not all, and the JSON.
         """
         view = walk.view
         if len(head) < self.head_bytes and len(head) < len(view):
             head = bytes(view[: self.head_bytes])
         try:
-            located = self._locate(walk, head)
-            if located is None:
-                return None
-            records, varying = located
-            scope = Scope(records, self.implicit, self.charset, self.signed, "", 0, self.key)
-            converted = self._convert(view, varying, scope, Conversion(walk, memo, head))
+            places = self._locate(walk, head)
+            return None if places is None else self._read(walk, memo, head, places)
         except (InvalidInstance, error):  # the walk says why, and what of it comes first
             return None
-        return None if converted is None else (records, converted)
 
-    def _locate(self, walk: Walk, head: bytes) -> tuple[list[Record], list[Record]] | None:
-        """Return the records looked for, and of those the varying ones."""
+    def _locate(self, walk: Walk, head: bytes) -> list[Place] | None:
+        """Return where the varying elements are."""
         follows, end, pos = head.startswith, len(walk.view), 0
-        records: list[Record] = []
-        varying: list[Record] = []
-        for (raw, start, length, kept, _), slot in zip(self.runs, self.slots, strict=True):
+        places: list[Place] = []
+        for (raw, _, length, _, _), slot in zip(self.runs, self.slots, strict=True):
             if not follows(raw, pos):
                 return None
-            if kept:
-                records += kept if pos == start else _moved(kept, pos - start)
             pos += length
-            tag, vr, unpack, length_at, value_at, *_ = slot
-            value, inside = pos + value_at, None
-            (size,) = unpack(head, pos + length_at)
+            value, inside = pos + slot.value_at, None
+            (size,) = slot.unpack(head, pos + slot.length_at)
             stop = value + size
             if size == UNDEFINED:
                 _, stop, inside = walk.structure.undefined(
-                    tag, vr, pos, value, end, 0, self.implicit
+                    slot.tag, slot.vr, pos, value, end, 0, self.implicit
                 )
                 if inside is None and (slot.settled or slot.bulk):
                     return None  # a sequence seen before, where there was none
-            record = (tag, CAREFUL, vr, pos, value, stop, inside)
-            records.append(record)
-            varying.append(record)
+            places.append((pos, value, stop, inside))
             pos = stop
         # What was too long has left `pos` beyond the end, and nothing follows there.
-        return (records, varying) if pos == end else None
+        return places if pos == end else None
 
-    def _convert(
-        self, view: View, varying: list[Record], scope: Scope, conversion: Conversion
-    ) -> DatasetJson | None:
+    def _read(self, walk: Walk, memo: Memo, head: bytes, places: list[Place]) -> Reading | None:
         parts, attributes, bulk = self.parts.copy(), self.named.copy(), list[BulkPart]()
-        for run, slot, record in zip(self.runs, self.slots, varying, strict=True):
-            tag, _, _, start, value, stop, inside = record
+        known = len(head)
+        convert: Callable[[Slot, Place], Fragment] | None = None
+        for run, slot, place in zip(self.runs, self.slots, places, strict=True):
+            start, value, stop, inside = place
             if run.bulk:
                 bulk += bulk_from(run.bulk, start - run.length)
-            _, _, _, _, _, part, name, settled, label, bulk_json, bulk_vr = slot
-            length, element = stop - value, None
-            if settled and 0 < length <= _QUICK_BYTES and inside is None:
-                element = plain_element(tag, settled, bytes(view[value:stop]), little=True)
-            if element is not None:
+            _, _, _, _, _, part, name, settled, read, label, bulk_json = slot
+            length, values = stop - value, None
+            if read is not None and 0 < length <= _QUICK_BYTES and stop <= known and inside is None:
+                values = read(head[value:stop])
+            if values is not None:
+                element = {"vr": settled, "Value": values} if values else {"vr": settled}
                 parts[part] = label + dumps(element)
                 if name:
                     attributes[name] = element
             elif bulk_json and length > INLINE_LIMIT and inside is None:
                 parts[part] = bulk_json
-                bulk.append(BulkPart(label[1:9].decode(), bulk_vr, value, length))
+                bulk.append(BulkPart(label[1:9].decode(), settled, value, length))
             else:
-                parts[part], named, inner = conversion.fragment(record, scope)
+                if convert is None:
+                    convert = self._conversion(walk, memo, head, places)
+                parts[part], named, inner = convert(slot, place)
                 if (named[0] if named else "") != name:
                     return None
                 if named:
                     attributes[name] = named[1]
                 bulk += bulk_from(inner, start)
-        joined = b"{%b}" % b",".join(parts)
-        if len(joined) > MAX_JSON_BYTES:
+        parts[-1] += b"}"
+        json = b",".join(parts)
+        if len(json) > MAX_JSON_BYTES:
             return None
-        return DatasetJson(joined, attributes, tuple(bulk))
+        uids, pixels = self._uids(walk.view, places), self._pixels(walk, places, attributes)
+        return uids, json, attributes, bulk, pixels
+
+    def _conversion(
+        self, walk: Walk, memo: Memo, head: bytes, places: list[Place]
+    ) -> Callable[[Slot, Place], Fragment]:
+        """Return what converts the element of a slot that is neither plain nor bulk data."""
+        records = self._records(places)
+        scope = Scope(records, self.implicit, self.charset, self.signed, "", 0, self.key)
+        conversion = Conversion(walk, memo, head)
+
+        def fragment(slot: Slot, place: Place) -> Fragment:
+            return conversion.fragment(_record(slot, place), scope)
+
+        return fragment
+
+    def _records(self, places: list[Place]) -> list[Record]:
+        """Return the records that are looked for in a data set, not all of them."""
+        records: list[Record] = []
+        for run, slot, place in zip(self.runs, self.slots, places, strict=True):
+            records += _moved(run.records, place[0] - run.length - run.start)
+            records.append(_record(slot, place))
+        return records
+
+    def _uids(self, view: View, places: list[Place]) -> Uids:
+        """Return the UIDs; raises InvalidUid."""
+        uids = list(self.uids)
+        for which, number in self.uid_slots:
+            _, value, stop, _ = places[number]
+            uids[which] = parse_uid(uid_value(view, value, stop))
+        sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid = uids
+        return sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid
+
+    def _pixels(self, walk: Walk, places: list[Place], attributes: Elements) -> PixelData | None:
+        """Return the pixel data."""
+        if self.pixel_slot is None:
+            return None
+        _, value, stop, inside = places[self.pixel_slot]
+        if self.shape is not None and inside is None:
+            return native_pixels(self.shape, value, stop - value)
+        return pixel_data(walk.view, self._records(places), attributes, walk.let_go)
+
+
+def _record(slot: Slot, place: Place) -> Record:
+    start, value, stop, inside = place
+    return slot.tag, CAREFUL, slot.vr, start, value, stop, inside
 
 
 def _moved(records: Iterable[Record], by: int) -> list[Record]:

@@ -89,11 +89,20 @@ class Walk:
             let_go: called now and then while fragments are counted.
         """
         self.view = view
+        self.let_go = let_go
         self.little = transfer_syntax_uid != EXPLICIT_BE
-        self.structure = Structure(
-            view, little=self.little, spans=spans or SpanMemo(), let_go=let_go
-        )
         self._implicit = is_implicit(transfer_syntax_uid)
+        self._spans = spans
+        self._structure: Structure | None = None
+
+    @property
+    def structure(self) -> Structure:
+        """Where elements lie; made when first asked for, as a header that is known needs none."""
+        if self._structure is None:
+            self._structure = Structure(
+                self.view, little=self.little, spans=self._spans or SpanMemo(), let_go=self.let_go
+            )
+        return self._structure
 
     def top(self) -> Scope:
         """Return the whole data set's scope, groups 0000 and 0002 left out.

@@ -24,6 +24,8 @@ _DRAIN_BYTES: Final = 8 << 20
 """How much is received between two looks at whether the disk keeps up; what a
 reception holds in memory, so that an instance which stays there never waits."""
 
+_STORED: Final = Response(Status.SUCCESS)
+
 _REFUSALS: Final[Mapping[Refusal, tuple[Status, str]]] = {
     Refusal.UNREADABLE: (Status.CANNOT_UNDERSTAND, "the data set cannot be decoded"),
     Refusal.UNSUPPORTED_SYNTAX: (Status.CANNOT_UNDERSTAND, "the transfer syntax is unknown"),
@@ -92,7 +94,7 @@ class CStore:
         """
         del operation
         await sink.reception.finish()
-        return Response(Status.SUCCESS)
+        return _STORED
 
     def failure(self, error: PacsError, /) -> Response:
         """Return the status for `error`, with a comment that says why."""

@@ -23,6 +23,7 @@ from pacs_cloud.dimse.pdu import (
 )
 from pacs_cloud.errors import Corrupt
 
+_P_DATA_TF: Final = PduType.P_DATA_TF
 _PDV_CONTEXT_AND_CONTROL: Final = 2
 _NOT_AT_ONCE: Final = frozenset((errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 
@@ -66,6 +67,8 @@ class Fragmenter:
 
     def command(self, encoded: bytes) -> list[bytes | memoryview]:
         """Return a command set's PDUs, in pieces to be joined."""
+        if len(encoded) <= self._room:
+            return [self._header(len(encoded), COMMAND_FRAGMENT | LAST_FRAGMENT), encoded]
         return self._cut(memoryview(encoded), COMMAND_FRAGMENT, ends=True)
 
     def data(self, piece: bytes | memoryview, *, ends: bool) -> list[bytes | memoryview]:
@@ -78,27 +81,26 @@ class Fragmenter:
         return self._cut(memoryview(piece), 0, ends=ends)
 
     def _cut(self, data: memoryview, control: int, *, ends: bool) -> list[bytes | memoryview]:
-        room, context_id = self._room, self._context_id
         pieces: list[bytes | memoryview] = []
         total = len(data)
         start = 0
         while True:
-            stop = min(start + room, total)
-            length = stop - start
+            stop = min(start + self._room, total)
             last = LAST_FRAGMENT if ends and stop == total else 0
-            pieces.append(
-                DATA_HEADER.pack(
-                    PduType.P_DATA_TF,
-                    length + PDV_OVERHEAD_BYTES,
-                    length + _PDV_CONTEXT_AND_CONTROL,
-                    context_id,
-                    control | last,
-                )
-            )
+            pieces.append(self._header(stop - start, control | last))
             pieces.append(data[start:stop])
             start = stop
             if start >= total:
                 return pieces
+
+    def _header(self, length: int, control: int) -> bytes:
+        return DATA_HEADER.pack(
+            _P_DATA_TF,
+            length + PDV_OVERHEAD_BYTES,
+            length + _PDV_CONTEXT_AND_CONTROL,
+            self._context_id,
+            control,
+        )
 
 
 async def batches(

@@ -68,15 +68,15 @@ class MessageReader:
             ProtocolViolation: it is not what must follow, or the command set
                 is malformed or too long.
         """
-        if self._context_id not in (0, context_id):
+        if context_id != self._context_id and self._context_id:
             raise ProtocolViolation("fragments of two presentation contexts mix")
         taker = self._taker
         if control & COMMAND_FRAGMENT:
             if taker is not None:
                 raise ProtocolViolation("a command set within a data set")
-            self._command += piece
-            if len(self._command) > self._max_command_bytes:
+            if len(self._command) + len(piece) > self._max_command_bytes:
                 raise ProtocolViolation(f"a command set over {self._max_command_bytes} bytes")
+            self._command += piece
             self._context_id = context_id
             if ends and control & LAST_FRAGMENT:
                 self._command_ended(context_id)
@@ -99,12 +99,11 @@ class MessageReader:
             taker.abort()
 
     def _command_ended(self, context_id: int) -> None:
-        command = decode_command(self._command)
+        command = decode_command(bytes(self._command))
         self._command.clear()
-        if not command.has_data_set:
-            self._context_id = 0
         taker = self._command_arrived(context_id, command)
         if command.has_data_set:
             self._taker = taker
         else:
+            self._context_id = 0
             taker.end()

@@ -12,6 +12,7 @@ from pacs_cloud.dimse.command import (
     Value,
     data_set_type,
     encode_command,
+    encode_plain_response,
 )
 from pacs_cloud.dimse.fragments import Fragmenter, Source, batches
 from pacs_cloud.dimse.negotiation import Context
@@ -23,6 +24,9 @@ SMALLEST_MAX_LENGTH: Final = 1024
 
 _LARGEST_SENT: Final = 131072
 """What we send to a peer that takes any length; DCMTK's own largest."""
+
+_REQUESTED_CLASS: Final = Element.REQUESTED_SOP_CLASS_UID
+_REQUESTED_INSTANCE: Final = Element.REQUESTED_SOP_INSTANCE_UID
 
 
 class Outbox:
@@ -62,14 +66,7 @@ class Outbox:
         command = encode_command(
             {**elements, Element.DATA_SET_TYPE: data_set_type(present=source is not None)}
         )
-        fragmenter = Fragmenter(context.context_id, self._max_length)
-        pieces = fragmenter.command(command)
-        async with self._one_message:
-            if source is None:
-                self._upper.send(b"".join(pieces))
-            else:
-                await self._send_with(fragmenter, pieces, source)
-            await self._upper.drain()
+        await self._send(context, command, source)
 
     async def respond(self, context: Context, request: Command, response: Response) -> None:
         """Send `response` to `request`.
@@ -77,17 +74,41 @@ class Outbox:
         Raises:
             AssociationAborted: the association is over.
         """
+        field, message_id = request.field | RESPONSE, request.message_id
+        sop_class_uid = request.affected_sop_class_uid or request.text(_REQUESTED_CLASS)
+        sop_instance_uid = request.affected_sop_instance_uid or request.text(_REQUESTED_INSTANCE)
+        if response.data_set is None and not response.elements:
+            command = encode_plain_response(
+                field, message_id, response.status, sop_class_uid, sop_instance_uid
+            )
+            await self._send(context, command, None)
+            return
         elements: dict[int, Value] = {
-            Element.COMMAND_FIELD: request.field | RESPONSE,
-            Element.RESPONDED_TO: request.message_id,
+            Element.COMMAND_FIELD: field,
+            Element.RESPONDED_TO: message_id,
             Element.STATUS: response.status,
         }
-        for affected, requested in _NAMED:
-            if name := request.text(affected) or request.text(requested):
-                elements[affected] = name
-        if response.elements:
-            elements.update(response.elements)
+        if sop_class_uid:
+            elements[Element.AFFECTED_SOP_CLASS_UID] = sop_class_uid
+        if sop_instance_uid:
+            elements[Element.AFFECTED_SOP_INSTANCE_UID] = sop_instance_uid
+        elements.update(response.elements)
         await self.send(context, elements, response.data_set)
+
+    async def _send(self, context: Context, command: bytes, source: Source | None) -> None:
+        fragmenter = Fragmenter(context.context_id, self._max_length)
+        pieces = fragmenter.command(command)
+        if source is None and not self._one_message.locked():
+            # What is written at once mixes with nothing.
+            self._upper.send(b"".join(pieces))
+            await self._upper.drain()
+            return
+        async with self._one_message:
+            if source is None:
+                self._upper.send(b"".join(pieces))
+            else:
+                await self._send_with(fragmenter, pieces, source)
+            await self._upper.drain()
 
     async def _send_with(
         self, fragmenter: Fragmenter, pieces: list[bytes | memoryview], source: Source
@@ -108,9 +129,3 @@ class Outbox:
             if begun and not ended:
                 self._upper.abort("a message of ours broke off")
             raise
-
-
-_NAMED: Final = (
-    (Element.AFFECTED_SOP_CLASS_UID, Element.REQUESTED_SOP_CLASS_UID),
-    (Element.AFFECTED_SOP_INSTANCE_UID, Element.REQUESTED_SOP_INSTANCE_UID),
-)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from pacs_cloud.dicom.status import Status
@@ -103,8 +102,9 @@ class Performer:
         operation = request.operation
         try:
             response = await request.answer()
-            with suppress(AssociationAborted):
-                await self._outbox.respond(operation.context, operation.command, response)
+            await self._outbox.respond(operation.context, operation.command, response)
+        except AssociationAborted:
+            pass  # Nobody is left to answer: `answer` itself raises none.
         except asyncio.CancelledError:
             if not self._over:
                 # Something the service waited for was cancelled, not the service.
@@ -132,6 +132,17 @@ class Performer:
 
 class _Request:
     """One request while its message comes: a `DataSetTaker`."""
+
+    __slots__ = (
+        "_performer",
+        "_refusal",
+        "_service",
+        "_sink",
+        "_waiting",
+        "ended",
+        "handed_over",
+        "operation",
+    )
 
     def __init__(self, performer: Performer, operation: Operation) -> None:
         self.operation = operation

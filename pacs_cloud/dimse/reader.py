@@ -9,6 +9,9 @@ from typing import Final, Protocol
 
 from pacs_cloud.dimse.pdu import PDU_HEADER, PDV_HEADER, PduType, ProtocolViolation
 
+_P_DATA_TF: Final = PduType.P_DATA_TF
+_PDU_HEADER_BYTES: Final = PDU_HEADER.size
+_PDV_HEADER_BYTES: Final = PDV_HEADER.size
 _PDV_LENGTH_FIELD: Final = 4
 _PDV_CONTEXT_AND_CONTROL: Final = 2
 _SMALL_BUFFER_BYTES: Final = 4096
@@ -135,46 +138,41 @@ class PduReader:
         while not self._held:
             start = self._start
             available = self._end - start
-            if self._pdv_left:
+            due = self._pdv_left
+            if due:
                 if not available:
                     return
-                taken = min(self._pdv_left, available)
+                taken = min(due, available)
                 self._start = start + taken
-                self._pdv_left -= taken
+                self._pdv_left = due - taken
                 self._pdu_left -= taken
                 self._listener.data_arrived(
                     self._context_id,
                     self._control,
                     self._view[start : start + taken],
-                    not self._pdv_left,
+                    taken == due,
                 )
             elif self._body is not None:
                 if self._pdu_left and not available:
                     return
-                taken = min(self._pdu_left, available)
-                self._body += self._view[start : start + taken]
-                self._start = start + taken
-                self._pdu_left -= taken
-                if not self._pdu_left:
-                    body, self._body = bytes(self._body), None
-                    self._listener.pdu_ended(self._pdu_type, body)
+                self._collect(self._body, start, min(self._pdu_left, available))
             elif self._pdu_left:
-                if self._pdu_left < PDV_HEADER.size:
+                if self._pdu_left < _PDV_HEADER_BYTES:
                     raise ProtocolViolation("a PDV's header is cut off by its PDU's end")
-                if available < PDV_HEADER.size:
+                if available < _PDV_HEADER_BYTES:
                     return
                 self._begin_pdv(start)
             else:
-                if available < PDU_HEADER.size:
+                if available < _PDU_HEADER_BYTES:
                     return
                 self._begin_pdu(start)
 
     def _begin_pdu(self, start: int) -> None:
         pdu_type, length = PDU_HEADER.unpack_from(self._buffer, start)
         self._listener.pdu_begins(pdu_type, length)
-        self._start = start + PDU_HEADER.size
+        self._start = start + _PDU_HEADER_BYTES
         self._pdu_type, self._pdu_left = pdu_type, length
-        if pdu_type != PduType.P_DATA_TF:
+        if pdu_type != _P_DATA_TF:
             self._body = bytearray()
         elif not length:
             raise ProtocolViolation("a P-DATA-TF without a PDV")
@@ -183,8 +181,16 @@ class PduReader:
         length, self._context_id, self._control = PDV_HEADER.unpack_from(self._buffer, start)
         if length < _PDV_CONTEXT_AND_CONTROL or length > self._pdu_left - _PDV_LENGTH_FIELD:
             raise ProtocolViolation(f"a PDV of {length} bytes does not fit its PDU")
-        self._start = start + PDV_HEADER.size
-        self._pdu_left -= PDV_HEADER.size
+        self._start = start + _PDV_HEADER_BYTES
+        self._pdu_left -= _PDV_HEADER_BYTES
         self._pdv_left = length - _PDV_CONTEXT_AND_CONTROL
         if not self._pdv_left:
             self._listener.data_arrived(self._context_id, self._control, _NOTHING, True)
+
+    def _collect(self, body: bytearray, start: int, count: int) -> None:
+        body += self._view[start : start + count]
+        self._start = start + count
+        self._pdu_left -= count
+        if not self._pdu_left:
+            self._body = None
+            self._listener.pdu_ended(self._pdu_type, bytes(body))

@@ -69,16 +69,23 @@ class Operation:
         association: where it came from; sub-operations go through it.
         context: its presentation context.
         command: its command set, which lacks nothing its service requires.
-        cancelled: set when the peer sends C-CANCEL or asks to release.
     """
 
-    __slots__ = ("association", "cancelled", "command", "context")
+    __slots__ = ("_cancelled", "association", "command", "context")
 
     def __init__(self, association: "Association", context: "Context", command: Command) -> None:
         self.association = association
         self.context = context
         self.command = command
-        self.cancelled = asyncio.Event()
+        self._cancelled: asyncio.Event | None = None
+
+    @property
+    def cancelled(self) -> asyncio.Event:
+        """Set when the peer sends C-CANCEL or asks to release."""
+        # Made when first asked for: a C-STORE never asks, and there are so many.
+        if self._cancelled is None:
+            self._cancelled = asyncio.Event()
+        return self._cancelled
 
     async def respond(self, response: Response) -> None:
         """Send a response that is not the last, and wait while the peer does not read.

@@ -32,6 +32,9 @@ from pacs_cloud.dimse.state import EXPECTED_PDUS, AssociationAborted, End, EndKi
 _FIXED_BODY_BYTES: Final = 4
 _PROGRESS_BYTES: Final = 1024
 _PDU_TYPES: Final = frozenset[int](PduType)
+# An enumeration's member costs a call wherever it is named; these are asked for with each piece.
+_P_DATA_TF: Final = PduType.P_DATA_TF
+_ESTABLISHED: Final = State.ESTABLISHED
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 _QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 """Linux has it."""
@@ -161,7 +164,7 @@ class UpperLayer(asyncio.BufferedProtocol):
     def hold(self) -> None:
         """Read nothing more from the peer until as many calls of `resume`."""
         self._holds += 1
-        if self._holds == 1 and self._state is State.ESTABLISHED:
+        if self._holds == 1 and self._state is _ESTABLISHED:
             self._reader.hold()
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.pause_reading()
@@ -181,14 +184,14 @@ class UpperLayer(asyncio.BufferedProtocol):
 
     def release(self) -> None:
         """Ask for the release (AR-1); the answer shows as the end."""
-        if self._state is State.ESTABLISHED:
+        if self._state is _ESTABLISHED:
             self._state = State.RELEASING
             self._deadline = self._loop.time() + self._limits.artim_s
             self._write(RELEASE_RQ)
 
     def confirm_release(self) -> None:
         """Answer the peer's release (AR-4)."""
-        if self._state is State.ESTABLISHED:
+        if self._state is _ESTABLISHED:
             self._write(RELEASE_RP)
             self._close(End(EndKind.RELEASED))
 
@@ -292,13 +295,9 @@ class UpperLayer(asyncio.BufferedProtocol):
 
     def pdu_begins(self, pdu_type: int, length: int) -> None:
         """Judge a PDU by its header, before any of its body is read."""
-        if pdu_type not in _PDU_TYPES:
-            raise ProtocolViolation(f"PDU type {pdu_type}", AbortReason.UNRECOGNIZED_PDU)
-        if pdu_type not in EXPECTED_PDUS[self._state]:
-            raise ProtocolViolation(
-                f"PDU type {pdu_type} in state {self._state.name}", AbortReason.UNEXPECTED_PDU
-            )
-        if pdu_type == PduType.P_DATA_TF:
+        if pdu_type != _P_DATA_TF or self._state is not _ESTABLISHED:
+            self._check_expected(pdu_type)
+        if pdu_type == _P_DATA_TF:
             if length > self._limits.max_length:
                 raise ProtocolViolation(f"a P-DATA-TF of {length} bytes, over what we offered")
         elif pdu_type in (PduType.ASSOCIATE_RQ, PduType.ASSOCIATE_AC):
@@ -337,18 +336,18 @@ class UpperLayer(asyncio.BufferedProtocol):
         self, context_id: int, control: int, piece: memoryview, fragment_ends: bool
     ) -> None:
         """Hand on a piece; while we wait for our release it has no reader left (AR-6)."""
-        if self._state is State.ESTABLISHED:
+        if self._state is _ESTABLISHED:
             self._user.data_indication(context_id, control, piece, fragment_ends)
 
     # Inside
 
     def _establish(self) -> None:
-        self._state = State.ESTABLISHED
+        self._state = _ESTABLISHED
         self._deadline = None
         self._reader.enlarge(self._limits.receive_buffer_bytes)
 
     def _release_requested(self) -> None:
-        if self._state is State.ESTABLISHED:
+        if self._state is _ESTABLISHED:
             self._user.release_indication()
         elif self.is_requestor:
             # Release collision, Sta9 → Sta11: the requestor answers first (AR-8, AR-9).
@@ -367,8 +366,16 @@ class UpperLayer(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
+    def _check_expected(self, pdu_type: int) -> None:
+        if pdu_type not in _PDU_TYPES:
+            raise ProtocolViolation(f"PDU type {pdu_type}", AbortReason.UNRECOGNIZED_PDU)
+        if pdu_type not in EXPECTED_PDUS[self._state]:
+            raise ProtocolViolation(
+                f"PDU type {pdu_type} in state {self._state.name}", AbortReason.UNEXPECTED_PDU
+            )
+
     def _check(self) -> None:
-        if self._state is not State.ESTABLISHED:
+        if self._state is not _ESTABLISHED:
             raise AssociationAborted(
                 self._end or End(EndKind.CONNECTION_LOST, f"in state {self._state.name.lower()}")
             )
@@ -446,8 +453,10 @@ def _acknowledge(connection: Any) -> None:
     back until then: 40 ms a message. The kernel forgets this, so it is told again.
     """
     if _QUICK_ACK is not None:
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105 - `suppress` would cost more than the call does
             connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        except OSError:
+            pass
 
 
 def _tune(connection: Any) -> None:

@@ -2,9 +2,8 @@
 
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pacs_cloud.dicom.header import Header, HeaderReader
 from pacs_cloud.dicom.part10 import FileMeta
@@ -19,8 +18,7 @@ FILE_META_DIFFERS = "file-meta-differs"
 """The file meta information names another instance or class than the data set."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a C-STORE request says of the data set that it carries (PS3.7 9.3.1.1)."""
 
     sop_class_uid: str
@@ -28,8 +26,7 @@ class Claim:
     transfer_syntax_uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """An instance that may be stored.
 
     Attributes:
@@ -70,9 +67,9 @@ class Admission:
                 of the instance or class that the request names.
         """
         header = self._reader.read(dataset, claim.transfer_syntax_uid)
-        if (header.sop_class_uid, header.sop_instance_uid) != (
-            claim.sop_class_uid,
-            claim.sop_instance_uid,
+        if (
+            header.sop_instance_uid != claim.sop_instance_uid
+            or header.sop_class_uid != claim.sop_class_uid
         ):
             raise InvalidInstance(
                 "the data set is not of the instance that the request names",

@@ -5,10 +5,9 @@ import logging
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from pacs_cloud.catalogue.commit import ConflictPolicy, Decision, commit_pack, judge
+from pacs_cloud.catalogue.commit import ConflictPolicy, Decision, commit_pack, find_repeated
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import StagedPack
 from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound, PacsError, Unavailable
@@ -16,11 +15,13 @@ from pacs_cloud.ingest.backlog import Backlog
 from pacs_cloud.ingest.closed import ClosedPack, Outcomes
 from pacs_cloud.ingest.counters import Counters
 from pacs_cloud.ingest.directory import SpoolDirectory
+from pacs_cloud.ingest.just_sealed import JustSealed
 from pacs_cloud.ingest.options import IntakeOptions
+from pacs_cloud.ingest.sealing import Sealed
 from pacs_cloud.ingest.tables import Tables
 from pacs_cloud.objectstore.keys import PackKey, decision_key
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.pack.index import PackIndex, decode_table, split_index
+from pacs_cloud.pack.index import decode_table, split_index
 from pacs_cloud.pack.reader import read_from_end, read_index
 
 log = logging.getLogger(__name__)
@@ -31,12 +32,6 @@ _HOPELESS = (Corrupt, Conflict, InvalidRequest, FileNotFoundError)
 FileNotFoundError: somebody has removed the spool file.
 """
 _SURPRISES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    table: PackIndex
-    index: bytes
 
 
 class Committer:
@@ -55,6 +50,7 @@ class Committer:
         options: IntakeOptions,
         counters: Counters,
         backlog: Backlog,
+        just_sealed: JustSealed,
         *,
         policy: ConflictPolicy,
         now_us: Callable[[], int],
@@ -65,6 +61,7 @@ class Committer:
         self._options = options
         self._counters = counters
         self._backlog = backlog
+        self._just_sealed = just_sealed
         self._policy = policy
         self._now_us = now_us
         self._tables = Tables(catalogue, objects)
@@ -131,29 +128,28 @@ class Committer:
 
     async def _commit(self, pack: ClosedPack) -> Outcomes:
         """Make `pack` visible; whatever of that was done before does no harm."""
-        loaded = await asyncio.to_thread(_load, pack.path)
-        table = loaded.table
+        sealed = self._just_sealed.take(pack.path.stem, pack.length_bytes)
+        if sealed is None:
+            sealed = await asyncio.to_thread(_load, pack.path)
+        table = sealed.table
         key = PackKey(
             table.tenant, table.study_instance_uid, table.series_instance_uid, table.pack_id
         )
-        outcomes = await judge(self._catalogue, table, self._tables.load)
-        brings_nothing = len(outcomes) == len(table.instances) and all(
-            outcome.status == "duplicate" for outcome in outcomes.values()
-        )
+        repeated = await find_repeated(self._catalogue, table, self._tables.load)
         # An earlier try may have stored its objects: then only a commit gives them a place.
-        if brings_nothing and not await self._is_stored(key):
+        if repeated is not None and not await self._is_stored(key):
             self._counters.packs_dropped += 1
             await asyncio.to_thread(pack.path.unlink, missing_ok=True)
-            return outcomes
+            return repeated
         written = await asyncio.gather(
-            self._objects.put_new(key.index, loaded.index),
+            self._objects.put_new(key.index, sealed.index),
             self._objects.put_file(key.pack, pack.path),
             return_exceptions=True,  # neither goes on behind the other's failure
         )
         for failure in written:
             if isinstance(failure, BaseException):
                 raise failure
-        frames = split_index(loaded.index)
+        table_frame, headers_frame = split_index(sealed.index)
         outcomes = await commit_pack(
             self._catalogue,
             table,
@@ -162,8 +158,8 @@ class Committer:
                 study_instance_uid=table.study_instance_uid,
                 series_instance_uid=table.series_instance_uid,
                 pack_id=table.pack_id,
-                table=frames[0],
-                headers=frames[1],
+                table=table_frame,
+                headers=headers_frame,
                 sop_instance_uids=tuple(one.sop_instance_uid for one in table.instances),
             ),
             pack.length_bytes,
@@ -236,10 +232,10 @@ class Committer:
             pack.outcomes.set_exception(failure)
 
 
-def _load(path: Path) -> _Loaded:
+def _load(path: Path) -> Sealed:
     """Return a spool file's table and index; raises Corrupt, OSError."""
     with path.open("rb") as file:
         fd = file.fileno()
         length_bytes = os.fstat(fd).st_size
         index = read_from_end(read_index, lambda at, length: os.pread(fd, length, at), length_bytes)
-    return _Loaded(decode_table(index), index)
+    return Sealed(length_bytes, decode_table(index), index)

@@ -40,6 +40,11 @@ class SpoolDirectory:
         self._used = 0.0
 
     @property
+    def fd(self) -> int:
+        """Its descriptor, to sync the names in it."""
+        return self._fd
+
+    @property
     def spool(self) -> Path:
         """The directory of all processes' spools."""
         return self.path.parent

@@ -1,14 +1,13 @@
 """The two forms in which an instance arrives: a bare data set, or a Part 10 file."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pacs_cloud.dicom.part10 import FileMeta, encode_file_meta, read_file_meta
 from pacs_cloud.ingest.admission import Admission, Admitted, Claim, View
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """How the received bytes become a Part 10 file.
 
     Attributes:

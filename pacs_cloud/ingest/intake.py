@@ -21,12 +21,14 @@ from pacs_cloud.ingest.committer import Committer
 from pacs_cloud.ingest.counters import Counters
 from pacs_cloud.ingest.desk import Desk
 from pacs_cloud.ingest.directory import abandoned_directories, take_spool_directory
+from pacs_cloud.ingest.just_sealed import JustSealed
 from pacs_cloud.ingest.long_instance import LongAdmission
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.ingest.recovery import Recovery
 from pacs_cloud.ingest.sealing import SyncFile
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.ingest.spool import Spool
+from pacs_cloud.ingest.syncer import Syncer
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import Source
 from pacs_cloud.pack.provenance import NAME_CHARACTERS, clipped
@@ -58,6 +60,7 @@ class Intake:
         accepts_class: Callable[[str], bool] = any_class,
         now_us: Callable[[], int] = wall_clock_us,
         sync_file: SyncFile = os.fdatasync,
+        syncer: Syncer | None = None,
         grace_s: float = 10.0,
     ) -> None:
         """Lock a directory under `spool`, which all processes of an archive share.
@@ -71,6 +74,8 @@ class Intake:
             accepts_class: which SOP classes STOW and import may bring.
             now_us: the clock, microseconds since 1970 UTC.
             sync_file: makes an open file durable.
+            syncer: makes durable what a C-STORE waits for, and is closed on leaving;
+                None: `sync_file` does, on threads.
             grace_s: how long leaving waits for commits.
 
         Raises:
@@ -81,6 +86,7 @@ class Intake:
         self._directory = take_spool_directory(spool)
         self._backlog = Backlog(self.options, self.counters)
         self._grace_s = grace_s
+        just_sealed = JustSealed()
         self._committer = Committer(
             self._directory,
             objects,
@@ -88,6 +94,7 @@ class Intake:
             self.options,
             self.counters,
             self._backlog,
+            just_sealed,
             policy=policy,
             now_us=now_us,
         )
@@ -96,9 +103,11 @@ class Intake:
             self.options,
             self.counters,
             self._backlog,
+            just_sealed,
             submit=self._committer.submit,
             now_us=now_us,
             sync_file=sync_file,
+            syncer=syncer,
         )
         admission = Admission(HeaderReader(), accepts_class)
         self._desk = Desk(

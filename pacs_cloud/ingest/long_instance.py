@@ -169,7 +169,7 @@ class LongInstance:
     def _seal(self, arrival: Arrival) -> int:
         header = arrival.admitted.header
         member = self._member.close(header.sop_instance_uid, arrival.provenance)
-        length_bytes = seal(
+        sealed = seal(
             self._fd,
             self._writer,
             [arrival.entry(member)],
@@ -178,7 +178,7 @@ class LongInstance:
         )
         self._spool.sync_file(self._fd)
         self._spool.directory.sync()
-        return length_bytes
+        return sealed.length_bytes
 
     def _put(self, data: bytes | memoryview) -> None:
         try:

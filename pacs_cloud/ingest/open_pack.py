@@ -1,9 +1,14 @@
-"""A pack that instances are being appended to."""
+"""A pack that instances are being appended to.
+
+What is made anew for every instance is a tuple, here and on the way here: a frozen
+dataclass takes up to four times as long to make.
+"""
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pacs_cloud.ingest.admission import Admitted
 from pacs_cloud.ingest.closed import Outcomes, outcomes_to_come
@@ -16,8 +21,7 @@ from pacs_cloud.pack.writer import Buffer, PackWriter
 from pacs_cloud.pack.zipformat import Member
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """One admitted instance on its way into a pack.
 
     Attributes:
@@ -137,8 +141,7 @@ class OpenPack:
         self.header_bytes += len(header.json)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """Where an instance went.
 
     Attributes:
@@ -156,6 +159,6 @@ class Placed:
         """BLAKE3 of its data set, hex."""
         return self.pack.entries[self.appended - 1].digest
 
-    async def durable(self) -> None:
+    def durable(self) -> Awaitable[None]:
         """Return when it would survive a power cut; raises Unavailable."""
-        await self.pack.sync.wait(self.appended)
+        return self.pack.sync.wait(self.appended)

@@ -1,8 +1,7 @@
 """One instance being received: its bytes come in pieces, the errors at its end."""
 
 import mmap
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from blake3 import blake3
 
@@ -18,8 +17,7 @@ from pacs_cloud.pack.pack_id import new_pack_id
 _STAGE_BYTES = 1 << 20  # what a long instance collects in memory between two writes
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What an instance turned out to be.
 
     Attributes:
@@ -156,10 +154,10 @@ class Reception:
         counters.received_bytes += self._length_bytes
         header = arrival.admitted.header
         return Receipt(
-            sop_class_uid=header.sop_class_uid,
-            sop_instance_uid=header.sop_instance_uid,
-            study_instance_uid=header.study_instance_uid,
-            series_instance_uid=header.series_instance_uid,
+            header.sop_class_uid,
+            header.sop_instance_uid,
+            header.study_instance_uid,
+            header.series_instance_uid,
             length_bytes=self._length_bytes,
             digest=digest,
             flags=arrival.admitted.flags,

@@ -110,11 +110,11 @@ class Recovery:
         writer = PackWriter(
             fd, members=[member.member for member in members], length_bytes=found.good_bytes
         )
-        length_bytes = seal(fd, writer, entries, pack_id=path.stem, series=series.pop())
+        sealed = seal(fd, writer, entries, pack_id=path.stem, series=series.pop())
         self._sync_file(fd)
         self._directory.sync()
         self._counters.packs_recovered += 1
-        return Found(path, length_bytes)
+        return Found(path, sealed.length_bytes)
 
     def _admit(self, fd: int, recovered: RecoveredMember) -> Arrival:
         """Return an instance as if it came in again; raises InvalidInstance."""

@@ -26,8 +26,8 @@ class Session:
         self.source = source
         self._desk = desk
         self._answers_later = source.door is not Door.DIMSE
-        self._commits = desk.spool.options.acknowledge is Acknowledge.COMMIT
-        self.waits_for_sync = not self._answers_later and not self._commits
+        commits = desk.spool.options.acknowledge is Acknowledge.COMMIT
+        self.waits_for_sync = not self._answers_later and not commits
         self._packs: set[OpenPack] = set()
         self._awaited: list[_Awaited] = []
 
@@ -97,26 +97,28 @@ class Session:
         if pack not in self._packs:
             is_open = self._desk.spool.is_open
             self._packs = {one for one in (*self._packs, pack) if is_open(one)}
-        return await self._acknowledge(arrival, placed, pack.outcomes)
+        if self.waits_for_sync:
+            await placed.durable()
+            return 0
+        if not self._answers_later:
+            self._desk.spool.await_commit(pack, self)
+        return await self._committed(arrival, pack.outcomes, repeated=placed.repeated)
 
     async def closed(self, arrival: Arrival, pack: ClosedPack) -> int:
         """Return when an instance in a pack of its own may be acknowledged (for `Reception`)."""
-        return await self._acknowledge(arrival, None, pack.outcomes)
+        if self.waits_for_sync:
+            return 0  # it was synced when it was sealed
+        return await self._committed(arrival, pack.outcomes, repeated=False)
 
-    async def _acknowledge(
-        self, arrival: Arrival, placed: Placed | None, outcomes: asyncio.Future[Outcomes]
+    async def _committed(
+        self, arrival: Arrival, outcomes: asyncio.Future[Outcomes], *, repeated: bool
     ) -> int:
-        uid = arrival.admitted.header.sop_instance_uid
-        one = _Awaited(uid, outcomes, repeated=placed is not None and placed.repeated)
+        """Return when an instance is committed, at once and its number where that is told later."""
+        one = _Awaited(arrival.admitted.header.sop_instance_uid, outcomes, repeated)
         if self._answers_later:
             self._awaited.append(one)
             return len(self._awaited) - 1
-        if self._commits:
-            if placed is not None:
-                self._desk.spool.await_commit(placed.pack, self)
-            await one.outcome()
-        elif placed is not None:
-            await placed.durable()
+        await one.outcome()
         return 0
 
 

@@ -14,11 +14,12 @@ from pacs_cloud.ingest.closed import ClosedPack, Outcomes
 from pacs_cloud.ingest.counters import Counters
 from pacs_cloud.ingest.directory import SpoolDirectory, unavailable
 from pacs_cloud.ingest.group_sync import GroupSync
+from pacs_cloud.ingest.just_sealed import JustSealed
 from pacs_cloud.ingest.open_pack import Arrival, OpenPack, Placed
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.ingest.pacing import Pacing
-from pacs_cloud.ingest.sealing import SeriesKey, SyncFile, seal
-from pacs_cloud.ingest.sync_pace import SyncPace
+from pacs_cloud.ingest.sealing import Sealed, SeriesKey, SyncFile, seal
+from pacs_cloud.ingest.syncer import Syncer, ThreadSyncer
 from pacs_cloud.pack.pack_id import new_pack_id
 from pacs_cloud.pack.writer import PackWriter
 
@@ -46,23 +47,29 @@ class Spool:
         options: IntakeOptions,
         counters: Counters,
         backlog: Backlog,
+        just_sealed: JustSealed,
         *,
         submit: Callable[[ClosedPack], None],
         now_us: Callable[[], int],
         sync_file: SyncFile = os.fdatasync,
+        syncer: Syncer | None = None,
     ) -> None:
-        """Write into `directory`, and give closed packs to `submit`."""
+        """Write into `directory`, and give closed packs to `submit`.
+
+        `sync_file` syncs what is sealed; `syncer`, which is closed with the spool, what
+        senders wait for (None: `sync_file` does, on threads).
+        """
         self.directory = directory
         self.options = options
         self.sync_file = sync_file
         self._counters = counters
         self._backlog = backlog
+        self._just_sealed = just_sealed
         self._submit = submit
         self._now_us = now_us
         self._open: dict[SeriesKey, OpenPack] = {}
         self._pacing = Pacing(options)
-        self._pace = SyncPace()
-        self._syncing = ThreadPoolExecutor(options.sync_threads, "spool-sync")
+        self._syncer = syncer or ThreadSyncer(options.sync_threads, sync_file)
         self._sealing = ThreadPoolExecutor(_SEAL_THREADS, "spool-seal")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._files = 0  # with a descriptor: open ones, and closed ones not sealed yet
@@ -144,7 +151,7 @@ class Spool:
             self._remove(pack)
             self.run(self._finish(pack))
 
-    def run_seal(self, work: Callable[[], int]) -> asyncio.Future[int]:
+    def run_seal(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run work of a seal's kind, long and on files, on a thread."""
         return asyncio.get_running_loop().run_in_executor(self._sealing, work)
 
@@ -177,7 +184,7 @@ class Spool:
         for pack in list(self._open.values()):
             self.close(pack)
         await self.sealed()
-        self._syncing.shutdown()
+        await self._syncer.aclose()
         self._sealing.shutdown()
 
     def _open_pack(self, series: SeriesKey, before: asyncio.Future[Outcomes] | None) -> OpenPack:
@@ -188,28 +195,14 @@ class Spool:
         path, fd = self.directory.create(pack_id)
         self._files += 1
         linger_s, age_s = self._pacing.opened(series, loop.time())
-        named = False
-
-        def sync() -> None:
-            nonlocal named
-            self.sync_file(fd)
-            if not named:  # before the first Success of a new file
-                self.directory.sync()
-                named = True
-
-        writer = PackWriter(fd)
         pack = OpenPack(
             series=series,
             pack_id=pack_id,
             path=path,
             fd=fd,
-            writer=writer,
+            writer=PackWriter(fd),
             sync=GroupSync(
-                sync,
-                lambda: writer.length_bytes,
-                self._syncing,
-                self._pace,
-                lambda error: self._sync_failed(pack, error),
+                self._syncer, fd, self.directory.fd, lambda error: self._sync_failed(pack, error)
             ),
             linger_s=linger_s,
             closes_at=loop.time() + age_s,
@@ -274,24 +267,25 @@ class Spool:
         if pack.sync.failed:
             return  # `_sync_failed` has taken it over
 
-        def work() -> int:
-            length = seal(
+        def work() -> Sealed:
+            sealed = seal(
                 pack.fd, pack.writer, pack.entries, pack_id=pack.pack_id, series=pack.series
             )
             self.sync_file(pack.fd)
             self.directory.sync()
-            return length
+            return sealed
 
         try:
-            length_bytes = await self.run_seal(work)
+            sealed = await self.run_seal(work)
         except OSError as error:
             self._counters.failed_syncs += 1
             log.error("spool_seal_failed", extra={"pack": pack.pack_id, "reason": error.strerror})
             await self._salvage(pack, unavailable(error))
             return
         self._close_file(pack)
+        self._just_sealed.keep(sealed)
         await self._in_turn(pack)
-        self.hand_on(ClosedPack(pack.path, length_bytes, pack.outcomes))
+        self.hand_on(ClosedPack(pack.path, sealed.length_bytes, pack.outcomes))
 
     async def _in_turn(self, pack: OpenPack) -> None:
         """Return when the pack that must be committed before `pack` is, or we stop."""
@@ -330,13 +324,13 @@ class Spool:
             fd = os.open(pack.path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 writer = PackWriter(fd, members=members, length_bytes=members[-1].end)
-                length = seal(
+                sealed = seal(
                     fd, writer, pack.entries[:kept], pack_id=pack.pack_id, series=pack.series
                 )
                 self.sync_file(fd)
             finally:
                 os.close(fd)
-            return length
+            return sealed.length_bytes
 
         pause_s = _SALVAGE_S
         while True:

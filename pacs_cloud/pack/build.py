@@ -52,11 +52,16 @@ def build_index(
     What is the same in all instances stands once, in `common` and `sources`.
     """
     common = _common(entries)
-    sources = {entry.source: None for entry in entries}  # in the order of appearance
-    places = {source: place for place, source in enumerate(sources)}
+    places: dict[Source, int] = {}  # in the order of appearance
+    source, place = None, 0
     instances: list[PackInstance] = []
+    own: Elements = {}
     header_offset = 0
     for entry in entries:
+        if entry.source is not source:  # one session's instances share theirs
+            source = entry.source
+            place = places.setdefault(source, len(places))
+        own = _own(entry.attributes, common, own)
         instances.append(
             PackInstance(
                 sop_instance_uid=entry.sop_instance_uid,
@@ -67,12 +72,10 @@ def build_index(
                 dataset_offset=entry.dataset_offset,
                 digest=entry.digest,
                 received_us=entry.received_us,
-                source=places[entry.source],
+                source=place,
                 header_offset=header_offset,
                 header_length=len(entry.header),
-                attributes={
-                    tag: element for tag, element in entry.attributes.items() if tag not in common
-                },
+                attributes=own,
                 pixels=entry.pixels,
                 bulk=entry.bulk,
                 inflated_bytes=entry.inflated_bytes,
@@ -85,7 +88,7 @@ def build_index(
         tenant=tenant,
         study_instance_uid=study_instance_uid,
         series_instance_uid=series_instance_uid,
-        sources=tuple(sources),
+        sources=tuple(places),
         common=common,
         instances=tuple(instances),
         replaces=replaces,
@@ -98,9 +101,22 @@ def _common(entries: Sequence[Entry]) -> Elements:
     common = dict(entries[0].attributes)
     for entry in entries[1:]:
         attributes = entry.attributes
-        for tag, element in list(common.items()):
-            other = attributes.get(tag)
-            # The header reader shares equal elements, so `is` mostly decides.
-            if other is not element and other != element:
-                del common[tag]
+        # The header reader shares equal elements, so that comparing is mostly `is`.
+        if not common.items() <= attributes.items():
+            common = {
+                tag: element
+                for tag, element in common.items()
+                if tag in attributes and attributes[tag] == element
+            }
     return common
+
+
+def _own(attributes: Elements, common: Elements, before: Elements) -> Elements:
+    """Return what of `attributes` is not `common` to all.
+
+    Mostly these are the tags of `before`, the entry's before this one: whether they
+    are is told by counting, for all entries have what is common.
+    """
+    if len(attributes) == len(common) + len(before) and before.keys() <= attributes.keys():
+        return {tag: attributes[tag] for tag in before}
+    return {tag: element for tag, element in attributes.items() if tag not in common}

@@ -1,7 +1,8 @@
 """What a member's local header keeps of its origin, for a recovery without an index."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
@@ -12,8 +13,7 @@ NAME_CHARACTERS = 64
 """How much of a name is kept: AE titles have 16 characters, users and paths may be longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """Where an instance came from and when.
 
     Attributes:

@@ -158,14 +158,12 @@ def write_all(fd: int, buffers: Sequence[Buffer], offset: int) -> None:
     Raises:
         OSError: from the write, some bytes may have been written.
     """
-    rest = [memoryview(buffer).cast("B") for buffer in buffers]
-    while rest:
-        written = os.pwritev(fd, rest, offset)
+    rest = list(buffers)
+    while (written := os.pwritev(fd, rest, offset)) < sum(map(len, rest)):
         offset += written
-        while rest and written >= len(rest[0]):
+        while written >= len(rest[0]):
             written -= len(rest.pop(0))
-        if rest:
-            rest[0] = rest[0][written:]
+        rest[0] = memoryview(rest[0])[written:]
 
 
 def checksum(data: Buffer, value: int = 0) -> int:

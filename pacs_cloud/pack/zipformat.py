@@ -9,6 +9,7 @@ that a pack's bytes depend on nothing but what was appended to it.
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pacs_cloud.errors import Corrupt
 
@@ -27,6 +28,7 @@ LOCAL_BYTES = 30
 
 # signature, version needed, flags, method, time, date, crc, packed, unpacked, name, extra
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_EXTRA = struct.Struct("<HH")  # a field's ID and length
 
 STORED = 0
 DOS_TIME, DOS_DATE = 0, 0x21  # 1980-01-01 00:00:00
@@ -35,8 +37,7 @@ ZIP64_ID = 1
 LIMIT32 = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One member of a pack.
 
     Attributes:
@@ -109,7 +110,7 @@ def local_header(
         if used + len(provenance) != total_bytes:
             raise ValueError(f"a local header of {used + len(provenance)} bytes")
     if provenance:
-        extra += struct.pack("<HH", PROVENANCE_ID, len(provenance)) + provenance
+        extra += _EXTRA.pack(PROVENANCE_ID, len(provenance)) + provenance
     size32 = LIMIT32 if zip64 else length_bytes
     fixed = _LOCAL.pack(
         LOCAL_SIGNATURE,

@@ -1,11 +1,38 @@
-"""Bounded reading of zstd frames (RFC 8878) that others may have written."""
+"""zstd frames (RFC 8878): quick writing, and bounded reading of what others may have written."""
 
-from zstandard import ZstdDecompressor, ZstdError, frame_header_size, get_frame_parameters
+import threading
+
+from zstandard import (
+    ZstdCompressor,
+    ZstdDecompressor,
+    ZstdError,
+    frame_header_size,
+    get_frame_parameters,
+)
 
 from pacs_cloud.errors import Corrupt
 
 _FRAME_HEADER_LIMIT_BYTES = 18  # RFC 8878 3.1.1: magic number and at most 14 bytes
 _RATIO_LIMIT = 32768  # RFC 8878 3.1.1.2: a block of at most 128 KiB takes at least 4 bytes
+
+_LEVEL = 1
+"""Headers of one series repeat each other so closely that the quickest search finds it.
+
+Of a hundred headers like a real CT's or MR's, level 3 makes 1 to 7 % more, in more time.
+"""
+
+_thread = threading.local()
+
+
+def compress(data: bytes) -> bytes:
+    """Return `data` as one frame, with its length and a checksum.
+
+    Each thread keeps its compressor: making one costs as much as compressing a table.
+    """
+    compressor: ZstdCompressor | None = getattr(_thread, "compressor", None)
+    if compressor is None:
+        compressor = _thread.compressor = ZstdCompressor(level=_LEVEL, write_checksum=True)
+    return compressor.compress(data)
 
 
 def frame_end(blob: bytes, start: int) -> int:
@@ -30,10 +57,18 @@ def frame_end(blob: bytes, start: int) -> int:
     return at
 
 
+def content_bytes(frame: bytes) -> int:
+    """Return what the header of the first zstd frame claims to hold; raises Corrupt."""
+    try:
+        return get_frame_parameters(frame[:_FRAME_HEADER_LIMIT_BYTES]).content_size
+    except (ZstdError, ValueError) as error:
+        raise Corrupt("an index does not hold a zstd frame") from error
+
+
 def decompress(frame: bytes, limit_bytes: int) -> bytes:
     """Return what the first zstd frame holds, at most `limit_bytes`."""
     try:
-        length_bytes = get_frame_parameters(frame[:_FRAME_HEADER_LIMIT_BYTES]).content_size
+        length_bytes = content_bytes(frame)
         # What a frame claims is allocated at once: zstd cannot shrink data further than this.
         if length_bytes > min(limit_bytes, _RATIO_LIMIT * len(frame)):
             raise Corrupt(f"a zstd frame that claims {length_bytes} bytes")

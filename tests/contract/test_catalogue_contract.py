@@ -25,7 +25,7 @@ from catalogue_samples import (
     uids,
 )
 from pacs_cloud.catalogue import commit
-from pacs_cloud.catalogue.commit import ConflictPolicy, judge, next_rev
+from pacs_cloud.catalogue.commit import ConflictPolicy, find_repeated, judge, next_rev
 from pacs_cloud.catalogue.decisions import standing
 from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
 from pacs_cloud.catalogue.ordering import place_of
@@ -416,6 +416,29 @@ class CatalogueContract:
         assert standing(shelf.decisions) == {
             second.pack_id: {f"{SERIES}.1": HiddenReason.DUPLICATE}
         }
+
+    async def test_only_a_pack_that_is_there_whole_is_repeated(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        first = pack([instance(f"{SERIES}.1"), instance(f"{SERIES}.2")])
+        assert await find_repeated(catalogue, first, shelf.load) is None
+        await catalogue.stage(staged(first))  # and then a crash: nobody else has it
+        assert await find_repeated(catalogue, first, shelf.load) is None
+        again = pack(first.instances)
+        assert await find_repeated(catalogue, again, shelf.load) is None  # not committed
+        await shelf.commit(first)
+        repeated = await find_repeated(catalogue, again, shelf.load)
+        assert repeated == await judge(catalogue, again, shelf.load)
+        assert repeated is not None
+        assert statuses(repeated, (f"{SERIES}.1", f"{SERIES}.2")) == ["duplicate", "duplicate"]
+        for brings_more in (
+            pack([*first.instances, instance(f"{SERIES}.3")]),
+            pack([instance(f"{SERIES}.3"), *first.instances]),
+            pack([first.instances[0], instance(f"{SERIES}.2", "other content")]),
+            pack(first.instances, series=f"{SERIES}9"),
+            pack(first.instances, study=f"{STUDY}9"),
+        ):
+            assert await find_repeated(catalogue, brings_more, shelf.load) is None
 
     async def test_a_variant_is_hidden(self, catalogue: Catalogue, shelf: Shelf) -> None:
         await shelf.commit(pack([instance(f"{SERIES}.1")]))

@@ -22,6 +22,7 @@ from crash.instances import SOP_CLASS_UID, Instance, make_instance, new_uid
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
+from pacs_cloud.ingest.sync_process import SyncProcess
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.pack.index import Door, Source
 
@@ -72,6 +73,7 @@ async def main(folder: Path, seed: int, *, synced: bool) -> None:
     ]
     options = IntakeOptions(linger_s=0.05, linger_limit_s=0.05)
     sync_file = os.fdatasync if synced else os.fstat
+    syncer = SyncProcess(options.sync_threads) if synced else None
     with socket.create_server(("127.0.0.1", 0)) as server:
         peer = socket.create_connection(server.getsockname())
         out, _ = server.accept()
@@ -79,7 +81,9 @@ async def main(folder: Path, seed: int, *, synced: bool) -> None:
     async with (
         LocalObjectStore(folder / "objects") as objects,
         SqliteCatalogue(folder / "catalogue.sqlite") as catalogue,
-        Intake(folder / "spool", objects, catalogue, options, sync_file=sync_file) as intake,
+        Intake(
+            folder / "spool", objects, catalogue, options, sync_file=sync_file, syncer=syncer
+        ) as intake,
         asyncio.TaskGroup() as group,
     ):
         for plan in plans:

@@ -2,7 +2,8 @@
 
 A write is seen once its call returned; a sync covers what was written before
 it began, and counts once it returned; an answer counts as sent when its call
-begins. Each is the harder reading.
+begins. Each is the harder reading. One is not taken, since it never happens: that a
+directory is not there yet after another thread was told that it is (EEXIST).
 """
 
 import os
@@ -82,6 +83,7 @@ class Replay:
         self._syncs: dict[int, Sync] = {}
         self._answers = Answers()
         self._cuts = 0
+        self._made_early: set[str] = set()
 
     def run(self, moments: Iterable[Began | Ended]) -> Iterator[Cut]:
         """Replay all of it; stop at every moment that matters, with `disk` as it was then."""
@@ -98,9 +100,9 @@ class Replay:
             process = self._process(call.tid, parents)
             if isinstance(moment, Began):
                 if call.name in {"fsync", "fdatasync"}:
-                    descriptor = process.described(call)
-                    if descriptor is not None:
-                        self._syncs[call.tid] = self.disk.begin_sync(descriptor.node)
+                    node = self._synced(call, process)
+                    if node is not None:
+                        self._syncs[call.tid] = self.disk.begin_sync(node)
                 elif self._is_answer(call):
                     yield self._cut(call)
             elif call.returned >= 0:
@@ -112,6 +114,8 @@ class Replay:
                         yield self._cut(call)
                 elif self._apply(call, process):
                     yield self._cut(call)
+            elif call.name.startswith("mkdir") and "EEXIST" in call.result:
+                self._is_there(call)
 
     def _cut(self, call: Call) -> Cut:
         self._cuts += 1
@@ -128,6 +132,14 @@ class Replay:
                 shares = "CLONE_FILES" in born.args
                 self._processes[tid] = parent if shares else _Process(dict(parent.descriptors))
         return self._processes[tid]
+
+    def _synced(self, call: Call, process: _Process) -> Node | None:
+        """Return what `call` syncs: its descriptor may have come from another process."""
+        path = self._inside(call.what) if call.what.startswith("/") else None
+        node = self.disk.find(path) if path is not None else None
+        if node is None and (descriptor := process.described(call)) is not None:
+            node = descriptor.node
+        return node
 
     def _is_answer(self, call: Call) -> bool:
         """Note what goes out on a TCP socket; return whether it acknowledged an instance."""
@@ -164,14 +176,28 @@ class Replay:
             return self._rename_or_link(call)
         if name in {"unlink", "unlinkat", "rmdir", "mkdir", "mkdirat"}:
             path = self._paths(call)[0]
-            if path is not None:
-                (self.disk.make_directory if name.startswith("mkdir") else self.disk.remove)(path)
-            return path is not None
+            if path is None:
+                return False
+            if not name.startswith("mkdir"):
+                self.disk.remove(path)
+            elif path in self._made_early:
+                self._made_early.remove(path)
+                return False
+            else:
+                self.disk.make_directory(path)
+            return True
         if name in {"symlink", "symlinkat", "truncate"}:
             if any(path is not None for path in self._paths(call)):
                 raise Unmodelled(name)
             return False
         return self._contents(call, process)
+
+    def _is_there(self, call: Call) -> None:
+        """Make the directory that `call` found, where the call that made it has not ended yet."""
+        path = self._paths(call)[0]
+        if path is not None and self.disk.find(path) is None:
+            self.disk.make_directory(path)
+            self._made_early.add(path)
 
     def _open(self, call: Call, process: _Process) -> bool:
         process.descriptors.pop(call.returned, None)

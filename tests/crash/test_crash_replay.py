@@ -1,5 +1,6 @@
 """A recorded program's files are replayed as they were, and cut as a power failure would."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from crash.disk import (
     sizes_survive,
 )
 from crash.replay import Replay, Unmodelled
-from crash.strace_log import read_calls
+from crash.strace_log import Began, Ended, read_calls
 
 PROGRAM = """
 import os, sqlite3, sys, threading
@@ -144,3 +145,57 @@ def test_a_writable_mapping_is_refused(tmp_path: Path) -> None:
     )
     with log.open() as lines, pytest.raises(Unmodelled, match="mapped"):
         list(Replay(root).run(read_calls(lines)))
+
+
+def strace(*lines: str) -> list[Began | Ended]:
+    """Return calls as strace would log them, with its strings in hex."""
+
+    def hexed(found: re.Match[str]) -> str:
+        return '"' + "".join(f"\\x{byte:02x}" for byte in found[1].encode()) + '"'
+
+    logged = (re.sub(r'"([^"]*)"', hexed, line) for line in lines)
+    return list(read_calls(f"{line[:2]} 1700000000.000001 {line[3:]}" for line in logged))
+
+
+def test_a_directory_that_another_thread_found_is_there_though_its_maker_has_not_returned(
+    tmp_path: Path,
+) -> None:
+    root = str(tmp_path)
+    moments = strace(
+        f'10 mkdirat(3<{root}>, "a", 0750 <unfinished ...>',
+        f'11 mkdirat(4<{root}>, "a", 0750) = -1 EEXIST (File exists)',
+        f'11 openat(4<{root}>, "a", O_RDONLY|O_DIRECTORY) = 5<{root}/a>',
+        f"11 fsync(4<{root}>) = 0",
+        f'11 openat(AT_FDCWD, "{root}/a/f", O_RDWR|O_CREAT, 0640) = 6<{root}/a/f>',
+        f"11 fsync(5<{root}/a>) = 0",
+        "10 <... mkdirat resumed>) = 0",
+    )
+    replay = Replay(tmp_path)
+    for _ in replay.run(moments):
+        pass
+    survived = tmp_path / "survived"
+    survived.mkdir()
+    replay.disk.after_cut(nothing_survives).write_to(survived)
+    assert (survived / "a" / "f").exists()
+
+
+def test_a_sync_counts_whichever_process_makes_it(tmp_path: Path) -> None:
+    """A descriptor sent to another process has a number there that means something else."""
+    root = str(tmp_path)
+    moments = strace(
+        f'10 openat(AT_FDCWD, "{root}/f", O_RDWR|O_CREAT, 0640) = 5<{root}/f>',
+        f'10 openat(AT_FDCWD, "{root}/g", O_RDWR|O_CREAT, 0640) = 6<{root}/g>',
+        f'10 write(5<{root}/f>, "ab", 2) = 2',
+        f'10 write(6<{root}/g>, "cd", 2) = 2',
+        "10 vfork() = 11",
+        f"11 fdatasync(5<{root}/g>) = 0",
+        f"11 fsync(6<{root}>) = 0",
+    )
+    replay = Replay(tmp_path)
+    for _ in replay.run(moments):
+        pass
+    survived = tmp_path / "survived"
+    survived.mkdir()
+    replay.disk.after_cut(nothing_survives).write_to(survived)
+    assert (survived / "g").read_bytes() == b"cd"
+    assert (survived / "f").read_bytes() == b""

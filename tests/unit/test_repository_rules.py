@@ -23,10 +23,10 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.dimse.association": "the outermost edge of an association: the peer gets an answer",
     "pacs_cloud.dimse.performer": "the outermost edge of an operation: the peer gets a status",
     "pacs_cloud.ingest.committer": "the outermost edge of a commit: the pack is tried again",
-    "pacs_cloud.ingest.group_sync": "whatever ends a sync, those who wait for it must be told",
     "pacs_cloud.ingest.importer": "raised again once no file is being read any more",
     "pacs_cloud.ingest.recovery": "the outermost edge of a file's recovery: the others go on",
     "pacs_cloud.ingest.spool": "the outermost edge of a pack's closing: the next start recovers it",
+    "pacs_cloud.ingest.syncer": "whatever ends a sync, those who wait for it must be told",
     "pacs_cloud.workers.loop": "gives the job back, and takes the next one",
     "pacs_cloud.workqueue.group_commit": "hands a group's failure to each caller that waits in it",
 }

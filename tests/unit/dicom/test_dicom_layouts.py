@@ -191,6 +191,41 @@ def test_uids_are_looked_at_every_time(tag: int, value: bytes) -> None:
     check([*usual, other, *usual, other, other, *usual])
 
 
+@pytest.mark.parametrize("tag", [0x00080016, 0x00080018, 0x0020000D])
+def test_uids_that_vary_within_a_series(tag: int) -> None:
+    series = [
+        instance(
+            explicit(0x00080005, "CS", b"ISO_IR 100"),
+            explicit(tag, "UI", uid),
+            explicit(0x00400009, "SH", uid),
+            without=tag,
+        )
+        for uid in (b"1.2", b"1.3\0", b"1.10", b"1.02.3", b"1.4 ", b"1.55.6")
+    ]
+    assert follows(check(series), series[0])
+
+
+def test_pixels_whose_shape_varies() -> None:
+    series = [
+        image(explicit(0x7FE00010, "OW", bytes(8 + number)), frames=number % 3)
+        for number in range(0, 24, 2)
+    ]
+    assert follows(check(series), series[0])
+
+
+def test_a_last_value_that_ends_beyond_what_was_compared() -> None:
+    def one(number: int, comments_bytes: int) -> bytes:
+        return instance(
+            explicit(0x00200052, "UI", b"1.2.%04d" % number),
+            explicit(0x00204000, "LT", b"c" * comments_bytes),
+            explicit(0x00282000, "OB", bytes(16_384)),
+            explicit(0x00400009, "SH", b"%04d" % number * 4),
+        )
+
+    usual = [one(number, 10 + number % 3 * 2) for number in range(6)]
+    check([*usual, *(one(number, 4_050 + 2 * number) for number in range(40)), *usual])
+
+
 def test_trailing_padding_and_disorder() -> None:
     series = slices()
     padded = [data + bytes(4) for data in series]

@@ -9,12 +9,14 @@ from pynetdicom import dimse_messages, dimse_primitives
 from pynetdicom.dsutils import decode, encode
 
 from pacs_cloud.dimse.command import (
+    NO_DATA_SET,
     RESPONSE,
     Command,
     CommandField,
     Element,
     decode_command,
     encode_command,
+    encode_plain_response,
 )
 from pacs_cloud.dimse.pdu import ProtocolViolation
 
@@ -209,3 +211,27 @@ def test_retired_elements_and_a_wrong_group_length_do_no_harm() -> None:
 def test_a_command_of_ours_with_a_wrong_type_is_refused(elements: dict[int, int | str]) -> None:
     with pytest.raises(KeyError):
         encode_command(elements)
+
+
+@given(
+    st.integers(0, 65535),
+    st.integers(0, 65535),
+    st.integers(0, 65535),
+    st.sampled_from(["", "1.2.3", "1.2.34"]),
+    st.sampled_from(["", "1.2.5", "1.2.56"]),
+)
+def test_a_plain_response_is_the_command_set_of_its_elements(
+    field: int, responded_to: int, status: int, sop_class_uid: str, sop_instance_uid: str
+) -> None:
+    elements: dict[int, int | str] = {
+        Element.COMMAND_FIELD: field,
+        Element.RESPONDED_TO: responded_to,
+        Element.DATA_SET_TYPE: NO_DATA_SET,
+        Element.STATUS: status,
+    }
+    if sop_class_uid:
+        elements[Element.AFFECTED_SOP_CLASS_UID] = sop_class_uid
+    if sop_instance_uid:
+        elements[Element.AFFECTED_SOP_INSTANCE_UID] = sop_instance_uid
+    encoded = encode_plain_response(field, responded_to, status, sop_class_uid, sop_instance_uid)
+    assert encoded == encode_command(elements)

@@ -33,7 +33,6 @@ from pacs_cloud.ingest.admission import FILE_META_DIFFERS, UID_NOT_CONFORMING
 from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
 from pacs_cloud.ingest.pacing import Pacing
 from pacs_cloud.ingest.sealing import SeriesKey
-from pacs_cloud.ingest.sync_pace import SMALL_BYTES
 from pacs_cloud.pack.index import Door, Source
 
 NEVER = IntakeOptions(linger_s=3600, linger_limit_s=3600, age_s=3600, age_limit_s=3600)
@@ -119,8 +118,7 @@ async def test_appends_during_a_sync_share_the_next(archive) -> None:
         os.fdatasync(fd)
 
     async with archive.intake(NEVER, sync_file=sync) as intake:
-        many = bytes(2 * SMALL_BYTES)  # synced on a thread
-        first = asyncio.create_task(store(scanner(intake), 0, pixels=many))
+        first = asyncio.create_task(store(scanner(intake), 0))
         await started.wait()
         others = [asyncio.create_task(store(scanner(intake), n)) for n in range(1, 9)]
         await asyncio.sleep(0.02)

@@ -84,6 +84,19 @@ def test_what_all_share_stands_once() -> None:
         assert index.attributes_of(instance) == source.attributes
 
 
+def test_every_instance_keeps_its_own_attributes() -> None:
+    entries = [
+        entry(1, A="same", B="one", C="lone"),
+        entry(2, A="same", B="two", D="lone"),  # as many as the first, but others
+        entry(3, A="same", B="three", D="lone"),
+        entry(4, A="same", B="four", C="lone", D="lone"),
+        entry(5, A="same"),
+    ]
+    index = built(entries)
+    assert set(index.common) == {"A"}
+    assert [index.attributes_of(one) for one in index.instances] == [e.attributes for e in entries]
+
+
 def test_sources_stand_once() -> None:
     index = built([entry(1), entry(2, source=CT2), entry(3)])
     assert index.sources == (CT1, CT2)

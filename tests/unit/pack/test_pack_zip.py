@@ -148,6 +148,24 @@ def test_a_failed_write_leaves_the_pack_as_it_was(pack) -> None:
     os.close(reader._fd)
 
 
+def test_what_the_system_did_not_write_at_once_is_written_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.pwritev
+
+    def some(fd: int, buffers: list[bytes], offset: int) -> int:
+        return whole(fd, [b"".join(buffers)[:7]], offset)
+
+    content = [b"", b"meta in", memoryview(b"formation"), b"", b"data set", b""]
+    paths = tmp_path / "at once", tmp_path / "in pieces"
+    for path, write in zip(paths, (whole, some), strict=True):
+        monkeypatch.setattr(os, "pwritev", write)
+        with path.open("wb") as file:
+            PackWriter(file.fileno()).append("1.2.3", content, ORIGIN)
+    assert paths[1].read_bytes() == paths[0].read_bytes()
+    assert paths[0].read_bytes().endswith(b"meta information" + b"data set")
+
+
 def test_writing_goes_on_after_a_recovery(pack) -> None:
     path, fd = pack
     writer = PackWriter(fd)
