@@ -1,7 +1,7 @@
 """Packs, instances and a committing shelf, for every test of the catalogue."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from blake3 import blake3
@@ -113,7 +113,7 @@ def pack(
         series_instance_uid=series,
         sources=(Source(Door.DIMSE, "PACS", "MODALITY", "127.0.0.1"),),
         common=attributes() if common is None else common,
-        instances=tuple(replace(one, header_offset=3 * at) for at, one in enumerate(instances)),
+        instances=tuple(one._replace(header_offset=3 * at) for at, one in enumerate(instances)),
     )
 
 

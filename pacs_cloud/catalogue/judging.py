@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -233,7 +233,7 @@ async def _tables(
 
 
 def _with_all_attributes(table: PackIndex, instance: PackInstance) -> PackInstance:
-    return replace(instance, attributes=table.attributes_of(instance))
+    return instance._replace(attributes=table.attributes_of(instance))
 
 
 def _judge(

@@ -1,7 +1,7 @@
 """Making a pack's table from its instances."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frames import PixelData
@@ -9,8 +9,7 @@ from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.pack.index import PackIndex, PackInstance, Source
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One instance on its way into an index: a `PackInstance` before its pack is known whole.
 
     Attributes:

@@ -7,13 +7,13 @@ in the table's order. `zstd -dc index.zst` prints them all.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 from orjson import Fragment
 
-from pacs_cloud.dicom.elements import Element, Elements
+from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frames import FrameTable, PixelData
 from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.errors import Corrupt
@@ -29,10 +29,10 @@ TABLE_LIMIT_BYTES = 256 << 20
 
 HEADERS_LIMIT_BYTES = 1 << 30
 """The longest header lines that are read, uncompressed: 1 MiB for each of 1,000 instances."""
+_NO_ATTRIBUTES: Final[Elements] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class PackInstance:
+class PackInstance(NamedTuple):
     """One instance in a pack. Offsets count from the pack's first byte unless said otherwise.
 
     Attributes:
@@ -66,7 +66,7 @@ class PackInstance:
     source: int
     header_offset: int
     header_length: int
-    attributes: Elements = field(default_factory=dict[str, Element])
+    attributes: Elements = _NO_ATTRIBUTES
     pixels: PixelData | None = None
     bulk: tuple[BulkValue, ...] = ()
     inflated_bytes: int | None = None

@@ -1,7 +1,5 @@
 """The index: two frames, each readable alone, nothing but what was written."""
 
-from dataclasses import replace
-
 import orjson
 import pytest
 import zstandard
@@ -57,8 +55,7 @@ def encoded(entries: list[Entry]) -> bytes:
 def test_it_comes_back_as_it_was() -> None:
     entries = [
         entry(1, A="same", B="one", C="lone"),
-        replace(
-            entry(2, A="same", B="two"),
+        entry(2, A="same", B="two")._replace(
             flags=("uid-not-conforming",),
             inflated_bytes=7,
             bulk=(BulkValue("00081140/0/00081150", "OB", 12, 2000),),
@@ -105,8 +102,7 @@ def test_sources_stand_once() -> None:
 
 def test_pixel_data_of_equal_shape_stand_once() -> None:
     slices = [
-        replace(
-            entry(n),
+        entry(n)._replace(
             pixels=PixelData("7FE00010", 2, 3, 1, 16, 1, False, at, 12, NativeFrames(at, 96, 1)),
         )
         for n, at in enumerate((100, 100, 102))
@@ -127,7 +123,7 @@ def test_zstd_prints_both_frames_as_lines() -> None:
 
 def test_a_long_index_splits_where_its_frames_meet() -> None:
     entries = [
-        replace(entry(n, A=str(n)), header=bytes(f'"{n * 7919:0900d}"' * 40, "ascii"))
+        entry(n, A=str(n))._replace(header=bytes(f'"{n * 7919:0900d}"' * 40, "ascii"))
         for n in range(200)
     ]
     table, headers = split_index(encoded(entries))
