@@ -1,7 +1,7 @@
 """The DICOM process: the DIMSE services over the upper layer."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from pacs_cloud.bootstrap.services import Reading, Stores, open_intake, open_reading
@@ -22,7 +22,7 @@ from pacs_cloud.dimse.storage_classes import storage_repertoire
 from pacs_cloud.dimse.verification import VERIFICATION, VERIFICATION_OFFER
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.ingest.intake import Intake
-from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
+from pacs_cloud.ingest.options import Acknowledge
 from pacs_cloud.ingest.sync_process import SyncProcess
 from pacs_cloud.ingest.syncer import Syncer
 from pacs_cloud.settings import Settings
@@ -32,7 +32,8 @@ from pacs_cloud.settings import Settings
 async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
     """Serve DIMSE at `settings.dimse` while entered; raises Unavailable."""
     async with (
-        open_intake(settings, stores, syncer=_syncer(settings)) as intake,
+        _syncer(settings) as syncer,
+        open_intake(settings, stores, syncer=syncer) as intake,
         open_reading(settings, stores) as reading,
     ):
         server = Server(
@@ -53,12 +54,12 @@ async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None
             await server.stop(settings.edge_grace_s)
 
 
-def _syncer(settings: Settings) -> Syncer | None:
+def _syncer(settings: Settings) -> AbstractAsyncContextManager[Syncer | None]:
     """Return what makes durable the instances that are answered before their commit."""
     if Acknowledge(settings.ack) is Acknowledge.COMMIT:
-        return None
+        return nullcontext()
     try:
-        return SyncProcess(IntakeOptions().sync_threads)
+        return SyncProcess()
     except OSError as error:
         raise Unavailable(f"cannot start the process that syncs: {error.strerror}") from error
 

@@ -71,7 +71,8 @@ async def supervise(
             stop.set()
             serving.cancel()
             stopping.cancel()
-            await asyncio.wait({serving, stopping, *tasks})
+            # Not `wait`: it would leave the cancellations for asyncio to complain about.
+            await asyncio.gather(serving, stopping, *tasks, return_exceptions=True)
     for task in tasks:
         task.result()
 

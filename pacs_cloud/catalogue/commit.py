@@ -108,7 +108,10 @@ async def find_repeated(
     if index.instances and not await met_before(catalogue, index, index.instances[0]):
         return None
     outcomes = await judge(catalogue, index, load_table)
-    if all(outcome.status == "duplicate" for outcome in outcomes.values()):
+    # Two contents of one UID have one outcome.
+    if len(outcomes) == len(index.instances) and all(
+        outcome.status == "duplicate" for outcome in outcomes.values()
+    ):
         return outcomes
     return None
 

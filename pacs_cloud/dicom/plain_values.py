@@ -14,7 +14,10 @@ from struct import unpack
 from typing import Any, Final, TypeAlias
 
 PlainReader: TypeAlias = Callable[[bytes], list[Any] | None]
-"""Takes a value of one byte or more, as stored; see `plain_values`."""
+"""Takes a value of one byte or more, as stored; returns its JSON values.
+
+`[]` for an empty value, None where pydicom has to decide.
+"""
 
 _PRINTABLE: Final = re.compile(rb"[ -\[\]-}]*")
 """ASCII without backslash, tilde and controls: the same text in every character
@@ -109,21 +112,14 @@ _NUMBERS: Final = {
 }
 
 
-def plain_values(vr: str, raw: bytes, *, little: bool) -> list[Any] | None:
-    """Return the JSON values of `raw`, `[]` for an empty value, None where pydicom has to decide.
+@lru_cache(64)
+def plain_reader(vr: str, *, little: bool) -> PlainReader | None:
+    """Return the reader for values of one kind, None where pydicom always decides.
 
     Args:
         vr: the value representation.
-        raw: a value of one byte or more, as stored.
-        little: byte order of `raw`.
+        little: their byte order.
     """
-    read = plain_reader(vr, little=little)
-    return None if read is None else read(raw)
-
-
-@lru_cache(64)
-def plain_reader(vr: str, *, little: bool) -> PlainReader | None:
-    """Return what does `plain_values` for values of one kind, None if it never can."""
     read = _BY_VR.get(vr)
     if read is not None or vr not in _NUMBERS:
         return read

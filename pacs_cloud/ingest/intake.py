@@ -74,8 +74,8 @@ class Intake:
             accepts_class: which SOP classes STOW and import may bring.
             now_us: the clock, microseconds since 1970 UTC.
             sync_file: makes an open file durable.
-            syncer: makes durable what a C-STORE waits for, and is closed on leaving;
-                None: `sync_file` does, on threads.
+            syncer: makes durable what a C-STORE waits for; None: `sync_file` does, on
+                threads.
             grace_s: how long leaving waits for commits.
 
         Raises:
@@ -134,10 +134,12 @@ class Intake:
         # one when the lock is gone.
         self._stopping.set()
         try:
-            if self._recovering is not None:
-                await self._recovering
-            await self._spool.aclose()
-            await self._committer.aclose(self._grace_s)
+            try:
+                if self._recovering is not None:
+                    await self._recovering
+            finally:
+                await self._spool.aclose()
+                await self._committer.aclose(self._grace_s)
         finally:
             self._directory.release()
 

@@ -42,7 +42,6 @@ class IntakeOptions:
             what fits on the disk.
         backlog_wait_s: how long one reception waits at most.
         backlog_limit_bytes: above this nothing is taken.
-        sync_threads: how many files sync at a time.
         commits: how many packs are committed at a time.
         retry_s: the first wait after a failed commit; doubles up to `retry_limit_s`.
         retry_limit_s: see `retry_s`.
@@ -63,7 +62,6 @@ class IntakeOptions:
     backlog_bytes: int = 1 * _GIB
     backlog_wait_s: float = 10.0
     backlog_limit_bytes: int = 256 * _GIB
-    sync_threads: int = 8
     commits: int = 4
     retry_s: float = 0.2
     retry_limit_s: float = 30.0

@@ -38,7 +38,7 @@ class Spool:
     """The open packs of one process, one per series.
 
     Appends are done at once, by the caller: an instance costs less than handing it
-    to a thread. Syncs and seals run on threads.
+    to a thread. Seals run on threads; a `Syncer` syncs.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Spool:
     ) -> None:
         """Write into `directory`, and give closed packs to `submit`.
 
-        `sync_file` syncs what is sealed; `syncer`, which is closed with the spool, what
-        senders wait for (None: `sync_file` does, on threads).
+        `sync_file` syncs what is sealed, `syncer` what senders wait for (None: `sync_file`
+        does, on threads).
         """
         self.directory = directory
         self.options = options
@@ -69,7 +69,8 @@ class Spool:
         self._now_us = now_us
         self._open: dict[SeriesKey, OpenPack] = {}
         self._pacing = Pacing(options)
-        self._syncer = syncer or ThreadSyncer(options.sync_threads, sync_file)
+        self._threads = ThreadSyncer(sync_file)
+        self._syncer: Syncer = syncer or self._threads
         self._sealing = ThreadPoolExecutor(_SEAL_THREADS, "spool-seal")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._files = 0  # with a descriptor: open ones, and closed ones not sealed yet
@@ -184,7 +185,7 @@ class Spool:
         for pack in list(self._open.values()):
             self.close(pack)
         await self.sealed()
-        await self._syncer.aclose()
+        await self._threads.aclose()
         self._sealing.shutdown()
 
     def _open_pack(self, series: SeriesKey, before: asyncio.Future[Outcomes] | None) -> OpenPack:

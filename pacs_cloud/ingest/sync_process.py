@@ -14,9 +14,10 @@ import os
 import socket
 import subprocess
 import sys
+from typing import Self
 
 from pacs_cloud.ingest import sync_server
-from pacs_cloud.ingest.syncer import SyncDone, ThreadSyncer
+from pacs_cloud.ingest.syncer import SYNC_THREADS, SyncDone, ThreadSyncer
 
 log = logging.getLogger(__name__)
 
@@ -27,32 +28,44 @@ _ANSWER_BYTES = sync_server.TAG_BYTES + sync_server.ERROR.size
 class SyncProcess:
     """Syncs in a child process; on threads what that cannot take, and all once it has died.
 
+    Used as an async context: leaving it finishes what runs, and ends the child.
     A sync under way when it dies counts as failed: the kernel reports a failed write-back
     once, and the child may have been the one that was told.
     """
 
-    def __init__(self, threads: int) -> None:
-        """Start the child, which syncs up to `threads` files at a time.
+    def __init__(self) -> None:
+        """Start the child.
 
         Raises:
             OSError: there can be no further process.
         """
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadSyncer(threads)
+        self._threads = ThreadSyncer()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # Isolated and without site-packages: it is there in a few ms, and small.
-            self._child = subprocess.Popen(  # noqa: S603  our own program
-                [sys.executable, "-I", "-S", sync_server.__file__, str(threads)],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-            )
+            try:
+                # Isolated and without site-packages: it is there in a few ms, and small.
+                self._child = subprocess.Popen(  # noqa: S603  our own program
+                    [sys.executable, "-I", "-S", sync_server.__file__, str(SYNC_THREADS)],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                )
+            except OSError:
+                ours.close()
+                raise
         ours.setblocking(False)
         self._socket: socket.socket | None = ours
         self._under_way: dict[bytes, SyncDone] = {}
         self._tags = itertools.count()
         self._idle = asyncio.Event()
+        self._reaped: asyncio.Future[int] | None = None
         self._loop.add_reader(ours, self._answered)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
 
     @property
     def pid(self) -> int:
@@ -78,8 +91,9 @@ class SyncProcess:
         while self._under_way:
             self._idle.clear()
             await self._idle.wait()
-        self._disconnect()
-        await asyncio.to_thread(self._child.wait)
+        self._end()
+        assert self._reaped is not None
+        await self._reaped
         await self._threads.aclose()
 
     def _answered(self) -> None:
@@ -101,14 +115,17 @@ class SyncProcess:
 
     def _died(self) -> None:
         log.error("sync_process_died", extra={"under_way": len(self._under_way)})
-        self._disconnect()
+        self._end()
         under_way, self._under_way = self._under_way, {}
         for done in under_way.values():
             done(OSError(errno.EIO, "the process that syncs has ended"))
         self._idle.set()
 
-    def _disconnect(self) -> None:
+    def _end(self) -> None:
+        """Let go of the child, which owes nothing any more. Again: nothing happens."""
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._socket.close()
             self._socket = None
+            self._child.kill()
+            self._reaped = self._loop.run_in_executor(None, self._child.wait)

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from pacs_cloud.ingest.sealing import SyncFile
 
+SYNC_THREADS = 8
+"""How many files sync at a time."""
 SyncDone = Callable[[OSError | None], None]
 """Is told on the event loop what went wrong, or that nothing did."""
 
@@ -25,18 +27,14 @@ class Syncer(Protocol):
         """
         ...
 
-    async def aclose(self) -> None:
-        """Finish what runs."""
-        ...
-
 
 class ThreadSyncer:
     """Syncs on threads of this process."""
 
-    def __init__(self, threads: int, sync_file: SyncFile = os.fdatasync) -> None:
-        """Sync up to `threads` files at a time, each by `sync_file`."""
+    def __init__(self, sync_file: SyncFile = os.fdatasync) -> None:
+        """Sync each file by `sync_file`."""
         self._sync_file = sync_file
-        self._threads = ThreadPoolExecutor(threads, "spool-sync")
+        self._threads = ThreadPoolExecutor(SYNC_THREADS, "spool-sync")
 
     def begin(self, fd: int, directory_fd: int | None, done: SyncDone, /) -> None:
         """Sync on a thread; see `Syncer`."""

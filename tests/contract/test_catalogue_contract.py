@@ -435,6 +435,7 @@ class CatalogueContract:
             pack([*first.instances, instance(f"{SERIES}.3")]),
             pack([instance(f"{SERIES}.3"), *first.instances]),
             pack([first.instances[0], instance(f"{SERIES}.2", "other content")]),
+            pack([instance(f"{SERIES}.1", "other content"), *first.instances]),
             pack(first.instances, series=f"{SERIES}9"),
             pack(first.instances, study=f"{STUDY}9"),
         ):

@@ -16,6 +16,7 @@ import random
 import socket
 import struct
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from crash.instances import SOP_CLASS_UID, Instance, make_instance, new_uid
@@ -73,7 +74,6 @@ async def main(folder: Path, seed: int, *, synced: bool) -> None:
     ]
     options = IntakeOptions(linger_s=0.05, linger_limit_s=0.05)
     sync_file = os.fdatasync if synced else os.fstat
-    syncer = SyncProcess(options.sync_threads) if synced else None
     with socket.create_server(("127.0.0.1", 0)) as server:
         peer = socket.create_connection(server.getsockname())
         out, _ = server.accept()
@@ -81,6 +81,7 @@ async def main(folder: Path, seed: int, *, synced: bool) -> None:
     async with (
         LocalObjectStore(folder / "objects") as objects,
         SqliteCatalogue(folder / "catalogue.sqlite") as catalogue,
+        SyncProcess() if synced else nullcontext() as syncer,
         Intake(
             folder / "spool", objects, catalogue, options, sync_file=sync_file, syncer=syncer
         ) as intake,

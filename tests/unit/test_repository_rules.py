@@ -26,6 +26,7 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.ingest.importer": "raised again once no file is being read any more",
     "pacs_cloud.ingest.recovery": "the outermost edge of a file's recovery: the others go on",
     "pacs_cloud.ingest.spool": "the outermost edge of a pack's closing: the next start recovers it",
+    "pacs_cloud.ingest.sync_server": "the outermost edge of a process: its end tells the other",
     "pacs_cloud.ingest.syncer": "whatever ends a sync, those who wait for it must be told",
     "pacs_cloud.workers.loop": "gives the job back, and takes the next one",
     "pacs_cloud.workqueue.group_commit": "hands a group's failure to each caller that waits in it",

@@ -13,7 +13,7 @@ from pydicom.tag import BaseTag
 
 from pacs_cloud.dicom.element_json import UndecodableError, value_element
 from pacs_cloud.dicom.header import HeaderReader
-from pacs_cloud.dicom.plain_values import plain_values
+from pacs_cloud.dicom.plain_values import plain_reader
 from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.uid import EXPLICIT_LE, IMPLICIT_LE
 
@@ -160,7 +160,8 @@ NUMERIC = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "UV": 8, "SV": 8, "FL": 4, "FD": 
 def test_a_plain_value_is_what_pydicom_says(vr: str, raw: bytes, little: bool) -> None:
     if not raw or len(raw) % NUMERIC.get(vr, 1):
         return
-    plain = plain_values(vr, raw, little=little)
+    read = plain_reader(vr, little=little)
+    plain = None if read is None else read(raw)
     if plain is None:
         return
     with quiet_pydicom():

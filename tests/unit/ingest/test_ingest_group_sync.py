@@ -27,9 +27,6 @@ class Disk:
         done, self._done = self._done, None
         done(error)
 
-    async def aclose(self) -> None:
-        pass
-
 
 @pytest.fixture
 def disk() -> Disk:

@@ -1,15 +1,22 @@
 """Both syncers, on real files."""
 
+import array
 import asyncio
 import errno
 import os
+import resource
 import signal
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pacs_cloud.ingest import sync_server
 from pacs_cloud.ingest.sync_process import SyncProcess
 from pacs_cloud.ingest.syncer import Syncer, ThreadSyncer
 
@@ -24,18 +31,17 @@ def fds(tmp_path: Path) -> Iterator[tuple[int, int]]:
     os.close(directory)
 
 
-@pytest.fixture(params=["threads", "process"])
+@pytest.fixture(params=[ThreadSyncer, SyncProcess])
 async def syncer(request: pytest.FixtureRequest) -> AsyncIterator[Syncer]:
-    chosen: Syncer = ThreadSyncer(2) if request.param == "threads" else SyncProcess(2)
+    chosen = request.param()
     yield chosen
     await asyncio.wait_for(chosen.aclose(), 10)
 
 
 @pytest.fixture
 async def process() -> AsyncIterator[SyncProcess]:
-    syncer = SyncProcess(2)
-    yield syncer
-    await asyncio.wait_for(syncer.aclose(), 10)
+    async with SyncProcess() as syncer:
+        yield syncer
 
 
 def begin(
@@ -53,12 +59,15 @@ async def test_many_syncs_at_a_time_all_end(syncer: Syncer, fds: tuple[int, int]
     assert await asyncio.wait_for(asyncio.gather(*begun), 30) == [None] * 600
 
 
-async def test_what_the_kernel_says_is_told(syncer: Syncer) -> None:
+async def test_what_the_kernel_says_of_file_and_directory_is_told(
+    syncer: Syncer, fds: tuple[int, int]
+) -> None:
     read_end, write_end = os.pipe()
     try:
-        error = await begin(syncer, write_end)
-        assert error is not None
-        assert error.errno == errno.EINVAL
+        for file, directory in ((write_end, fds[1]), (fds[0], write_end)):
+            error = await begin(syncer, file, directory)
+            assert error is not None
+            assert error.errno == errno.EINVAL
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -68,13 +77,13 @@ async def test_any_exception_of_a_sync_is_told(fds: tuple[int, int]) -> None:
     def sync(fd: int) -> None:
         raise ValueError(fd)
 
-    syncer = ThreadSyncer(1, sync)
+    syncer = ThreadSyncer(sync)
     assert isinstance(await begin(syncer, fds[0]), OSError)
     await syncer.aclose()
 
 
 async def test_closing_waits_for_what_runs(fds: tuple[int, int]) -> None:
-    for syncer in (ThreadSyncer(1), SyncProcess(1)):
+    for syncer in (ThreadSyncer(), SyncProcess()):
         begun = [begin(syncer, fds[0]) for _ in range(20)]
         await syncer.aclose()
         assert await asyncio.wait_for(asyncio.gather(*begun), 5) == [None] * 20
@@ -100,9 +109,73 @@ async def test_the_process_outlives_a_ctrl_c_and_goes_with_us(
         os.kill(process.pid, stop)
     assert await begin(process, fds[0]) is None
     await process.aclose()
-    with suppress(ProcessLookupError):
+    with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
-        pytest.fail("it is still there")
+
+
+async def test_a_process_that_hangs_and_owes_nothing_holds_nobody_up(
+    process: SyncProcess, fds: tuple[int, int]
+) -> None:
+    assert await begin(process, fds[0]) is None
+    os.kill(process.pid, signal.SIGSTOP)
+    await asyncio.wait_for(process.aclose(), 10)
+
+
+@pytest.fixture
+def served() -> Iterator[socket.socket]:
+    """A peer of `sync_server.serve`, which runs on a thread of this process."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    thread = threading.Thread(target=sync_server.serve, args=(theirs,))
+    thread.start()
+    yield ours
+    ours.close()
+    thread.join(10)
+    theirs.close()
+
+
+@pytest.mark.parametrize("numbers_left", [0, 1])
+def test_a_directory_whose_descriptor_does_not_come_through_is_not_taken_for_synced(
+    served: socket.socket, fds: tuple[int, int], numbers_left: int
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for _ in range(numbers_left):
+            os.close(taken.pop())
+        descriptors = array.array("i", fds)
+        served.sendmsg([b"abcd"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        answer = served.recv(8)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert answer == b"abcd" + sync_server.ERROR.pack(errno.EMFILE)
+
+
+def test_a_surprise_ends_the_server_so_that_its_peer_is_told(fds: tuple[int, int]) -> None:
+    program = (
+        "import runpy, sys, os\n"
+        "def close(fd): raise RuntimeError\n"
+        "os.close = close\n"
+        "runpy.run_path(sys.argv[2], run_name='__main__')\n"
+    )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, "2", sync_server.__file__],
+            stdin=theirs.fileno(),
+            stderr=subprocess.DEVNULL,
+        )
+        theirs.close()
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+        ours.sendmsg([b"abcd"], rights)
+        ours.settimeout(10)
+        assert ours.recv(8) == b""
+        assert child.wait(10) == 1
 
 
 async def test_descriptors_do_not_pile_up_in_the_process(
