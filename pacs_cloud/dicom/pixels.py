@@ -79,11 +79,9 @@ def pixel_data(
         named: the attributes that searches return, the shape's among them.
         let_go: called now and then while fragments are looked at.
     """
-    for tag in _PIXEL_TAGS:
-        found = find(records, tag)
-        if found is not None:
-            break
-    else:
+    tag = pixel_tag({record[0] for record in records})
+    found = None if tag is None else find(records, tag)
+    if found is None:
         return None
     tag, _, _, _, value, stop, inside = found
     shape = pixel_shape(tag, named)

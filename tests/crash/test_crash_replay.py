@@ -157,6 +157,17 @@ def strace(*lines: str) -> list[Began | Ended]:
     return list(read_calls(f"{line[:2]} 1700000000.000001 {line[3:]}" for line in logged))
 
 
+def after_the_last(moments: list[Began | Ended], root: Path) -> Path:
+    """Return where that stands which a cut after `moments` leaves for sure."""
+    replay = Replay(root)
+    for _ in replay.run(moments):
+        pass
+    survived = root / "survived"
+    survived.mkdir()
+    replay.disk.after_cut(nothing_survives).write_to(survived)
+    return survived
+
+
 def test_a_directory_that_another_thread_found_is_there_though_its_maker_has_not_returned(
     tmp_path: Path,
 ) -> None:
@@ -170,12 +181,7 @@ def test_a_directory_that_another_thread_found_is_there_though_its_maker_has_not
         f"11 fsync(5<{root}/a>) = 0",
         "10 <... mkdirat resumed>) = 0",
     )
-    replay = Replay(tmp_path)
-    for _ in replay.run(moments):
-        pass
-    survived = tmp_path / "survived"
-    survived.mkdir()
-    replay.disk.after_cut(nothing_survives).write_to(survived)
+    survived = after_the_last(moments, tmp_path)
     assert (survived / "a" / "f").exists()
 
 
@@ -191,11 +197,6 @@ def test_a_sync_counts_whichever_process_makes_it(tmp_path: Path) -> None:
         f"11 fdatasync(5<{root}/g>) = 0",
         f"11 fsync(6<{root}>) = 0",
     )
-    replay = Replay(tmp_path)
-    for _ in replay.run(moments):
-        pass
-    survived = tmp_path / "survived"
-    survived.mkdir()
-    replay.disk.after_cut(nothing_survives).write_to(survived)
+    survived = after_the_last(moments, tmp_path)
     assert (survived / "g").read_bytes() == b"cd"
     assert (survived / "f").read_bytes() == b""
