@@ -101,11 +101,16 @@ def main() -> None:
 
 def _load(server: Server, work: Path) -> None:
     """Store the 200-slice series and 2,000 small studies; wait until all can be found."""
-    for name in ("ct200", "tiny"):
-        command = ["storescu", "+sd", "-aec", server.aet, "127.0.0.1", str(server.dimse_port)]
-        subprocess.run([*command, made(name, work)], check=True, capture_output=True, env=NODELAY)
-    time.sleep(3)
+    store(server, made("ct200", work), made("tiny", work))
     assert KINDS["tiny"].studies == 2000
+
+
+def store(server: Server, *directories: Path) -> None:
+    """Store all files of `directories`; wait until all can be found."""
+    for directory in directories:
+        command = ["storescu", "+sd", "-aec", server.aet, "127.0.0.1", str(server.dimse_port)]
+        subprocess.run([*command, directory], check=True, capture_output=True, env=NODELAY)
+    time.sleep(3)
 
 
 async def _ask(web: str, case: Case) -> Run:
