@@ -18,7 +18,7 @@ DEVELOP     := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test check fmt lint types layers template bench soak peers services services-stop docs lock clean
+.PHONY: help up test check fmt lint types layers template bench gallery soak peers services services-stop docs lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ fmt: $(DEVELOP) ## let ruff fix and format
 
 bench: $(DEVELOP) ## run the benchmarks against the peers found here (ARGS=...)
 	@$(BIN)/python -m bench $(ARGS)
+
+gallery: $(DEVELOP) ## render one instance of each kind onto contact sheets in .bench/gallery: look at them
+	@$(PYPATH) $(BIN)/python -m bench.gallery $(ARGS)
 
 soak: $(DEVELOP) ## run the long tests, 100 kills and more (ARGS='--rounds N')
 	@$(BIN)/python -m pytest -m soak --timeout=0 || test $$? -eq 5  # 5: no test is marked

@@ -57,6 +57,12 @@ def _cases() -> tuple[Case, ...]:
         Case("frame, 1 client", frame, octets, 1),
         Case("frame, 8 clients", frame, octets, 8, "req/s"),
         Case(
+            "/rendered of a CT",
+            f"{of_series}/instances/{uid_of('ct200', 50, 0, 100)}/rendered",
+            "image/jpeg",
+            1,
+        ),
+        Case(
             "whole series 105 MB",
             of_series,
             'multipart/related; type="application/dicom"',

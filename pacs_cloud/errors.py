@@ -8,6 +8,7 @@
     ├── InvalidInstance     an instance that cannot be admitted; says why
     │   └── InvalidUid      not a path-safe UID
     ├── NotFound            no such thing, or not visible
+    │   └── Gone            it was there, and was deleted
     ├── NotAcceptable       it is there, but not in a form the caller takes
     ├── Conflict            something else is already there, or changed meanwhile
     ├── Corrupt             stored bytes are not what was stored
@@ -93,6 +94,10 @@ class InvalidUid(InvalidInstance):
 
 class NotFound(PacsError):
     """No such thing, or not visible to this caller."""
+
+
+class Gone(NotFound):
+    """It was there, and was deleted."""
 
 
 class NotAcceptable(PacsError):

@@ -138,6 +138,19 @@ def _of_scheme(*schemes: str) -> Any:
     return check
 
 
+def parse_list(text: object) -> object:
+    """Return `a,b` or `["a","b"]` in parts; anything but text unchanged."""
+    if not isinstance(text, str):
+        return text
+    if text.lstrip().startswith("["):
+        return json.loads(text)
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.\-]*://[^\s/?#,A-Z]+)$")]
+"""Where a script comes from, as browsers write it: `https://viewer.example`; `*`: anywhere."""
+
+
 class Settings(BaseModel):
     """What every process is told at its start.
 
@@ -166,7 +179,21 @@ class Settings(BaseModel):
     dimse_processes: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1, le=256
     )
-    web_processes: int = Field(1, ge=1, le=256)
+    web_processes: int = Field(
+        default_factory=lambda: min(4, max(1, (os.cpu_count() or 1) // 2)), ge=1, le=256
+    )
+    max_connections: int = Field(1000, ge=1, le=100_000, description="of one web process")
+    http_header_s: float = Field(10, gt=0, le=600, description="for a request's header to come")
+    cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(parse_list)] = ()
+    pixel_processes: int = Field(
+        default_factory=lambda: min(4, os.cpu_count() or 1),
+        ge=1,
+        le=256,
+        description="processes that work on pixels, of each web and each DIMSE process",
+    )
+    pixel_cache_bytes: int = Field(
+        128 << 20, ge=0, description="of decoded, transcoded and rendered frames, of each process"
+    )
     destinations: tuple[Destination, ...] = ()
 
     ack: Ack = Ack.SPOOL
@@ -186,6 +213,10 @@ class Settings(BaseModel):
     network_timeout_s: float = Field(60, gt=0, le=3600)
     private_sop_classes: bool = Field(
         False, description="accept SOP classes no standard table names, as storage classes"
+    )
+    http_delete: bool = Field(True, description="whether DELETE over HTTP is served")
+    trash_days: float = Field(
+        30, ge=0, le=36_500, description="how long what is deleted can be restored"
     )
     search_budget: int = Field(50_000, ge=100, description="records one search may examine")
     max_stow_bytes: int = Field(64 << 30, ge=1 << 20, description="of one STOW-RS body")

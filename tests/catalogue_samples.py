@@ -1,6 +1,6 @@
 """Packs, instances and a committing shelf, for every test of the catalogue."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,12 @@ from pacs_cloud.catalogue.commit import (
     InstanceOutcome,
     commit_pack,
 )
+from pacs_cloud.catalogue.decisions import decode_decisions, encode_trash
 from pacs_cloud.catalogue.dynamodb import DynamodbConfig
+from pacs_cloud.catalogue.hiding import Changed, change_hidden
+from pacs_cloud.catalogue.judging import ref_of
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import HiddenReason, StagedPack, UidRef
+from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StagedPack, StudyState, UidRef
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import NotFound
 from pacs_cloud.pack.index import (
@@ -169,6 +172,66 @@ class Shelf:
             load_table=self.load,
             record_decision=self.record,
             decided=decided,
+        )
+
+    async def record_all(self, decisions: Sequence[Decision]) -> None:
+        self.decisions += decode_decisions(encode_trash(decisions))
+
+    async def change(
+        self,
+        study: str,
+        become: Callable[[PackRecord, str], HiddenReason | None],
+        *,
+        now_us: int = NOW_US,
+    ) -> Changed:
+        """Hide each instance of a study for the reason that `become` says; None shows it."""
+
+        async def plan(state: StudyState) -> Mapping[str, Mapping[str, HiddenReason]]:
+            return {
+                one.pack_id: {
+                    instance.sop_instance_uid: reason
+                    for instance in self.packs[one.pack_id].instances
+                    if (reason := become(one, instance.sop_instance_uid)) is not None
+                }
+                for one in state.packs
+            }
+
+        changed = await change_hidden(
+            self.catalogue,
+            TENANT,
+            study,
+            plan,
+            load_table=self.load,
+            record=self.record_all,
+            now_us=now_us,
+        )
+        for gone in changed.purged:
+            await self.catalogue.unstage(TENANT, ref_of(gone), sorted(gone.hidden))
+        return changed
+
+    async def delete(self, study: str, *, now_us: int = NOW_US) -> Changed:
+        return await self.change(
+            study, lambda one, uid: one.hidden.get(uid, HiddenReason.DELETED), now_us=now_us
+        )
+
+    async def restore(self, study: str, *, now_us: int = NOW_US) -> Changed:
+        return await self.change(
+            study,
+            lambda one, uid: (
+                None if one.hidden.get(uid) is HiddenReason.DELETED else one.hidden.get(uid)
+            ),
+            now_us=now_us,
+        )
+
+    async def purge(self, study: str, *, now_us: int = NOW_US) -> Changed:
+        return await self.change(
+            study,
+            lambda one, uid: (
+                HiddenReason.PURGED
+                if one.hidden.get(uid) is HiddenReason.DELETED
+                else one.hidden.get(uid)
+            ),
+            now_us=now_us,
         )
 
 

@@ -13,6 +13,7 @@ from pacs_cloud.bootstrap.datalock import own_data, share_data
 from pacs_cloud.bootstrap.open_files import allow_open_files
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.custody.deletion import Trash
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
 from pacs_cloud.errors import NotFound
 from pacs_cloud.ingest.intake import Intake
@@ -25,8 +26,6 @@ from pacs_cloud.settings import Settings
 from pacs_cloud.workqueue.port import WorkQueue
 
 DICOM_ROOT = "1.2.840.10008."
-TRANSCODE_BYTES = 512 << 20
-"""The largest compressed instance that one process decompresses: it is in memory then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +116,20 @@ async def open_intake(
 @asynccontextmanager
 async def open_reading(settings: Settings, stores: Stores) -> AsyncGenerator[Reading]:
     """Open the way out."""
-    archive = Archive(stores.catalogue, stores.objects, transcode_max_bytes=TRANSCODE_BYTES)
+    archive = Archive(
+        stores.catalogue,
+        stores.objects,
+        pixel_processes=settings.pixel_processes,
+        pixel_cache_bytes=settings.pixel_cache_bytes,
+    )
     with closing(archive):
         search = Search(stores.catalogue, archive.tables, budget=settings.search_budget)
         yield Reading(archive, search)
+
+
+def trash_of(stores: Stores, archive: Archive) -> Trash:
+    """Return what deletes and restores; it reads tables through the cache of `archive`."""
+    return Trash(stores.objects, stores.catalogue, archive.tables.table, now_us)
 
 
 def policy_of(settings: Settings) -> ConflictPolicy:

@@ -4,41 +4,47 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
+from pacs_cloud.bootstrap.http_protocol import HttpProtocol
 from pacs_cloud.bootstrap.ports import listening_socket
-from pacs_cloud.bootstrap.services import Stores, open_intake, open_reading
-from pacs_cloud.dicomweb.app import HttpOptions, Services, create_app
+from pacs_cloud.bootstrap.services import Stores, open_intake, open_reading, trash_of
+from pacs_cloud.dicomweb.app import HEALTHZ, READYZ, HttpOptions, Services, create_app
+from pacs_cloud.dicomweb.problems import problem
+from pacs_cloud.errors import Unavailable
 from pacs_cloud.settings import Settings
 
 KEEP_ALIVE_S = 75
 """Longer than the idle time of common load balancers, which then close first."""
+CROWDED_S = 5
 
 
 @asynccontextmanager
 async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
     """Serve HTTP at `settings.http` while entered; raises Unavailable."""
+    drain = Drain()
+
+    async def ready() -> None:
+        if drain.has_begun:
+            raise Unavailable("the process is stopping")
+        await stores.ready()
+
     async with open_intake(settings, stores) as intake, open_reading(settings, stores) as reading:
+        trash = trash_of(stores, reading.archive) if settings.http_delete else None
         app = create_app(
-            Services(intake, reading.search, reading.archive, stores.ready),
-            HttpOptions(
-                tenant=settings.tenant,
-                public_url=settings.public_url,
-                max_body_bytes=settings.max_stow_bytes,
-                body_idle_s=settings.network_timeout_s,
-            ),
+            Services(intake, reading.search, reading.archive, ready, trash), options_of(settings)
         )
-        server = _Server(
-            uvicorn.Config(
+        server = HttpServer(
+            server_config(
                 app,
-                http="httptools",
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
+                limits_of(settings),
+                drain,
                 timeout_graceful_shutdown=max(1, int(settings.edge_grace_s)),
             )
         )
@@ -51,11 +57,67 @@ async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
                 await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
                 yield
             finally:
+                drain.has_begun = True
                 server.should_exit = True
                 started.cancel()
 
 
-class _Server(uvicorn.Server):
+def options_of(settings: Settings) -> HttpOptions:
+    """Return how the application behaves."""
+    return HttpOptions(
+        tenant=settings.tenant,
+        public_url=settings.public_url,
+        max_body_bytes=settings.max_stow_bytes,
+        body_idle_s=settings.network_timeout_s,
+        cors_origins=settings.cors_origins,
+    )
+
+
+def limits_of(settings: Settings) -> ConnectionLimits:
+    """Return what clients may take."""
+    return ConnectionLimits(
+        header_s=settings.http_header_s, max_connections=settings.max_connections
+    )
+
+
+def server_config(
+    app: ASGIApp, limits: ConnectionLimits, drain: Drain, **more: Any
+) -> uvicorn.Config:
+    """Return how uvicorn serves `app` within `limits`."""
+    protocol = partial(HttpProtocol, limits=limits, drain=drain, crowded=_turned_away(app))
+    return uvicorn.Config(
+        app,
+        http=cast("Any", protocol),
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        **more,
+    )
+
+
+def _turned_away(app: ASGIApp) -> ASGIApp:
+    """Return what answers when there are too many connections: only the probes as ever."""
+    probes = {HEALTHZ, READYZ}
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in probes:
+            await app(scope, receive, send)
+            return
+        crowded = problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "Too many connections are open.",
+            retry_after_s=CROWDED_S,
+        )
+        await crowded(scope, receive, send)
+
+    return answer
+
+
+class HttpServer(uvicorn.Server):
     """Tells when it serves, and leaves signals to the process."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -63,9 +125,11 @@ class _Server(uvicorn.Server):
         self.has_started = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
         await super().startup(sockets)
         self.has_started.set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
+        """Change nothing: the process hears its signals itself."""
         yield

@@ -1,12 +1,17 @@
-"""The worker process: events passed on, jobs done, orphans adopted."""
+"""The worker process: events passed on, jobs done, orphans adopted, the trash emptied."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from functools import partial
 
 from pacs_cloud.bootstrap.services import Stores, now_us, policy_of
 from pacs_cloud.custody.orphans import GRACE_US, adopt_orphans
+from pacs_cloud.custody.purging import GRACE_US as TRASH_GRACE_US
+from pacs_cloud.custody.purging import Purged, tend_trash
+from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.errors import PacsError
 from pacs_cloud.settings import Settings
 from pacs_cloud.workers.handlers import Handlers
@@ -21,6 +26,8 @@ SWEEP_STUDIES = 10_000
 SWEEP_REST_S = 5.0
 """Between two parts of one sweep: it is never in a hurry."""
 SWEEP_EVERY_S = 3600.0
+TEND_EVERY_S = 3600.0
+DAY_US = 86_400_000_000
 
 
 @asynccontextmanager
@@ -33,6 +40,7 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
         tasks.create_task(Relay(stores.catalogue, stores.queue).run(stop))
         tasks.create_task(loop.run(stop))
         tasks.create_task(_sweep(settings, stores, stop))
+        tasks.create_task(_tend(settings, stores, stop))
         try:
             yield
         finally:
@@ -68,4 +76,29 @@ async def _sweep(settings: Settings, stores: Stores, stop: asyncio.Event) -> Non
             rest_s = SWEEP_REST_S if after else SWEEP_EVERY_S
         with suppress(TimeoutError):
             async with asyncio.timeout(rest_s):
+                await stop.wait()
+
+
+async def _tend(settings: Settings, stores: Stores, stop: asyncio.Event) -> None:
+    """Purge what has been in the trash for long enough, over and over until `stop` is set."""
+    unseen_us = 0
+    while not stop.is_set():
+        began_us = now_us()
+        try:
+            tended = await tend_trash(
+                stores.objects,
+                stores.catalogue,
+                load_table=partial(load_table, stores.objects, stores.catalogue),
+                now_us=began_us,
+                retention_us=round(settings.trash_days * DAY_US),
+                unseen_us=unseen_us,
+            )
+        except PacsError as error:
+            log.warning("trash_stalled", extra={"error": type(error).__name__, "reason": error})
+        else:
+            unseen_us = began_us - TRASH_GRACE_US
+            if tended != Purged():
+                log.info("trash_tended", extra=asdict(tended))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TEND_EVERY_S):
                 await stop.wait()

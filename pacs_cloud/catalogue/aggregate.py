@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from pacs_cloud.catalogue.elements import first_text, has_value
-from pacs_cloud.catalogue.records import Patient, SeriesRecord, StudyRecord
+from pacs_cloud.catalogue.records import PackRecord, Patient, SeriesRecord, StudyRecord
 from pacs_cloud.dicom.attributes import SERIES_TAGS, STUDY_TAGS
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.pack.index import PackIndex, PackInstance
@@ -129,6 +129,24 @@ def summarise(index: PackIndex, visible: Collection[str]) -> Contribution:
         length_bytes=sum(instance.length_bytes for instance in instances),
         first_received_us=min(received, default=0),
         last_received_us=max(received, default=0),
+    )
+
+
+def contributes_nothing(pack: PackRecord) -> Contribution:
+    """Return what a pack adds of which nothing is visible, without reading its table."""
+    return Contribution(
+        tenant=pack.tenant,
+        study_instance_uid=pack.study_instance_uid,
+        series_instance_uid=pack.series_instance_uid,
+        study_claims={},
+        series_claims={},
+        patients=frozenset(),
+        modalities=frozenset(),
+        sop_classes=frozenset(),
+        instance_count=0,
+        length_bytes=0,
+        first_received_us=0,
+        last_received_us=0,
     )
 
 

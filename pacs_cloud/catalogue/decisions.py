@@ -1,15 +1,16 @@
 """What was decided about a pack's instances, as an object that outlives the catalogue."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.catalogue.records import GONE, HiddenReason
 from pacs_cloud.errors import Corrupt
 
 _VERSION = 1
+_HIDDEN, _TRASH = "hidden", "trash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Decision:
             earlier decision was taken back.
         decided_us: microseconds since 1970 UTC, the `rev` of the commit that it was
             written for: it grows from commit to commit of a study on any machine.
+        about_trash: whether it deletes, restores or purges. Only such a decision
+            takes back that an instance was deleted (`standing`).
     """
 
     tenant: str
@@ -33,12 +36,13 @@ class Decision:
     pack_id: str
     hidden: Mapping[str, HiddenReason]
     decided_us: int
+    about_trash: bool = False
 
     def to_json(self) -> bytes:
-        """Return the bytes of the ledger object."""
+        """Return the bytes of the ledger object of a decision that is not about the trash."""
         fields = {
             "version": _VERSION,
-            "kind": "hidden",
+            "kind": _HIDDEN,
             "tenant": self.tenant,
             "study": self.study_instance_uid,
             "series": self.series_instance_uid,
@@ -53,7 +57,7 @@ class Decision:
         """Return the decision that `to_json` wrote; raises Corrupt."""
         try:
             fields: dict[str, Any] = orjson.loads(data)
-            if (fields["version"], fields["kind"]) != (_VERSION, "hidden"):
+            if (fields["version"], fields["kind"]) != (_VERSION, _HIDDEN):
                 raise Corrupt("a ledger object is of a kind or version that is not known here")
             return cls(
                 tenant=str(fields["tenant"]),
@@ -67,11 +71,95 @@ class Decision:
             raise Corrupt("a ledger object cannot be read") from error
 
 
+def encode_trash(decisions: Sequence[Decision]) -> bytes:
+    """Return one ledger object for what is deleted, restored or purged in one study at once.
+
+    Args:
+        decisions: of one study and one moment, one for each pack, at least one.
+    """
+    first = decisions[0]
+    packs: list[dict[str, Any]] = []
+    for one in sorted(decisions, key=lambda one: one.pack_id):
+        by_reason: dict[str, list[str]] = {}
+        for uid in sorted(one.hidden):
+            by_reason.setdefault(one.hidden[uid].value, []).append(uid)
+        packs.append(
+            {"series": one.series_instance_uid, "pack": one.pack_id, "hidden": by_reason},
+        )
+    fields = {
+        "version": _VERSION,
+        "kind": _TRASH,
+        "tenant": first.tenant,
+        "study": first.study_instance_uid,
+        "decided_us": first.decided_us,
+        "packs": packs,
+    }
+    return orjson.dumps(fields)
+
+
+def decode_decisions(data: bytes) -> tuple[Decision, ...]:
+    """Return the decisions in a ledger object of either kind; raises Corrupt."""
+    try:
+        fields: dict[str, Any] = orjson.loads(data)
+        if fields["kind"] != _TRASH:
+            return (Decision.from_json(data),)
+        if fields["version"] != _VERSION:
+            raise Corrupt("a ledger object is of a version that is not known here")
+        return tuple(
+            Decision(
+                tenant=str(fields["tenant"]),
+                study_instance_uid=str(fields["study"]),
+                series_instance_uid=str(pack["series"]),
+                pack_id=str(pack["pack"]),
+                hidden={
+                    str(uid): HiddenReason(why)
+                    for why, uids in pack["hidden"].items()
+                    for uid in uids
+                },
+                decided_us=int(fields["decided_us"]),
+                about_trash=True,
+            )
+            for pack in fields["packs"]
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Corrupt("a ledger object cannot be read") from error
+
+
 def standing(decisions: Iterable[Decision]) -> dict[str, Mapping[str, HiddenReason]]:
-    """Return, by pack id, what the latest decision about each pack hides."""
-    latest: dict[str, Decision] = {}
-    for decision in decisions:
-        other = latest.get(decision.pack_id)
-        if other is None or decision.decided_us > other.decided_us:
-            latest[decision.pack_id] = decision
-    return {pack_id: decision.hidden for pack_id, decision in latest.items()}
+    """Return, by pack id, what the latest decision about each pack hides.
+
+    A commit that raced with a deletion may have written down, later, what it had read
+    before: what was deleted stays deleted until a decision about the trash says otherwise.
+    """
+    latest: dict[str, Mapping[str, HiddenReason]] = {}
+    for one in _in_order(decisions):
+        latest[one.pack_id] = _after(latest.get(one.pack_id, {}), one)
+    return latest
+
+
+def deleted_since(decisions: Iterable[Decision]) -> dict[str, dict[str, int]]:
+    """Return, by pack id and SOP Instance UID, when what is deleted now was deleted.
+
+    Microseconds since 1970 UTC. What was restored in between counts from its last deletion.
+    """
+    latest: dict[str, Mapping[str, HiddenReason]] = {}
+    since: dict[str, dict[str, int]] = {}
+    for one in _in_order(decisions):
+        latest[one.pack_id] = hidden = _after(latest.get(one.pack_id, {}), one)
+        before = since.get(one.pack_id, {})
+        since[one.pack_id] = {
+            uid: before.get(uid, one.decided_us)
+            for uid, why in hidden.items()
+            if why is HiddenReason.DELETED
+        }
+    return since
+
+
+def _in_order(decisions: Iterable[Decision]) -> list[Decision]:
+    return sorted(decisions, key=lambda one: (one.decided_us, one.about_trash))
+
+
+def _after(before: Mapping[str, HiddenReason], decision: Decision) -> Mapping[str, HiddenReason]:
+    if decision.about_trash:
+        return decision.hidden
+    return {**decision.hidden, **{uid: why for uid, why in before.items() if why in GONE}}

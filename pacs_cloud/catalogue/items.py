@@ -51,7 +51,7 @@ PARTS_FROM, PARTS_TO = "P#", "S#~"
 _KEY_LIMIT_BYTES = 512
 _RECORD_LIMIT_BYTES = 64 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_KINDS = {NamePart.NAME: "n", NamePart.GIVEN: "g", NamePart.INFIX: "3"}
+_KINDS = {NamePart.NAME: "n", NamePart.GIVEN: "g", NamePart.INFIX: "3", NamePart.SOUND: "s"}
 _PATIENT_KIND = "p"
 
 
@@ -255,7 +255,11 @@ def tokens(tenant: str, keys: SearchKeys | None, *, infix: bool) -> Mapping[tupl
         return {}
     names = keys.names
     made: dict[tuple[str, str], Item] = {}
-    for part, terms in ((NamePart.NAME, names.groups), (NamePart.GIVEN, names.givens)):
+    for part, terms in (
+        (NamePart.NAME, names.groups),
+        (NamePart.GIVEN, names.givens),
+        (NamePart.SOUND, names.sounds),
+    ):
         for token in prefixes(terms):
             longer = [term for term in terms if term.startswith(token)]
             said: Item = {"x": {"SS": longer}} if len(token) == PREFIX_LIMIT else {}

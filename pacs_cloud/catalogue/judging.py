@@ -88,6 +88,7 @@ _OUTCOMES: Mapping[HiddenReason, Status] = {
     # These came in visible; what hid them came later.
     HiddenReason.REPLACED: "stored",
     HiddenReason.DELETED: "stored",
+    HiddenReason.PURGED: "stored",
 }
 _HIDES: Mapping[ConflictPolicy, HiddenReason] = {
     ConflictPolicy.KEEP_FIRST: HiddenReason.KEPT_FIRST,

@@ -43,6 +43,8 @@ class NamePart(StrEnum):
     """The beginning of any component behind the family name, of any group, "ANNA"."""
     INFIX = "infix"
     """Anywhere in the name, at least three characters."""
+    SOUND = "sound"
+    """The beginning of how any word of the name sounds, "SMT" (`dicom.name_words`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,13 @@ class HiddenReason(StrEnum):
     VARIANT = "variant"
     """The same instance in another transfer syntax; the first is shown."""
     DELETED = "deleted"
+    """Somebody deleted it, and may still take that back."""
+    PURGED = "purged"
+    """It was deleted, and the time to take that back is over."""
+
+
+GONE = frozenset({HiddenReason.DELETED, HiddenReason.PURGED})
+"""Why an instance is hidden that was shown and shall not be any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,11 @@ def _key_rows(
     if keys is None:
         return {table: set() for table in _KEY_TABLES}
     place = packed(keys.place)
-    given, name = PARTS[NamePart.GIVEN], PARTS[NamePart.NAME]
+    names = (
+        (PARTS[NamePart.NAME], keys.names.groups),
+        (PARTS[NamePart.GIVEN], keys.names.givens),
+        (PARTS[NamePart.SOUND], keys.names.sounds),
+    )
     return {
         "study_patient": {
             (tenant, patient.patient_id, place, patient.issuer, study) for patient in keys.patients
@@ -187,8 +191,9 @@ def _key_rows(
         ),
         "study_modality": {(tenant, modality, place, study) for modality in keys.modalities},
         "study_name": {
-            *((tenant, name, year_of(place), group, place, study) for group in keys.names.groups),
-            *((tenant, given, year_of(place), text, place, study) for text in keys.names.givens),
+            (tenant, part, year_of(place), text, place, study)
+            for part, texts in names
+            for text in texts
         },
     }
 

@@ -3,6 +3,9 @@
 import sqlite3
 from collections.abc import Callable
 
+from pacs_cloud.catalogue.names import sounds_of
+from pacs_cloud.catalogue.port import NamePart
+from pacs_cloud.catalogue.sqlite_search import PARTS, groups_in, sounds_text, year_of
 from pacs_cloud.errors import Unavailable
 
 PAGE_BYTES = 4096
@@ -75,7 +78,33 @@ def _create(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+_STUDIES_AT_ONCE = 1000
+
+
+def _add_sounds(connection: sqlite3.Connection) -> None:
+    """Let studies be found by how their patients' names sound."""
+    after = 0
+    while rows := connection.execute(
+        "SELECT id, tenant, place, names FROM study WHERE id > ? AND names IS NOT NULL"
+        " ORDER BY id LIMIT ?",
+        (after, _STUDIES_AT_ONCE),
+    ).fetchall():
+        for study, tenant, place, names in rows:
+            sounds = sounds_of(groups_in(names))
+            connection.executemany(
+                "INSERT OR IGNORE INTO study_name VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (tenant, PARTS[NamePart.SOUND], year_of(place), sound, place, study)
+                    for sound in sounds
+                ],
+            )
+            connection.execute(
+                "UPDATE study SET names = ? WHERE id = ?", (names + sounds_text(sounds), study)
+            )
+        after = rows[-1][0]
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_sounds)
 """What brings a file from version n to n + 1, each in one transaction with its number.
 
 A step must leave what the version before it reads and writes in place, so that

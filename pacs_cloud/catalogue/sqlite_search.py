@@ -1,6 +1,7 @@
 """Study searches in SQLite: which rows, newest first, by the cheapest index."""
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pacs_cloud.catalogue.names import GRAM, NameTerms
@@ -8,11 +9,13 @@ from pacs_cloud.catalogue.ordering import checked, date_span, packed
 from pacs_cloud.catalogue.port import Anchor, ByAccession, ByDate, ByName, ByPatient, NamePart
 from pacs_cloud.errors import InvalidRequest
 
-PARTS = {NamePart.NAME: 0, NamePart.GIVEN: 1}
+PARTS = {NamePart.NAME: 0, NamePart.GIVEN: 1, NamePart.SOUND: 2}
 """`study_name.part`."""
 
 _GROUP_MARK = "\x1e"
 _GIVEN_MARK = "\x1d"
+_SOUND_MARK = "\x1c"
+_MARKS = {NamePart.NAME: _GROUP_MARK, NamePart.GIVEN: _GIVEN_MARK, NamePart.SOUND: _SOUND_MARK}
 
 _SORTED_AT_MOST = 1_000
 """Matches of a name in one year that are sorted by date. When there are more, walking back
@@ -26,12 +29,23 @@ _LAST_LETTER = "\U0010ffff"
 def names_text(names: NameTerms) -> str:
     """Return all terms as one text that `instr` finds the beginnings in."""
     groups = "".join(_GROUP_MARK + group for group in names.groups)
-    return groups + "".join(_GIVEN_MARK + given for given in names.givens)
+    givens = "".join(_GIVEN_MARK + given for given in names.givens)
+    return groups + givens + sounds_text(names.sounds)
+
+
+def sounds_text(sounds: Iterable[str]) -> str:
+    """Return the end of it, which files of version 1 lack."""
+    return "".join(_SOUND_MARK + sound for sound in sounds)
 
 
 def infix_text(names_text: str) -> str:
     """Return the part of it that is searched inside."""
-    return names_text.partition(_GIVEN_MARK)[0]
+    return names_text.partition(_SOUND_MARK)[0].partition(_GIVEN_MARK)[0]
+
+
+def groups_in(names_text: str) -> list[str]:
+    """Return the component groups in it."""
+    return infix_text(names_text).split(_GROUP_MARK)[1:]
 
 
 def year_of(place: bytes) -> bytes:
@@ -110,7 +124,7 @@ def _by_name(
     if anchor.part is NamePart.INFIX:
         return _inside_name(connection, tenant, anchor.text, before, limit)
     part, end = PARTS[anchor.part], anchor.text + _LAST_LETTER
-    mark = _GROUP_MARK if anchor.part is NamePart.NAME else _GIVEN_MARK
+    mark = _MARKS[anchor.part]
     found: list[tuple[int, bytes]] = []
     examined = 0
     year = year_of(before) + b"\xff"

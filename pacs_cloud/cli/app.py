@@ -13,7 +13,17 @@ import typer
 
 from pacs_cloud import __version__
 from pacs_cloud.bootstrap.supervisor import Role
-from pacs_cloud.cli.options import AsJson, Config, Data, Study, settings_of
+from pacs_cloud.cli.options import (
+    AsJson,
+    Config,
+    Data,
+    Instance,
+    Series,
+    Study,
+    Sure,
+    settings_of,
+)
+from pacs_cloud.cli.trash_commands import trash
 from pacs_cloud.errors import PacsError
 
 COULD_NOT = 2
@@ -26,6 +36,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A cloud-native PACS: DICOM in, packs in the bucket, DICOM and DICOMweb out.",
 )
+
+app.add_typer(trash, name="trash")
 
 Http = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where DICOMweb answers; port 0: any free.")
@@ -173,6 +185,23 @@ def send(
     from pacs_cloud.cli.sending import send_study
 
     raise typer.Exit(send_study(settings_of(config, data=data), study, to, as_json=as_json))
+
+
+@app.command()
+def delete(
+    study: Study,
+    series: Series = "",
+    instance: Instance = "",
+    sure: Sure = False,
+    data: Data = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a study, a series or an instance into the trash."""
+    from pacs_cloud.cli.deleting import delete as delete_
+
+    settings = settings_of(config, data=data)
+    delete_(settings, study, series, instance, sure=sure, as_json=as_json)
 
 
 @app.command()

@@ -20,6 +20,9 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON: one object, or one object a line for lists.")
 ]
 Study = Annotated[str, typer.Argument(help="Study Instance UID.", metavar="STUDY")]
+Series = Annotated[str, typer.Option(help="Only this Series Instance UID.", metavar="UID")]
+Instance = Annotated[str, typer.Option(help="Only this SOP Instance UID.", metavar="UID")]
+Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 
 
 def settings_of(config: Path | None = None, **flags: Any) -> Settings:

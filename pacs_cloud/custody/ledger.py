@@ -1,26 +1,40 @@
 """The decisions of the ledger, as objects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pacs_cloud.catalogue.decisions import Decision, standing
+from pacs_cloud.catalogue.decisions import Decision, decode_decisions, encode_trash, standing
 from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.keys import decision_key, ledger_prefix
 from pacs_cloud.objectstore.port import ObjectStore
 
+_TRASH = "trash"
+"""What stands for a pack's id in the key of what several packs share."""
 
-async def read_decision(objects: ObjectStore, key: str) -> Decision:
-    """Return the decision under `key`.
+
+async def read_decisions(objects: ObjectStore, key: str) -> tuple[Decision, ...]:
+    """Return the decisions under `key`.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such object.
         Corrupt: it cannot be read, or belongs to another study than its key says.
     """
-    decision = Decision.from_json(await objects.get(key))
-    if not key.startswith(ledger_prefix(decision.tenant, decision.study_instance_uid)):
-        raise Corrupt("a decision lies under another study's key")
-    return decision
+    decisions = decode_decisions(await objects.get(key))
+    for decision in decisions:
+        if not key.startswith(ledger_prefix(decision.tenant, decision.study_instance_uid)):
+            raise Corrupt("a decision lies under another study's key")
+    return decisions
+
+
+async def decisions_of(
+    objects: ObjectStore, tenant: str, study_instance_uid: str
+) -> list[Decision]:
+    """Return every decision about one study; raises Corrupt."""
+    decisions: list[Decision] = []
+    async for info in objects.list(ledger_prefix(tenant, study_instance_uid)):
+        decisions += await read_decisions(objects, info.key)
+    return decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +52,7 @@ class Decided:
 
 async def decided_of(objects: ObjectStore, tenant: str, study_instance_uid: str) -> Decided:
     """Return what stands decided about one study; raises Corrupt."""
-    decisions = [
-        await read_decision(objects, info.key)
-        async for info in objects.list(ledger_prefix(tenant, study_instance_uid))
-    ]
+    decisions = await decisions_of(objects, tenant, study_instance_uid)
     last_us = max((decision.decided_us for decision in decisions), default=0)
     return Decided(standing(decisions), last_us)
 
@@ -56,3 +67,14 @@ async def record_decision(objects: ObjectStore, decision: Decision) -> None:
         decision.tenant, decision.study_instance_uid, decision.decided_us, decision.pack_id
     )
     await objects.put_new(key, decision.to_json())
+
+
+async def record_trash(objects: ObjectStore, decisions: Sequence[Decision]) -> None:
+    """Write what is deleted, restored or purged in one study at once, as one object.
+
+    Raises:
+        Conflict: other decisions of the same moment are there.
+    """
+    first = decisions[0]
+    key = decision_key(first.tenant, first.study_instance_uid, first.decided_us, _TRASH)
+    await objects.put_new(key, encode_trash(decisions))

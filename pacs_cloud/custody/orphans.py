@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.catalogue.records import GONE, HiddenReason
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.ledger import decided_of
+from pacs_cloud.custody.purging import remove_pack
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, read_study_packs
 from pacs_cloud.custody.walk import PACKS
@@ -32,12 +33,14 @@ class Swept:
         adopted: packs that are visible now.
         problems: packs that cannot be adopted, and why.
         after: where the next sweep goes on; "" when this one came to the end.
+        removed: packs whose purge was stopped before they were removed.
     """
 
     studies: int
     adopted: int
     problems: tuple[Finding, ...]
     after: str
+    removed: int = 0
 
 
 async def adopt_orphans(
@@ -53,7 +56,8 @@ async def adopt_orphans(
     """Commit the packs that lie in the store and are not in the catalogue.
 
     An orphan is left alone while it is younger than the grace, when a merged pack
-    holds its instances, and when the ledger says that all of it was deleted.
+    holds its instances, and when the ledger says that all of it was deleted. It is
+    removed when the ledger says that all of it was purged.
 
     Args:
         objects: the store.
@@ -68,20 +72,21 @@ async def adopt_orphans(
         Unavailable: the store or the catalogue cannot be reached.
     """
     committing = Committing(objects, catalogue, policy, now_us)
-    studies = adopted = 0
+    studies = adopted = removed = 0
     problems: list[Finding] = []
     async for packs in _by_study(objects, after):
         if studies == limit:
-            return Swept(studies, adopted, tuple(problems), after)
+            return Swept(studies, adopted, tuple(problems), after, removed)
         studies += 1
         after = packs[-1].key
         found = {key: info for info in packs if (key := parse_pack_key(info.key)) is not None}
         orphans = await _orphans(catalogue, found, now_us - grace_us)
         if orphans:
-            count, wrong = await _adopt(objects, committing, found, orphans)
-            adopted += count
-            problems += wrong
-    return Swept(studies, adopted, tuple(problems), "")
+            some = await _adopt(objects, catalogue, committing, found, orphans)
+            adopted += some.adopted
+            removed += some.removed
+            problems += some.problems
+    return Swept(studies, adopted, tuple(problems), "", removed)
 
 
 async def _by_study(objects: ObjectStore, after: str) -> AsyncIterator[list[ObjectInfo]]:
@@ -117,23 +122,30 @@ async def _orphans(
 
 async def _adopt(
     objects: ObjectStore,
+    catalogue: Catalogue,
     committing: Committing,
     found: Mapping[PackKey, ObjectInfo],
     orphans: list[PackKey],
-) -> tuple[int, list[Finding]]:
+) -> Swept:
+    """Adopt or remove the orphans of one study."""
     packs = await read_study_packs(objects, found)
     try:
         decided = await decided_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
     except Corrupt as error:
-        return 0, [_undecidable(key, error) for key in orphans]
-    adopted = 0
+        return Swept(1, 0, tuple(_undecidable(key, error) for key in orphans), "")
+    adopted = removed = 0
     for key in orphans:
         blob = packs.blobs.get(key)
         if blob is None or key.pack_id in packs.replaced:
             continue
         uids = {one.sop_instance_uid for one in table_of(key, blob).instances}
         hidden = decided.hidden.get(key.pack_id, {})
-        deleted = {uid for uid, why in hidden.items() if why is HiddenReason.DELETED}
+        if uids <= {uid for uid, why in hidden.items() if why is HiddenReason.PURGED}:
+            # Its purge was stopped between catalogue and store.
+            await remove_pack(objects, catalogue, key, uids)
+            removed += 1
+            continue
+        deleted = {uid for uid, why in hidden.items() if why in GONE}
         if uids <= deleted:
             continue
         # A decision without its commit was a try that lost or died: it is taken again,
@@ -155,8 +167,9 @@ async def _adopt(
                 "instances": len(uids),
             },
         )
-    about_orphans = [one for one in packs.problems if one.pack_id in {k.pack_id for k in orphans}]
-    return adopted, about_orphans
+    ids = {key.pack_id for key in orphans}
+    about_orphans = tuple(one for one in packs.problems if one.pack_id in ids)
+    return Swept(1, adopted, about_orphans, "", removed)
 
 
 def _undecidable(key: PackKey, error: Corrupt) -> Finding:

@@ -1,11 +1,12 @@
 """The catalogue, made again from the objects alone."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.custody.ledger import Decided, decided_of
@@ -14,6 +15,7 @@ from pacs_cloud.custody.study_packs import Committing, StudyPacks, read_study_pa
 from pacs_cloud.custody.walk import StudyObjects, walk_studies
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.pack.index import PackIndex
 
 AT_ONCE = 8
 """Studies that are committed at a time: enough for a disk."""
@@ -129,7 +131,14 @@ class _StudyRebuild:
         decided = await decided_of(self._objects, *names) if found.ledger else Decided({}, 0)
         packs = await read_study_packs(self._objects, found.packs)
         kept = await self._kept(packs)
-        todo = [key for key in packs.blobs if key not in kept and key.pack_id not in packs.replaced]
+        new = packs.blobs.keys() - kept
+        merged = {key for key in new if key.pack_id in packs.replaced}
+        todo = [
+            key
+            for key in new - merged
+            # A purge that was stopped is ended by the sweep for orphans.
+            if not _is_purged(table_of(key, packs.blobs[key]), decided.hidden.get(key.pack_id))
+        ]
         instances = 0
         for key in sorted(todo, key=lambda key: key.pack_id):
             table = table_of(key, packs.blobs[key])
@@ -152,7 +161,7 @@ class _StudyRebuild:
             packs=len(todo),
             instances=instances,
             kept=len(kept),
-            replaced=len(packs.blobs.keys() - kept) - len(todo),
+            replaced=len(merged),
             problems=(*packs.problems, *self._without_pack()),
         )
 
@@ -184,3 +193,10 @@ class _StudyRebuild:
             for key in sorted(self._found.indexes, key=lambda key: key.pack_id)
             if key not in self._found.packs
         ]
+
+
+def _is_purged(table: PackIndex, hidden: Mapping[str, HiddenReason] | None) -> bool:
+    """Return whether the ledger says that nothing of a pack is wanted any more."""
+    return bool(hidden) and all(
+        hidden.get(one.sop_instance_uid) is HiddenReason.PURGED for one in table.instances
+    )

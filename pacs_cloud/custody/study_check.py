@@ -15,10 +15,11 @@ from pacs_cloud.catalogue.records import (
 )
 from pacs_cloud.custody.deep import check_bytes, check_findable
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
-from pacs_cloud.custody.ledger import read_decision
+from pacs_cloud.custody.ledger import read_decisions
 from pacs_cloud.custody.pack_check import PackReport, check_pack
+from pacs_cloud.custody.stored_pack import read_stored_pack
 from pacs_cloud.custody.walk import StudyObjects
-from pacs_cloud.errors import Corrupt, NotFound
+from pacs_cloud.errors import Corrupt, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.pack.index import PackIndex
@@ -57,6 +58,7 @@ class StudyCheck:
         self._study: StudyRecord | None = None
         self._shown: dict[str, set[str]] = {}
         self._replaced: set[str] = set()
+        self._decided: Mapping[str, Mapping[str, HiddenReason]] = {}
 
     async def run(self) -> AsyncIterator[Finding]:
         """Yield what is wrong with the study."""
@@ -72,6 +74,7 @@ class StudyCheck:
                 # A decision is written before its commit: a later one may be on its way.
                 rev = state.study.rev if state else 0
                 decided = standing(one for one in decisions if one.decided_us <= rev)
+                self._decided = standing(decisions)
         whole = True
         for key, record in sorted(records.items(), key=lambda item: item[1].pack_id):
             report = await check_pack(
@@ -119,7 +122,7 @@ class StudyCheck:
         decisions: list[Decision] = []
         for info in self._found.ledger:
             try:
-                decisions.append(await read_decision(self._objects, info.key))
+                decisions += await read_decisions(self._objects, info.key)
             except (Corrupt, NotFound) as error:
                 yield (
                     Finding(
@@ -178,6 +181,15 @@ class StudyCheck:
         )
         if any(pack.pack_id == key.pack_id for pack in packs):
             return None
+        if await self._is_purged(key):
+            return about_pack(
+                key,
+                FindingKind.ORPHAN,
+                Severity.WARNING,
+                "a pack of which everything was deleted for good",
+                "start the archive: it removes what a purge has left",
+                object_key=key.pack,
+            )
         return about_pack(
             key,
             FindingKind.ORPHAN,
@@ -186,6 +198,18 @@ class StudyCheck:
             "start the archive: it adopts packs whose commit never happened",
             object_key=key.pack,
         )
+
+    async def _is_purged(self, key: PackKey) -> bool:
+        """Return whether the ledger says that nothing of an orphan is wanted any more."""
+        hidden = self._decided.get(key.pack_id, {})
+        if HiddenReason.PURGED not in hidden.values():
+            return False
+        try:
+            pack = await read_stored_pack(self._objects, key.pack)
+        except (Corrupt, NotFound, Offline):
+            return False
+        uids = {one.sop_instance_uid for one in pack.table.instances}
+        return all(hidden.get(uid) is HiddenReason.PURGED for uid in uids)
 
     def _is_settled(self, info: ObjectInfo) -> bool:
         return info.modified_us <= self._settled_us

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pacs_cloud.objectstore.keys import PackKey, parse_pack_key, spread_of
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 
-PACKS, INDEX, LEDGER, THUMBS = "packs/", "index/", "ledger/", "thumbs/"
-KNOWN = (PACKS, INDEX, LEDGER, THUMBS)
+PACKS, INDEX, LEDGER, THUMBS, TRASH = "packs/", "index/", "ledger/", "thumbs/", "trash/"
+KNOWN = (PACKS, INDEX, LEDGER, THUMBS, TRASH)
 """What the keys of this archive begin with."""
 
 _BEHIND_ALL = "~"

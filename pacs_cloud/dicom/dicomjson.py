@@ -10,9 +10,11 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
+from pydicom.filewriter import write_data_element, write_dataset
 from pydicom.tag import BaseTag
+from pydicom.valuerep import format_number_as_ds
 
+from pacs_cloud.dicom.charset import UTF_8
 from pacs_cloud.dicom.dataset_json import Conversion
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.dicom.memo import Memo
@@ -26,6 +28,8 @@ _TAG: Final = re.compile(
     r"(?P<open>\()?(?P<group>[0-9A-Fa-f]{4}),?(?P<element>[0-9A-Fa-f]{4})(?(open)\))"
 )
 _BINARY: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+_DS_CHARACTERS: Final = 16
+_EXACT_INTEGERS: Final = 1 << 53
 _SETTLED: Final = {
     "OB or OW": "OW",
     "OB_OW": "OW",
@@ -122,6 +126,54 @@ def to_dataset(elements: Elements, charset: Sequence[str] = ()) -> Dataset:
     return dataset
 
 
+def to_element(tag: str, element: Element) -> DataElement:
+    """Return one element of DICOM JSON as pydicom's, to be used within `quiet_pydicom`.
+
+    Args:
+        tag: eight hex digits.
+        element: its `vr` and `Value` or `InlineBinary`.
+
+    Raises:
+        InvalidRequest: it is no DICOM JSON, or its values do not fit its VR.
+    """
+    try:
+        number, vr = int(tag, 16), str(element["vr"])
+        return DataElement(BaseTag(number), vr, _value(vr, element))
+    except InvalidRequest:
+        raise
+    except Exception as problem:
+        raise InvalidRequest(f"{str(tag)[:8]} is no DICOM JSON element.") from problem
+
+
+def encode_element(element: DataElement) -> bytes:
+    """Return `element` in Explicit VR Little Endian, its text in UTF-8; within `quiet_pydicom`.
+
+    Raises:
+        InvalidRequest: a value does not fit its VR.
+    """
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    try:
+        write_data_element(buffer, element, [UTF_8])
+    except Exception as problem:
+        raise InvalidRequest(f"{element.tag} cannot be encoded in its VR.") from problem
+    return buffer.getvalue()
+
+
+def number_text(value: object) -> str:
+    """Return one DICOM JSON value of a DS or IS as it is written (PS3.5 6.2).
+
+    Numbers in a text stay as they are; other numbers get the 16 characters that a DS has.
+    """
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) < _EXACT_INTEGERS:
+            text = str(value)
+            return text if len(text) <= _DS_CHARACTERS else str(int(value))
+        text = repr(value)
+        return text if len(text) <= _DS_CHARACTERS else str(format_number_as_ds(value))
+    return "" if value is None else str(value)
+
+
 def encode_dataset(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
     """Return the bytes of `dataset` in one of the native transfer syntaxes.
 
@@ -144,14 +196,8 @@ def encode_dataset(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
 def _dataset(elements: Elements) -> Dataset:
     dataset = Dataset()
     for tag in sorted(elements):
-        element = elements[tag]
-        try:
-            number, vr = int(tag, 16), str(element["vr"])
-            dataset[BaseTag(number)] = DataElement(BaseTag(number), vr, _value(vr, element))
-        except InvalidRequest:
-            raise
-        except Exception as problem:
-            raise InvalidRequest(f"{str(tag)[:8]} is no DICOM JSON element.") from problem
+        element = to_element(tag, elements[tag])
+        dataset[element.tag] = element
     return dataset
 
 
@@ -173,4 +219,4 @@ def _one(vr: str, value: Any) -> Any:
         return int(value, 16)
     if vr in {"FL", "FD"}:
         return float(value)
-    return str(value) if vr in {"DS", "IS"} else value
+    return number_text(value) if vr in {"DS", "IS"} else value

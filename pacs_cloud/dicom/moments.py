@@ -55,14 +55,13 @@ class Bounds:
     high: Moment | None
 
     @property
-    def first(self) -> str:
-        """The first instant within, "" for an open beginning."""
-        return self.low.first if self.low else ""
-
-    @property
-    def last(self) -> str:
-        """The last instant within, "" for an open end."""
-        return self.high.last if self.high else ""
+    def is_reversed(self) -> bool:
+        """Whether it ends before it begins."""
+        return (
+            self.low is not None
+            and self.high is not None
+            and _begin(self.low, self.high) > _end(self.high, self.low)
+        )
 
     def contain(self, moment: Moment) -> bool:
         """Tell whether the first instant of `moment` lies within.
@@ -97,48 +96,53 @@ def moment_of(vr: str, value: object) -> Moment | None:
     return _date_time(match)
 
 
-def bounds_of(vr: str, text: str, name: str) -> Bounds:
+def bounds_of(vr: str, text: str, name: str, zone: str = "") -> Bounds:
     """Return the bounds that the key `text` sets.
 
     Args:
         vr: DA, TM or DT.
         text: `a`, `a-b`, `a-` or `-b`.
         name: the attribute's, for the error.
+        zone: the offset from UTC of a DT without one, `+0100`; "" where nothing is known.
 
     Raises:
         InvalidRequest: `text` is none of these, or ends before it begins.
     """
-    bounds = _parse(vr, text)
+    bounds = _parse(vr, text, zone)
     if bounds is None:
         wanted = {"DA": "a date YYYYMMDD", "TM": "a time HHMMSS", "DT": "a date and time"}[vr]
         raise InvalidRequest(f"{name} takes {wanted}, or a range of two, not {text[:64]!r}.")
-    if (
-        bounds.low
-        and bounds.high
-        and _begin(bounds.low, bounds.high) > _end(bounds.high, bounds.low)
-    ):
+    if bounds.is_reversed:
         raise InvalidRequest(f"{name}: the range {text[:64]!r} ends before it begins.")
     return bounds
 
 
-def _parse(vr: str, text: str) -> Bounds | None:
-    single = _key_moment(vr, text)
+def is_offset(text: str) -> bool:
+    """Tell whether `text` is an offset from UTC, `+0100` (PS3.3 C.12.1.1.8)."""
+    return _OFFSET.fullmatch(text) is not None
+
+
+def _parse(vr: str, text: str, zone: str) -> Bounds | None:
+    single = _key_moment(vr, text, zone)
     if single is not None:
         return Bounds(single, single)
     for at, character in enumerate(text):
         if character != "-" or text == "-":
             continue
         before, after = text[:at].strip(), text[at + 1 :].strip()
-        low, high = _key_moment(vr, before), _key_moment(vr, after)
+        low, high = _key_moment(vr, before, zone), _key_moment(vr, after, zone)
         if (low or not before) and (high or not after):
             return Bounds(low, high)
     return None
 
 
-def _key_moment(vr: str, text: str) -> Moment | None:
+def _key_moment(vr: str, text: str, zone: str) -> Moment | None:
     if vr == "DA" and _QUERY_DATE.fullmatch(text) is None and "." not in text:
         return None  # YYYY-MM-DD would be taken for a range by others
-    return moment_of(vr, text) if text else None
+    moment = moment_of(vr, text) if text else None
+    if vr == "DT" and zone and moment is not None and not moment.has_offset:
+        return moment_of(vr, text + zone)
+    return moment
 
 
 def _point(digits: str) -> Moment:

@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from struct import pack
 from typing import Final, TypeAlias
 
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
-
 from pacs_cloud.dicom.byte_order import swap_words
 from pacs_cloud.dicom.element_json import BINARY_VRS
+from pacs_cloud.dicom.explicit_elements import (
+    ITEM_DELIMITER,
+    ITEM_START,
+    LONG_VRS,
+    SEQUENCE_DELIMITER,
+    SHORT_LIMIT,
+    SHORT_VRS,
+    ZERO_PADDED,
+    explicit_header,
+)
 from pacs_cloud.dicom.records import UNDEFINED, Fragments, Record
 from pacs_cloud.dicom.walk import Scope, Walk
 from pacs_cloud.errors import InvalidInstance
 
-_SHORT: Final = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_16)
-_LONG: Final = frozenset(str(vr) for vr in EXPLICIT_VR_LENGTH_32)
-_SHORT_LIMIT: Final = 0xFFFE
-"""Bytes; a longer value of a short VR is written as UN (PS3.5 6.2.2)."""
-_ZERO_PADDED: Final = BINARY_VRS | {"UI"}
 PIXEL_DATA: Final = 0x7FE00010
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
-_ITEM: Final = pack("<HHL", 0xFFFE, 0xE000, UNDEFINED)
-_ITEM_END: Final = pack("<HHL", 0xFFFE, 0xE00D, 0)
-_SEQUENCE_END: Final = pack("<HHL", 0xFFFE, 0xE0DD, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ Edits: TypeAlias = Mapping[int, NewValue | None]
 
 def new_value(vr: str, value: bytes) -> NewValue:
     """Return `value`, padded to an even length, as an element's new value."""
-    padded = value + (b"\0" if vr in _ZERO_PADDED else b" ") * (len(value) % 2)
+    padded = value + (b"\0" if vr in ZERO_PADDED else b" ") * (len(value) % 2)
     return NewValue(vr, len(padded), lambda: iter((padded,)))
 
 
@@ -113,13 +113,13 @@ class Rewriter:
             else:
                 yield self._header(tag, "SQ", UNDEFINED)
                 for item in items:
-                    yield _ITEM
+                    yield ITEM_START
                     inner = self._walk.inner(item, scope, f"{scope.path}{tag:08X}/")
                     for element in inner.records:
                         if element[0] & 0xFFFF:
                             yield from self._element(element, inner)
-                    yield _ITEM_END
-                yield _SEQUENCE_END
+                    yield ITEM_DELIMITER
+                yield SEQUENCE_DELIMITER
                 return
         if isinstance(inside, Fragments):
             yield self._header(tag, vr if vr in BINARY_VRS else "OB", UNDEFINED)
@@ -131,8 +131,8 @@ class Rewriter:
         yield from self._leaf(tag, vr, value, stop, cell_bits)
 
     def _leaf(self, tag: int, vr: str, value: int, stop: int, cell_bits: int) -> Iterator[bytes]:
-        known = vr in _SHORT or vr in _LONG
-        if not known or (vr in _SHORT and stop - value > _SHORT_LIMIT):
+        known = vr in SHORT_VRS or vr in LONG_VRS
+        if not known or (vr in SHORT_VRS and stop - value > SHORT_LIMIT):
             vr = "UN"
         length = stop - value
         yield self._header(tag, vr, length + length % 2)
@@ -143,7 +143,7 @@ class Rewriter:
                 chunk = self._walk.view[at : min(stop, at + _CHUNK_BYTES)]
                 yield swap_words(bytes(chunk), vr, cell_bits)
         if length % 2:
-            yield b"\0" if vr in _ZERO_PADDED else b" "
+            yield b"\0" if vr in ZERO_PADDED else b" "
 
     def _is_unchanged(self, written: bytes | None, scope: Scope) -> bool:
         if not self._walk.little:
@@ -159,7 +159,4 @@ class Rewriter:
     def _header(self, tag: int, vr: str, length: int) -> bytes:
         if self._implicit:
             return pack("<HHL", tag >> 16, tag & 0xFFFF, length)
-        code = vr.encode("ascii")
-        if vr in _SHORT:
-            return pack("<HH2sH", tag >> 16, tag & 0xFFFF, code, length)
-        return pack("<HH2sHL", tag >> 16, tag & 0xFFFF, code, 0, length)
+        return explicit_header(tag, vr, length)

@@ -6,12 +6,6 @@ def is_pattern(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def literal_prefix(pattern: str) -> str:
-    """Return `pattern` up to its first wild card."""
-    ends = [end for end in (pattern.find("*"), pattern.find("?")) if end >= 0]
-    return pattern[: min(ends)] if ends else pattern
-
-
 def glob_matches(pattern: str, text: str) -> bool:
     """Tell whether `text` fits `pattern`, in time of their product at worst.
 

@@ -1,24 +1,36 @@
 """The HTTP application: the DICOMweb resources, the probes, and what surrounds every request."""
 
+import itertools
 import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Final
 
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pacs_cloud.custody.deletion import Trash
 from pacs_cloud.dicomweb import problems
+from pacs_cloud.dicomweb.capabilities import Capabilities
+from pacs_cloud.dicomweb.cors import Cors
+from pacs_cloud.dicomweb.deletion import Deletion
+from pacs_cloud.dicomweb.encodings import encoded
+from pacs_cloud.dicomweb.metadata import MetadataResource
+from pacs_cloud.dicomweb.openapi import OpenApi
+from pacs_cloud.dicomweb.pixel_resources import PixelResources
 from pacs_cloud.dicomweb.qido import Qido
+from pacs_cloud.dicomweb.rendered import Rendered
+from pacs_cloud.dicomweb.resource import Handler, resource
 from pacs_cloud.dicomweb.responses import Answer, Bytes
+from pacs_cloud.dicomweb.served import served
 from pacs_cloud.dicomweb.stow import Stow
 from pacs_cloud.dicomweb.wado import Wado
+from pacs_cloud.dicomweb.wado_uri import WadoUri
 from pacs_cloud.errors import PacsError
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.query.service import Search
@@ -26,6 +38,11 @@ from pacs_cloud.retrieve.archive import Archive
 
 log = logging.getLogger(__name__)
 
+HEALTHZ: Final = "/healthz"
+READYZ: Final = "/readyz"
+_ALL_METHODS: Final = "GET, HEAD, POST, DELETE, OPTIONS"
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+_ESCAPED_SLASH: Final = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
 _REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z._\-]{1,64}")
 
 
@@ -38,12 +55,14 @@ class Services:
         search: answers QIDO-RS.
         archive: answers WADO-RS.
         ready: returns when the archive can serve; raises Unavailable or Denied.
+        trash: takes what DELETE names; None where nobody may delete over HTTP.
     """
 
     intake: Intake
     search: Search
     archive: Archive
     ready: Callable[[], Awaitable[None]]
+    trash: Trash | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +100,23 @@ def create_app(
         more_routes: other edges' resources on the same port.
     """
     options = options or HttpOptions()
-    router = Router(
-        [
-            Route("/healthz", cast("Any", _Resource(_healthy))),
-            Route("/readyz", cast("Any", _Resource(_readiness(services.ready)))),
-            Mount(
-                options.prefix,
-                Router(dicomweb_routes(services, options), redirect_slashes=False),
-            ),
-            *more_routes,
-        ],
-        redirect_slashes=False,
+    wado_uri = WadoUri(services.archive, options.tenant)
+    routes: list[BaseRoute] = [
+        resource(HEALTHZ, get=_healthy),
+        resource(READYZ, get=_readiness(services.ready)),
+        resource("/wado", get=wado_uri.instance),
+    ]
+    dicomweb = Mount(
+        options.prefix,
+        Router(dicomweb_routes(services, options), redirect_slashes=False),
     )
+    openapi = OpenApi(lambda: served([*routes, dicomweb]))
+    routes.append(resource("/openapi.json", get=encoded(openapi.document)))
+    # DICOMweb is asked for most: first, unless it is at the root and would hide the others.
+    ordered = [dicomweb, *routes] if options.prefix else [*routes, dicomweb]
+    router = Router([*ordered, *more_routes], redirect_slashes=False)
     app = _Edge(router, options.max_header_bytes)
-    if not options.cors_origins:
-        return app
-    return CORSMiddleware(
-        app,
-        allow_origins=options.cors_origins,
-        allow_methods=("GET", "HEAD", "POST"),
-        allow_headers=("*",),
-        expose_headers=("ETag", "Warning", "X-Request-Id"),
-    )
+    return Cors(app, options.cors_origins) if options.cors_origins else app
 
 
 def dicomweb_routes(services: Services, options: HttpOptions) -> list[BaseRoute]:
@@ -117,50 +131,51 @@ def dicomweb_routes(services: Services, options: HttpOptions) -> list[BaseRoute]
     )
     qido = Qido(services.search, tenant, public_url)
     wado = Wado(services.archive, tenant, public_url)
+    metadata = MetadataResource(services.archive, tenant, public_url)
+    pixels = PixelResources(services.archive, tenant, public_url)
+    rendered = Rendered(services.archive, tenant)
     study = "/studies/{study}"
     series = f"{study}/series/{{series}}"
     instance = f"{series}/instances/{{instance}}"
-    return [
+    wado_uri = WadoUri(services.archive, tenant)
+    delete = Deletion(services.trash, tenant).delete if services.trash else None
+    routes: list[BaseRoute] = [
         # The most asked for first: routes are tried in this order.
-        _resource(f"{instance}/frames/{{frames}}", get=wado.frames),
-        _resource(instance, get=wado.instances),
-        _resource(f"{series}/metadata", get=wado.metadata),
-        _resource(f"{instance}/metadata", get=wado.metadata),
-        _resource(f"{study}/metadata", get=wado.metadata),
-        _resource(f"{instance}/bulkdata/{{path:path}}", get=wado.bulk_data),
-        _resource("/studies", get=qido.studies, post=stow.store),
-        _resource(f"{study}/series", get=qido.series),
-        _resource(f"{series}/instances", get=qido.instances),
-        _resource(study, get=wado.instances, post=stow.store),
-        _resource(series, get=wado.instances),
-        _resource(f"{study}/instances", get=qido.instances),
-        _resource("/series", get=qido.series),
-        _resource("/instances", get=qido.instances),
+        resource(f"{instance}/frames/{{frames}}", get=pixels.frames),
+        resource(instance, get=wado.instances, delete=delete),
+        resource(f"{series}/metadata", get=metadata.metadata),
+        resource(f"{instance}/metadata", get=metadata.metadata),
+        resource(f"{study}/metadata", get=metadata.metadata),
+        resource(f"{instance}/bulkdata/{{path:path}}", get=pixels.bulk_data),
+        *(
+            route
+            for level in (instance, series, study)
+            for route in (
+                resource(f"{level}/bulkdata", get=pixels.all_bulk_data),
+                resource(f"{level}/pixeldata", get=pixels.pixel_data),
+            )
+        ),
+        *(
+            route
+            for level in (f"{instance}/frames/{{frames}}", instance, series, study)
+            for route in (
+                resource(f"{level}/rendered", get=rendered.resource),
+                resource(f"{level}/thumbnail", get=rendered.thumbnail),
+            )
+        ),
+        resource("/studies", get=encoded(qido.studies), post=stow.store),
+        resource(f"{study}/series", get=encoded(qido.series)),
+        resource(f"{series}/instances", get=encoded(qido.instances)),
+        resource(study, get=wado.instances, post=stow.store, delete=delete),
+        resource(series, get=wado.instances, delete=delete),
+        resource(f"{study}/instances", get=encoded(qido.instances)),
+        resource("/series", get=encoded(qido.series)),
+        resource("/instances", get=encoded(qido.instances)),
+        resource("/wado", get=wado_uri.instance),
     ]
-
-
-Handler = Callable[[Request], Awaitable[Answer]]
-
-
-class _Resource:
-    """One resource as plain ASGI: a request costs no more than its handler."""
-
-    def __init__(self, get: Handler, post: Handler | None = None) -> None:
-        self._get = get
-        self._post = post
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        handler = self._post if scope["method"] == "POST" else self._get
-        assert handler is not None
-        answer = await handler(request)
-        await answer(scope, receive, send)
-
-
-def _resource(path: str, *, get: Handler, post: Handler | None = None) -> Route:
-    return Route(
-        path, cast("Any", _Resource(get, post)), methods=["GET", "POST"] if post else ["GET"]
-    )
+    capabilities = Capabilities(lambda: served(routes, is_dicomweb=True), public_url)
+    routes.append(resource("/", get=capabilities.describe, options=capabilities.describe))
+    return routes
 
 
 async def _healthy(request: Request) -> Answer:
@@ -183,33 +198,34 @@ class _Edge:
     def __init__(self, app: ASGIApp, max_header_bytes: int) -> None:
         self._app = app
         self._max_header_bytes = max_header_bytes
+        # Requests are numbered: what tells processes apart is drawn once.
+        self._name = secrets.token_hex(4).encode()
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = b""
-        header_bytes = len(scope.get("raw_path", b"")) + len(scope["query_string"])
+        raw_path: bytes = scope.get("raw_path", b"")
+        header_bytes = len(raw_path) + len(scope["query_string"])
         for name, value in scope["headers"]:
             header_bytes += len(name) + len(value)
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 request_id = value
-        request_id = request_id or secrets.token_hex(8).encode()
+        request_id = request_id or b"%b%08x" % (self._name, next(self._numbers))
         has_started = False
 
         async def send_marked(message: Message) -> None:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
-                message["headers"].append((b"x-request-id", request_id))
+                message["headers"] += ((b"x-request-id", request_id), _NO_SNIFFING)
             await send(message)
 
-        if header_bytes > self._max_header_bytes:
-            too_large = problems.problem(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"A request's header may have up to {self._max_header_bytes} bytes.",
-            )
-            await too_large(scope, receive, send_marked)
+        answer = self._without_routing(scope, raw_path, header_bytes)
+        if answer is not None:
+            await answer(scope, receive, send_marked)
             return
         scope["app"] = self  # so that the router raises its refusals
         try:
@@ -232,6 +248,21 @@ class _Edge:
             # Once it has started, the server breaks the connection: the answer is not whole.
             if not has_started:
                 await failed(scope, receive, send_marked)
+
+    def _without_routing(self, scope: Scope, raw_path: bytes, header_bytes: int) -> Answer | None:
+        if header_bytes > self._max_header_bytes:
+            return problems.problem(
+                HTTPStatus.REQUEST_URI_TOO_LONG
+                if len(raw_path) > self._max_header_bytes // 2
+                else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"A request's header may have up to {self._max_header_bytes} bytes.",
+            )
+        if b"%" in raw_path and _ESCAPED_SLASH.search(raw_path):
+            # To a proxy that guards paths it is no slash: here it must not become one.
+            return problems.problem(HTTPStatus.BAD_REQUEST, "A path's slashes are not escaped.")
+        if scope["method"] == "OPTIONS" and scope["path"] == "*":
+            return Answer(status=HTTPStatus.NO_CONTENT, headers={"allow": _ALL_METHODS})
+        return None
 
 
 def _answer_to(error: Exception) -> Answer:

@@ -167,20 +167,43 @@ _FRAME_MEDIA: Final[Mapping[str, str]] = {
     "1.2.840.10008.1.2.4.111": "image/jxl",
     "1.2.840.10008.1.2.4.112": "image/jxl",
     uid.RLE_LOSSLESS: "image/dicom-rle",
-    "1.2.840.10008.1.2.4.100": "video/mpeg2",
-    "1.2.840.10008.1.2.4.101": "video/mpeg2",
+    "1.2.840.10008.1.2.4.100": "video/mpeg",
+    "1.2.840.10008.1.2.4.101": "video/mpeg",
     "1.2.840.10008.1.2.4.102": "video/mp4",
     "1.2.840.10008.1.2.4.103": "video/mp4",
     "1.2.840.10008.1.2.4.104": "video/mp4",
     "1.2.840.10008.1.2.4.105": "video/mp4",
     "1.2.840.10008.1.2.4.106": "video/mp4",
+    "1.2.840.10008.1.2.4.107": "video/h265",
+    "1.2.840.10008.1.2.4.108": "video/h265",
 }
+
+FRAME_DEFAULTS: Final[Mapping[str, str]] = {
+    "image/jpeg": uid.JPEG_LOSSLESS_SV1,
+    "image/jls": uid.JPEG_LS_LOSSLESS,
+    "image/jp2": uid.JPEG_2000_LOSSLESS,
+    "image/jphc": uid.HTJ2K_LOSSLESS,
+    "image/dicom-rle": uid.RLE_LOSSLESS,
+    "image/jpx": "1.2.840.10008.1.2.4.92",
+    "image/jxl": "1.2.840.10008.1.2.4.110",
+}
+"""What an image media type without a transfer syntax means (PS3.18 Table 8.7.3-5, "D")."""
 
 _OLD_NAMES: Final[Mapping[str, str]] = {
     "image/x-jls": "image/jls",
     "image/x-dicom-rle": "image/dicom-rle",
     "image/x-jpeg-ls": "image/jls",
+    "image/jpeg-ls": "image/jls",
+    "image/j2c": "image/jp2",
+    "image/jph": "image/jphc",
+    "image/dicom+jpeg": "image/jpeg",
+    "image/dicom+jpeg-ls": "image/jls",
+    "image/dicom+jp2": "image/jp2",
+    "image/dicom+jpx": "image/jpx",
+    "image/dicom+rle": "image/dicom-rle",
+    "video/mpeg2": "video/mpeg",
 }
+"""The last ones are those of PS3.18 before 2015."""
 
 
 def frame_media(transfer_syntax_uid: str) -> str:
@@ -189,5 +212,5 @@ def frame_media(transfer_syntax_uid: str) -> str:
 
 
 def modern_name(content: str) -> str:
-    """Return the registered name for a media type that older clients call otherwise."""
+    """Return the standard's present name for a media type that some clients call otherwise."""
     return _OLD_NAMES.get(content, content)

@@ -12,6 +12,7 @@ _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\
 _HEADER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*([^\r\n\0]*)")
 MAX_PREAMBLE_BYTES: Final = 64 << 10
 MAX_PART_HEADER_BYTES: Final = 8 << 10
+_PADDING: Final = re.compile(rb"[ \t]{1,%d}" % MAX_PART_HEADER_BYTES)
 _TOO_FEW: Final = -1
 
 
@@ -145,9 +146,8 @@ class MultipartReader:
             if position < 0:
                 return _TOO_FEW, max(start, len(buffer) - len(self._delimiter) + 1)
             after = position + len(self._delimiter)
-            end = after
-            while buffer[end : end + 1] in (b" ", b"\t") and end - after < MAX_PART_HEADER_BYTES:
-                end += 1
+            padding = _PADDING.match(buffer, after)
+            end = padding.end() if padding is not None else after
             mark = buffer[end : end + 2]
             if buffer[after : after + 2] == b"--":
                 return position, after

@@ -83,4 +83,5 @@ def _person_name(name: dict[str, str]) -> str:
 
 
 def _text(value: object) -> str:
-    return escape(str(value).translate(_FORBIDDEN))
+    # A bare CR, or one before LF, is no more when the document is read (XML 1.0 2.11).
+    return escape(str(value).translate(_FORBIDDEN), {"\r": "&#13;"})

@@ -1,12 +1,15 @@
 """Which representation of an instance, a frame or a bulk value a client gets (PS3.18 8.7)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicomweb import media
 from pacs_cloud.dicomweb.media import MediaType
+
+Makes: TypeAlias = Callable[[str], bool]
+"""Tells whether something can be made in a transfer syntax."""
 
 _LOSSY: Final = frozenset(
     {
@@ -46,11 +49,7 @@ class Choice:
 
 
 def choose_instance(
-    ranges: Sequence[MediaType],
-    stored: str,
-    *,
-    is_single: bool,
-    can_decode: bool,
+    ranges: Sequence[MediaType], stored: str, *, is_single: bool, makes: Makes
 ) -> Choice | None:
     """Return how an instance is written as a Part 10 file; None when nothing fits.
 
@@ -58,7 +57,7 @@ def choose_instance(
         ranges: what the client accepts, best first.
         stored: the transfer syntax it is stored in.
         is_single: whether it is the only one, so that `application/dicom` alone will do.
-        can_decode: whether it can be turned into Explicit VR Little Endian.
+        makes: in which transfer syntaxes it can be made.
     """
     for accepted in ranges:
         is_multipart = accepted.is_multipart or accepted.name == "*/*"
@@ -67,8 +66,9 @@ def choose_instance(
         wanted = accepted.transfer_syntax
         if wanted in {stored, media.ANY_SYNTAX} or (wanted is None and stored == uid.EXPLICIT_LE):
             return Choice(media.DICOM, stored, is_multipart, is_stored=True)
-        if wanted in {None, uid.EXPLICIT_LE} and can_decode:
-            return Choice(media.DICOM, uid.EXPLICIT_LE, is_multipart, is_stored=False)
+        target = wanted or uid.EXPLICIT_LE
+        if makes(target):
+            return Choice(media.DICOM, target, is_multipart, is_stored=False)
         if wanted is None and (stored in _LOSSY or accepted.name == "*/*"):
             return Choice(media.DICOM, stored, is_multipart, is_stored=True)
     return None
@@ -80,46 +80,74 @@ def choose_frame(
     *,
     is_encapsulated: bool,
     is_single: bool,
-    can_decode: bool,
+    makes: Makes,
 ) -> Choice | None:
     """Return how frames are written; None when nothing fits.
 
-    Native frames are always little endian, whatever the data set's byte order.
+    Native frames are always little endian, whatever the data set's byte order. A lossy
+    transfer syntax is made only where it is named.
 
     Args:
         ranges: what the client accepts, best first.
         stored: the transfer syntax of the instance.
         is_encapsulated: whether its frames are encapsulated.
         is_single: whether one frame is asked for, so that a single part will do.
-        can_decode: whether its frames can be decompressed.
+        makes: in which transfer syntaxes its frames can be made.
     """
+    own = Representation(media.frame_media(stored), stored)
+    if not is_encapsulated:
+        own = Representation(media.OCTETS, uid.EXPLICIT_LE)
     for accepted in ranges:
         is_multipart = accepted.is_multipart or accepted.name == "*/*"
         if not (is_multipart or is_single):
             continue
         wanted = accepted.transfer_syntax
-        if not is_encapsulated:
-            native = {None, media.ANY_SYNTAX, uid.EXPLICIT_LE, stored}
-            if accepted.covers(media.OCTETS) and wanted in native:
-                return Choice(media.OCTETS, uid.EXPLICIT_LE, is_multipart, is_stored=True)
-            continue
-        own = media.frame_media(stored)
-        is_own = accepted.content != "*/*" and _covers_own(accepted, own) and own != media.OCTETS
-        if wanted in {stored, media.ANY_SYNTAX} and (
-            _covers_own(accepted, own) or accepted.covers(media.OCTETS)
-        ):
-            content = own if _covers_own(accepted, own) else media.OCTETS
-            return Choice(content, stored, is_multipart, is_stored=True)
-        if wanted is None and is_own:
-            return Choice(own, stored, is_multipart, is_stored=True)
-        if not accepted.covers(media.OCTETS):
-            continue
-        if wanted in {None, uid.EXPLICIT_LE} and can_decode:
-            return Choice(media.OCTETS, uid.EXPLICIT_LE, is_multipart, is_stored=False)
-        if wanted is None and (stored in _LOSSY or accepted.content == "*/*"):
-            content = own if accepted.content == "*/*" else media.OCTETS
-            return Choice(content, stored, is_multipart, is_stored=True)
+        if wanted is None:
+            found = _by_content(accepted, own, makes)
+        elif wanted == media.ANY_SYNTAX:
+            found = _of_syntax(accepted, own.transfer_syntax_uid) or _by_content(
+                accepted, own, makes
+            )
+        elif wanted in {own.transfer_syntax_uid, stored}:
+            found = _of_syntax(accepted, own.transfer_syntax_uid)
+        else:
+            found = _of_syntax(accepted, wanted) if makes(wanted) else None
+        if found is not None:
+            return Choice(*found, is_multipart, is_stored=found[1] == own.transfer_syntax_uid)
     return None
+
+
+class Representation(NamedTuple):
+    """A media type and a transfer syntax that frames can be in."""
+
+    content: str
+    transfer_syntax_uid: str
+
+
+def _of_syntax(accepted: MediaType, transfer_syntax_uid: str) -> Representation | None:
+    """Return frames in a transfer syntax under the media type that `accepted` has for them."""
+    for content in (media.frame_media(transfer_syntax_uid), media.OCTETS):
+        if _covers(accepted, content):
+            return Representation(content, transfer_syntax_uid)
+    return None
+
+
+def _by_content(accepted: MediaType, own: Representation, makes: Makes) -> Representation | None:
+    """Return what a range without a transfer syntax means (PS3.18 8.7.3, Tables 8.7.3-4, -5)."""
+    if accepted.covers(media.OCTETS):
+        native = Representation(media.OCTETS, uid.EXPLICIT_LE)
+        if own == native or makes(uid.EXPLICIT_LE):
+            return native
+        if accepted.content == "*/*":
+            return own
+        return own._replace(content=media.OCTETS) if own.transfer_syntax_uid in _LOSSY else None
+    is_own = _covers(accepted, own.content)
+    if is_own and (accepted.content.endswith("/*") or own.transfer_syntax_uid in _LOSSY):
+        return own
+    for content, default in media.FRAME_DEFAULTS.items():
+        if _covers(accepted, content) and (default == own.transfer_syntax_uid or makes(default)):
+            return Representation(content, default)
+    return own if is_own else None
 
 
 def choose_bulk(ranges: Sequence[MediaType], own: str) -> Choice | None:
@@ -164,5 +192,5 @@ def choose_document(ranges: Sequence[MediaType], *, is_array: bool) -> str | Non
     return None
 
 
-def _covers_own(accepted: MediaType, own: str) -> bool:
-    return accepted.covers(own) or media.modern_name(accepted.content) == own
+def _covers(accepted: MediaType, content: str) -> bool:
+    return accepted.covers(content) or media.modern_name(accepted.content) == content

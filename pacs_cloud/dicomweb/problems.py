@@ -34,6 +34,7 @@ _TABLE: Final[tuple[tuple[type[errors.PacsError], HTTPStatus, int | None], ...]]
     (UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, None),
     (errors.InvalidRequest, HTTPStatus.BAD_REQUEST, None),
     (errors.InvalidInstance, HTTPStatus.BAD_REQUEST, None),
+    (errors.Gone, HTTPStatus.GONE, None),
     (errors.NotFound, HTTPStatus.NOT_FOUND, None),
     (errors.Conflict, HTTPStatus.CONFLICT, None),
     (errors.Denied, HTTPStatus.FORBIDDEN, None),

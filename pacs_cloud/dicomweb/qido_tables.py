@@ -41,6 +41,7 @@ INSTANCE: Final = (
     "00080018",  # SOPInstanceUID
     "00080056",  # InstanceAvailability
     "00080201",  # TimezoneOffsetFromUTC
+    "00083002",  # AvailableTransferSyntaxUID, optional
     "00200013",  # InstanceNumber
     "00280008",  # NumberOfFrames
     "00280010",  # Rows

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -31,7 +32,13 @@ def uid_of(request: Request, name: str) -> str | None:
 def accepted(request: Request) -> tuple[MediaType, ...]:
     """Return what the client accepts, best first; raises InvalidRequest."""
     header = ",".join(request.headers.getlist("accept"))
-    return parse_accept(header, request.query_params.getlist("accept"))
+    return _accepted(header, tuple(request.query_params.getlist("accept")))
+
+
+@lru_cache(maxsize=256)
+def _accepted(header: str, query: tuple[str, ...]) -> tuple[MediaType, ...]:
+    """Return what was parsed before: a viewer sends the same for every frame."""
+    return parse_accept(header, query)
 
 
 def root_url(request: Request, public_url: str = "") -> str:
@@ -46,11 +53,17 @@ def root_url(request: Request, public_url: str = "") -> str:
     """
     if public_url:
         return public_url.rstrip("/")
-    host = request.headers.get("host", "")
+    host = request.headers.get("host") or _own_address(request)
     if _HOST.fullmatch(host) is None:
         raise InvalidRequest("The Host header is missing or malformed.")
     authority = host + _port_left_out(request, host)
     return f"{request.scope['scheme']}://{authority}{request.scope.get('root_path', '')}"
+
+
+def _own_address(request: Request) -> str:
+    """Return where a request without Host came to, as HTTP/1.0 has them (RFC 9112 3.3)."""
+    address, port = request.scope.get("server") or ("", None)
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _port_left_out(request: Request, host: str) -> str:
@@ -70,20 +83,31 @@ def _port_left_out(request: Request, host: str) -> str:
 
 def is_unchanged(request: Request, etag: str) -> bool:
     """Tell whether If-None-Match names `etag` (RFC 9110 13.1.2): the answer is 304."""
-    given = request.headers.get("if-none-match")
-    if given is None:
+    given = ",".join(request.headers.getlist("if-none-match"))
+    if not given:
         return False
     return given.strip() == "*" or etag in {
         tag.strip().removeprefix("W/") for tag in given.split(",")
     }
 
 
-async def body_of(request: Request, *, max_bytes: int, idle_s: float) -> AsyncIterator[bytes]:
+LEAST_BYTES_PER_S: Final = 1 << 10
+"""What a sender has to send on average: it holds a part of the spool and of memory."""
+
+
+async def body_of(
+    request: Request,
+    *,
+    max_bytes: int,
+    idle_s: float,
+    least_bytes_per_s: int = LEAST_BYTES_PER_S,
+) -> AsyncIterator[bytes]:
     """Yield the request's body as it comes.
 
     Raises:
         BodyTooLarge: more than `max_bytes`, said by Content-Length or found.
-        BodyTooSlow: nothing came for `idle_s` seconds.
+        BodyTooSlow: nothing came for `idle_s` seconds, or, in all the time it was waited
+            for beyond those, less than `least_bytes_per_s`.
         ClientDisconnect: the client is gone.
     """
     declared = request.headers.get("content-length", "")
@@ -91,7 +115,10 @@ async def body_of(request: Request, *, max_bytes: int, idle_s: float) -> AsyncIt
     if declared.isdecimal() and int(declared) > max_bytes:
         raise BodyTooLarge(too_large)
     received = 0
+    waited_s = 0.0
+    clock = asyncio.get_running_loop().time
     while True:
+        begun_s = clock()
         try:
             async with asyncio.timeout(idle_s):
                 message = await request.receive()
@@ -101,6 +128,9 @@ async def body_of(request: Request, *, max_bytes: int, idle_s: float) -> AsyncIt
             raise ClientDisconnect
         chunk: bytes = message.get("body", b"")
         received += len(chunk)
+        waited_s += clock() - begun_s
+        if received < (waited_s - idle_s) * least_bytes_per_s:
+            raise BodyTooSlow("The request's body comes too slowly.")
         if received > max_bytes:
             raise BodyTooLarge(too_large)
         if chunk:

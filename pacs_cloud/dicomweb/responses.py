@@ -1,13 +1,16 @@
 """Answers as plain ASGI: bytes at hand, or a stream of known or unknown length."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 Headers = Mapping[str, str]
+
+_NO_DOCUMENT = (b"content-security-policy", b"default-src 'none'; sandbox; frame-ancestors 'none'")
+"""Stored documents (HTML, SVG, XML with style sheets) run nothing where a browser opens them."""
 
 _WATCHED_BYTES = 4 << 20
 """A longer body is worth watching whether its reader is still there."""
@@ -51,6 +54,8 @@ class Answer:
             for name, value in self.fields.items()
             for line in value.split("\n")
         ]
+        if "content-security-policy" not in self.fields:
+            raw.append(_NO_DOCUMENT)
         await send({"type": "http.response.start", "status": self.status, "headers": raw})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,6 +103,12 @@ class Stream(Answer):
         super().__init__(content_type, status=status, headers=headers, length_bytes=length_bytes)
         self._chunks = chunks
         self._is_long = length_bytes is None or length_bytes > _WATCHED_BYTES
+
+    def change(self, change: Callable[[AsyncGenerator[bytes]], AsyncGenerator[bytes]]) -> None:
+        """Send what `change` makes of the chunks: its length is not known."""
+        self._chunks = change(self._chunks)
+        self._is_long = True
+        self.fields.pop("content-length", None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer; it ends early when the client has gone or takes nothing any more."""

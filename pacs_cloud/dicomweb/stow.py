@@ -1,5 +1,8 @@
-"""STOW-RS: storing Part 10 files that come as parts of one body (PS3.18 10.5)."""
+"""STOW-RS: storing Part 10 files, or metadata and bulk data (PS3.18 10.5)."""
 
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Final
 
@@ -7,20 +10,33 @@ import orjson
 from starlette.requests import Request
 
 from pacs_cloud.dicomweb import media, native_xml
-from pacs_cloud.dicomweb.media import UnsupportedMedia, parse_media_type
-from pacs_cloud.dicomweb.multipart import MultipartReader, PartBegins, PartBytes, PartEvent
+from pacs_cloud.dicomweb.media import MediaType, UnsupportedMedia, parse_media_type
+from pacs_cloud.dicomweb.multipart import (
+    MultipartReader,
+    PartBegins,
+    PartBytes,
+    PartEnds,
+    PartEvent,
+)
 from pacs_cloud.dicomweb.negotiation import choose_document
 from pacs_cloud.dicomweb.requests import accepted, body_of, root_url, uid_of
 from pacs_cloud.dicomweb.responses import Answer, Bytes
-from pacs_cloud.dicomweb.stow_report import Failure, Stored, StoreReport
-from pacs_cloud.errors import InvalidInstance, InvalidRequest, NotAcceptable, Unavailable
+from pacs_cloud.dicomweb.stow_coding import Decoding, decoding
+from pacs_cloud.dicomweb.stow_parts import MAX_PARTS, Parts
+from pacs_cloud.dicomweb.stow_report import Failure, StoreReport
+from pacs_cloud.errors import InvalidRequest, NotAcceptable, Unavailable
 from pacs_cloud.ingest.intake import Intake
-from pacs_cloud.ingest.reception import Reception
-from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
 
 _RETRY_S: Final = 60
 """When a sender refused for want of room may try again."""
+_ASSEMBLIES: Final = 2
+"""Instances of metadata and bulk data that are put together at a time."""
+_FORMS: Final = frozenset({media.DICOM, media.DICOM_JSON, media.DICOM_XML})
+_TAKEN: Final = (
+    "A body is application/dicom, application/dicom+json or application/dicom+xml, or "
+    "multipart/related with one of these as its type."
+)
 
 
 class Stow:
@@ -40,6 +56,7 @@ class Stow:
         self._public_url = public_url
         self._max_body_bytes = max_body_bytes
         self._body_idle_s = body_idle_s
+        self._gate = asyncio.Semaphore(_ASSEMBLIES)
 
     async def store(self, request: Request) -> Answer:
         """Answer POST of /studies and /studies/{study}, once what it stored is committed."""
@@ -48,107 +65,94 @@ class Stow:
             raise NotAcceptable("The answer is application/dicom+json or application/dicom+xml.")
         study = uid_of(request, "study")
         root = root_url(request, self._public_url)
-        reader = MultipartReader(_boundary(request))
+        body = _Body(request, self._max_body_bytes, self._body_idle_s)
         client = request.client.host if request.client else ""
         session = self._intake.session(self._tenant, Source(Door.STOW, address=client))
-        parts = _Parts(session, study)
-        broken: InvalidRequest | None = None
+        base_url = f"{root}/studies{f'/{study}' if study else ''}"
+        parts = Parts(session, study, base_url, body.root, self._gate)
+        is_whole = True
         try:
-            async for chunk in body_of(
-                request, max_bytes=self._max_body_bytes, idle_s=self._body_idle_s
-            ):
-                for event in reader.feed(chunk):
+            async with aclosing(body.events()) as events:
+                async for event in events:
                     await parts.take(event)
-            reader.finish()
-        except InvalidRequest as error:
+            await parts.complete()
+        except (InvalidRequest, Unavailable) as error:
             if not parts.stored:
                 raise
-            broken = error
+            # What came before is stored already: the answer has to say so.
+            parts.unreadable.append(Failure.of_body(error))
+            is_whole = False
         finally:
             parts.abort()
-        if broken is not None:
-            # What came before is stored already: the answer has to say so.
-            parts.unreadable.append(Failure.of_body())
-        elif not parts.count:
+        if not parts.count:
             raise InvalidRequest("The body has no parts.")
-        elif parts.count == parts.unsupported:
-            raise UnsupportedMedia("Every part must be application/dicom.")
+        if parts.count == parts.unsupported:
+            raise UnsupportedMedia(_TAKEN)
         outcomes = await session.commit_each() if parts.stored else []
         report = StoreReport(root, study, parts.stored, parts.failed, parts.unreadable, outcomes)
-        return _answer(report, content)
+        return _answer(report, content, is_whole=is_whole)
 
 
-class _Parts:
-    """The parts of one body on their way into one session."""
+class _Body:
+    """The request's body as parts, a body that is one instance as its only part."""
 
-    def __init__(self, session: Session, study_instance_uid: str | None) -> None:
-        self._session = session
-        self._study = study_instance_uid
-        self._reception: Reception | None = None
-        self.count = 0
-        self.unsupported = 0
-        self.stored: list[Stored] = []
-        self.failed: list[Failure] = []
-        self.unreadable: list[Failure] = []
+    def __init__(self, request: Request, max_bytes: int, idle_s: float) -> None:
+        """Read what the header says of it.
 
-    async def take(self, event: PartEvent) -> None:
-        """Take the next thing that the body brings."""
-        if isinstance(event, PartBegins):
-            self._begin(event.headers)
-        elif self._reception is None:
+        Raises:
+            UnsupportedMedia: a media type or a Content-Encoding that is not taken.
+            InvalidRequest: a malformed Content-Type, or one without a boundary.
+        """
+        self._request = request
+        self._max_bytes = max_bytes
+        self._idle_s = idle_s
+        encoding = request.headers.get("content-encoding", "")
+        self._decoding: Decoding | None = decoding(encoding, max_bytes)
+        self._content_type = request.headers.get("content-type")
+        if self._content_type is None:
+            raise UnsupportedMedia(_TAKEN)
+        kind = parse_media_type(self._content_type)
+        self._reader: MultipartReader | None = None
+        if kind.name == media.MULTIPART:
+            self._reader = MultipartReader(kind.parameters.get("boundary", ""), max_parts=MAX_PARTS)
+        if kind.content not in _FORMS and not (self._reader and kind.content == "*/*"):
+            raise UnsupportedMedia(_TAKEN)
+        self.root = MediaType(
+            kind.content if kind.content in _FORMS else media.DICOM, kind.parameters
+        )
+
+    async def events(self) -> AsyncGenerator[PartEvent]:
+        """Yield what the body brings; raises InvalidRequest, ClientDisconnect."""
+        chunks: AsyncIterator[bytes] = body_of(
+            self._request, max_bytes=self._max_bytes, idle_s=self._idle_s
+        )
+        if self._decoding is not None:
+            chunks = self._decoding.decoded(chunks)
+        if self._reader is not None:
+            async for chunk in chunks:
+                for event in self._reader.feed(chunk):
+                    yield event
+            self._reader.finish()
             return
-        elif isinstance(event, PartBytes):
-            self._reception.write(event.view)
-            await self._reception.drain()
-        else:
-            reception, self._reception = self._reception, None
-            try:
-                self.stored.append(Stored.of(await reception.finish()))
-            except (InvalidInstance, Unavailable) as error:
-                failure = Failure.of_error(error)
-                known = self.failed if failure.sop_instance_uid else self.unreadable
-                known.append(failure)
-
-    def _begin(self, headers: dict[str, str]) -> None:
-        self.count += 1
-        if _is_dicom(headers.get("content-type", media.DICOM)):
-            self._reception = self._session.begin_file(study_instance_uid=self._study)
-        else:
-            self.unsupported += 1
-            self.unreadable.append(Failure.of_media_type())
-
-    def abort(self) -> None:
-        """Forget the part that is under way."""
-        reception, self._reception = self._reception, None
-        if reception is not None:
-            reception.abort()
+        is_empty = True
+        async for chunk in chunks:
+            if is_empty:
+                is_empty = False
+                yield PartBegins({"content-type": self._content_type or ""})
+            yield PartBytes(memoryview(chunk))
+        if not is_empty:
+            yield PartEnds()
 
 
-def _boundary(request: Request) -> str:
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise UnsupportedMedia("A body must not be compressed as a whole.")
-    named = request.headers.get("content-type")
-    if named is None:
-        raise UnsupportedMedia('A body must be multipart/related; type="application/dicom".')
-    content_type = parse_media_type(named)
-    if content_type.name != media.MULTIPART or content_type.content not in {media.DICOM, "*/*"}:
-        raise UnsupportedMedia('A body must be multipart/related; type="application/dicom".')
-    return content_type.parameters.get("boundary", "")
-
-
-def _is_dicom(named: str) -> bool:
-    try:
-        return parse_media_type(named).name == media.DICOM
-    except (InvalidRequest, InvalidInstance):
-        return False
-
-
-def _answer(report: StoreReport, content: str) -> Answer:
+def _answer(report: StoreReport, content: str, *, is_whole: bool) -> Answer:
     elements = report.elements()
     body = native_xml.encode(elements) if content == media.DICOM_XML else orjson.dumps(elements)
     headers = {"cache-control": "no-store"}
     status = report.status
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = str(_RETRY_S)
+    elif url := report.study_url:
+        headers["location"] = url
+    if not is_whole:
+        headers["connection"] = "close"  # the rest of the body is of no more use
     return Bytes(body, content, status=int(status), headers=headers)

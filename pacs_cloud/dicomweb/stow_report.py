@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pacs_cloud.catalogue.commit import InstanceOutcome
 from pacs_cloud.dicom.elements import Element, Elements
-from pacs_cloud.errors import InvalidInstance, Refusal, Unavailable
+from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal, Unavailable
 from pacs_cloud.ingest.reception import Receipt
 
 RETRIEVE_URL: Final = "00081190"
@@ -86,9 +86,14 @@ class Failure:
         return cls(CANNOT_UNDERSTAND)
 
     @classmethod
-    def of_body(cls) -> "Failure":
-        """Return the failure of the rest of a body that is malformed or was cut off."""
-        return cls(PROCESSING_FAILURE)
+    def of_unused(cls) -> "Failure":
+        """Return the failure of bulk data that no metadata refers to."""
+        return cls(CANNOT_UNDERSTAND)
+
+    @classmethod
+    def of_body(cls, error: InvalidRequest | Unavailable) -> "Failure":
+        """Return the failure of the rest of a body, which was not read to its end."""
+        return cls(OUT_OF_RESOURCES if isinstance(error, Unavailable) else PROCESSING_FAILURE)
 
 
 class StoreReport:
@@ -123,25 +128,34 @@ class StoreReport:
         self._is_full = any(one.reason == OUT_OF_RESOURCES for one in (*failed, *unreadable))
         self._studies = {one.study_instance_uid for one in stored}
         self._is_kept = False
+        self._has_warnings = False
         for one, status in _each_once(stored, outcomes):
             self._sort(one, status)
 
     @property
     def status(self) -> HTTPStatus:
-        """200 all stored, 202 some, 409 none; 503 none for want of room (Table 10.5.3-1)."""
+        """200 all stored, 202 with failures or warnings, 409 none (Table 10.5.3-1).
+
+        503 where none was stored for want of room.
+        """
         if not self._failed and not self._other:
-            return HTTPStatus.OK
+            return HTTPStatus.ACCEPTED if self._has_warnings else HTTPStatus.OK
         if self._referenced or self._is_kept:
             return HTTPStatus.ACCEPTED
         return HTTPStatus.SERVICE_UNAVAILABLE if self._is_full else HTTPStatus.CONFLICT
 
+    @property
+    def study_url(self) -> str:
+        """Where the one study is that holds what was stored, "" if there is not just one."""
+        study = self._study or (next(iter(self._studies)) if len(self._studies) == 1 else None)
+        is_there = study is not None and bool(self._referenced)
+        return f"{self._root}/studies/{study}" if is_there else ""
+
     def elements(self) -> Elements:
         """Return the response's attributes (Table 10.5.3-3), by ascending tag."""
         elements: Elements = {}
-        study = self._study or (next(iter(self._studies)) if len(self._studies) == 1 else None)
         # Of type 2: empty where nothing was stored, or no one study holds it all.
-        is_there = study is not None and bool(self._referenced)
-        elements[RETRIEVE_URL] = _ur(f"{self._root}/studies/{study}") if is_there else {"vr": "UR"}
+        elements[RETRIEVE_URL] = _ur(url) if (url := self.study_url) else {"vr": "UR"}
         for tag, items in (
             (FAILED_SEQUENCE, self._failed),
             (REFERENCED_SEQUENCE, self._referenced),
@@ -169,6 +183,7 @@ class StoreReport:
         }
         if status == "replaced":
             item[WARNING_REASON] = _us(COERCED)
+            self._has_warnings = True
         self._referenced.append(dict(sorted(item.items())))
 
 

@@ -8,6 +8,7 @@ from pacs_cloud.dicom import attributes
 from pacs_cloud.dicom.charset import UTF_8, charset_for
 from pacs_cloud.dicom.dicomjson import encode_dataset, to_dataset, vr_of
 from pacs_cloud.dicom.elements import Element, Elements
+from pacs_cloud.dicom.matching import Rules
 from pacs_cloud.dicom.person_name import PersonName
 from pacs_cloud.dicom.status import Status
 from pacs_cloud.dimse.identifier import (
@@ -104,7 +105,14 @@ def _request(identifier: Identifier, extension: QueryExtension) -> SearchRequest
     else:
         returns = {tag for tag in asked if _is_returned(tag, identifier.level)}
     keys = tuple(key for key in identifier.search_keys() if key.path[0] not in _OURS)
-    return SearchRequest(identifier.level, keys, returns=frozenset(returns), fuzzy=extension.fuzzy)
+    return SearchRequest(
+        identifier.level,
+        keys,
+        returns=frozenset(returns),
+        fuzzy=extension.fuzzy,
+        combined=extension.combined,
+        rules=Rules(extension.empty_values, extension.multiple_values),
+    )
 
 
 def _is_returned(tag: str, level: Level) -> bool:

@@ -7,8 +7,11 @@ from typing import Final
 from pacs_cloud.dimse.service import Operation
 
 _RELATIONAL: Final = 0
+_DATE_TIME: Final = 1
 _FUZZY: Final = 2
-_FIND: Final = frozenset((_RELATIONAL, _FUZZY))
+_EMPTY: Final = 5
+_MULTIPLE: Final = 6
+_FIND: Final = frozenset((_RELATIONAL, _DATE_TIME, _FUZZY, _EMPTY, _MULTIPLE))
 _RETRIEVE: Final = frozenset((_RELATIONAL,))
 
 
@@ -18,26 +21,34 @@ class QueryExtension:
 
     Attributes:
         relational: the unique keys of higher levels may be left out.
+        combined: a range of dates and one of their times are one.
         fuzzy: person names match by their sound.
+        empty_values: two quotation marks match what has no value.
+        multiple_values: each value of a list must be there.
     """
 
-    relational: bool
-    fuzzy: bool
+    relational: bool = False
+    combined: bool = False
+    fuzzy: bool = False
+    empty_values: bool = False
+    multiple_values: bool = False
 
 
 def negotiated(operation: Operation) -> QueryExtension:
     """Return what holds for an operation's SOP class."""
     for sop_class_uid, information in operation.association.request.extended:
         if sop_class_uid == operation.context.abstract_syntax:
-            return QueryExtension(_has(information, _RELATIONAL), _has(information, _FUZZY))
-    return QueryExtension(relational=False, fuzzy=False)
+            numbers = (_RELATIONAL, _DATE_TIME, _FUZZY, _EMPTY, _MULTIPLE)
+            return QueryExtension(*(_has(information, number) for number in numbers))
+    return QueryExtension()
 
 
 def answer_find(information: bytes) -> bytes:
     """Return the answer to a C-FIND class's application information.
 
-    Byte by byte: relational queries yes; combined date-time matching no; fuzzy
-    matching of names yes; timezone adjustment no; enhanced multi-frame conversion no.
+    Byte by byte: relational queries yes; combined date-time matching yes; fuzzy
+    matching of names yes; timezone adjustment no; enhanced multi-frame conversion no;
+    empty value matching yes; multiple value matching yes.
     """
     return _answer(information, _FIND)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pacs_cloud.dicom.dicomjson import keyword_of
+from pacs_cloud.dicom.element_values import text
 from pacs_cloud.dimse.identifier import Identifier
 from pacs_cloud.dimse.information_models import (
     SERIES_INSTANCE_UID,
@@ -15,7 +16,6 @@ from pacs_cloud.dimse.information_models import (
     Model,
 )
 from pacs_cloud.errors import InvalidRequest, NotFound
-from pacs_cloud.query.criteria import first_text
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
@@ -70,8 +70,8 @@ async def select(shelf: Shelf, identifier: Identifier, model: Model) -> list[Loc
     wanted: dict[tuple[str, str], set[str]] = {}
     async with aclosing(shelf.search.rows(shelf.tenant, request)) as rows:
         async for row in rows:
-            place = (first_text(row, STUDY_INSTANCE_UID), first_text(row, SERIES_INSTANCE_UID))
-            wanted.setdefault(place, set()).add(first_text(row, SOP_INSTANCE_UID))
+            place = (text(row, STUDY_INSTANCE_UID), text(row, SERIES_INSTANCE_UID))
+            wanted.setdefault(place, set()).add(text(row, SOP_INSTANCE_UID))
     found: list[Located] = []
     for (study, series), instances in wanted.items():
         found += await _located(shelf, study, series, instances)

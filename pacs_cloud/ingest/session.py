@@ -13,6 +13,7 @@ from pacs_cloud.ingest.forms import DatasetForm, FileForm
 from pacs_cloud.ingest.open_pack import Arrival, OpenPack, Placed
 from pacs_cloud.ingest.options import Acknowledge
 from pacs_cloud.ingest.reception import Reception
+from pacs_cloud.ingest.side_file import SideFile
 from pacs_cloud.pack.source import Door, Source
 
 _SEVERITY = ("stored", "duplicate", "variant", "replaced", "kept-first", "quarantined")
@@ -51,6 +52,16 @@ class Session:
             study_instance_uid: the only study accepted; None for any.
         """
         return Reception(self._desk, self, FileForm(study_instance_uid))
+
+    def side_file(self) -> SideFile:
+        """Return an empty file on the spool's disk for what waits beside an instance.
+
+        Raises:
+            StorageFull: there is no disk for it.
+            Unavailable: the spool cannot be written.
+        """
+        spool = self._desk.spool
+        return SideFile(spool.directory, spool.options.high_water)
 
     async def flush(self) -> None:
         """Close the packs that this session contributed to; their commits begin."""

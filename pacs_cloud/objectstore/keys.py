@@ -1,6 +1,7 @@
 """Where each kind of object lies: keys hold UIDs, never patient data."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -12,6 +13,7 @@ KEY_LIMIT_BYTES = 1024
 COMPONENT_LIMIT_BYTES = 255
 """The longest file name of Linux (NAME_MAX)."""
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_TRASH = re.compile(r"trash/([^/]+)/([0-9a-f]{16})-([a-z]+)/([0-9.]+(?:/[0-9.]+){0,2})\.json")
 _PREFIX = re.compile(r"[A-Za-z0-9._/-]*")
 
 
@@ -86,6 +88,31 @@ def parse_pack_key(key: str) -> PackKey | None:
 def ledger_prefix(tenant: str, study_instance_uid: str) -> str:
     """Return `ledger/{tenant}/{ss}/{study}/`: the decisions taken about one study."""
     return f"ledger/{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
+
+
+def trash_prefix(tenant: str | None = None) -> str:
+    """Return `trash/{tenant}/`, or `trash/` for all: what lies in the trash, oldest first."""
+    return "trash/" if tenant is None else f"trash/{tenant}/"
+
+
+def trash_key(tenant: str, marked_us: int, action: str, uids: Sequence[str]) -> str:
+    """Return the key that marks a study, series or instance as deleted or restored at a time.
+
+    Args:
+        tenant: whose.
+        marked_us: when, microseconds since 1970 UTC.
+        action: what was done, one word.
+        uids: one to three: of the study, the series and the instance.
+    """
+    return f"{trash_prefix(tenant)}{marked_us:016x}-{action}/{'/'.join(uids)}.json"
+
+
+def parse_trash_key(key: str) -> tuple[str, int, str, tuple[str, ...]] | None:
+    """Return what `trash_key` made `key` from, None for any other key."""
+    match = _TRASH.fullmatch(key)
+    if match is None:
+        return None
+    return match[1], int(match[2], 16), match[3], tuple(match[4].split("/"))
 
 
 def decision_key(tenant: str, study_instance_uid: str, decided_us: int, pack_id: str) -> str:

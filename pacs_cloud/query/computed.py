@@ -7,6 +7,7 @@ from pacs_cloud.catalogue.records import PackRecord, SeriesRecord, StudyRecord
 from pacs_cloud.dicom.elements import Element, Elements
 
 INSTANCE_AVAILABILITY: Final = "00080056"
+AVAILABLE_TRANSFER_SYNTAX: Final = "00083002"
 MODALITIES_IN_STUDY: Final = "00080061"
 SOP_CLASSES_IN_STUDY: Final = "00080062"
 PATIENT_STUDIES: Final = "00201200"
@@ -21,6 +22,12 @@ STUDY_COMPUTED: Final = frozenset(
     {MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, STUDY_SERIES, STUDY_INSTANCES}
 )
 SERIES_COMPUTED: Final = frozenset({SERIES_INSTANCES})
+OF_NO_INSTANCE: Final = (
+    PATIENT_COMPUTED
+    | STUDY_COMPUTED
+    | SERIES_COMPUTED
+    | {INSTANCE_AVAILABILITY, AVAILABLE_TRANSFER_SYNTAX}
+)
 
 _OFFLINE_CLASSES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """S3's classes whose objects must be restored before they can be read."""

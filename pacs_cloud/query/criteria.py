@@ -3,10 +3,15 @@
 from typing import Any, Final, Protocol
 
 from pacs_cloud.dicom import attributes, matching
+from pacs_cloud.dicom.date_times import TIME_OF, combined_range, seen_from
 from pacs_cloud.dicom.dicomjson import vr_of
 from pacs_cloud.dicom.elements import Element, Elements
+from pacs_cloud.dicom.matchers import NameMatcher
+from pacs_cloud.dicom.name_words import words_of
 from pacs_cloud.query import computed
-from pacs_cloud.query.fuzzy import FuzzyName, words_of
+from pacs_cloud.query.fuzzy import FuzzyName
+from pacs_cloud.query.headers import PrivateBlocks, Wish
+from pacs_cloud.query.planner import is_bounded
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest
 
 SPECIFIC_CHARACTER_SET: Final = "00080005"
@@ -17,6 +22,10 @@ no condition of their own."""
 STUDY_TAGS: Final = frozenset(attributes.STUDY_TAGS) | computed.STUDY_COMPUTED
 SERIES_TAGS: Final = frozenset(attributes.SERIES_TAGS) | computed.SERIES_COMPUTED
 INSTANCE_TAGS: Final = frozenset(attributes.INSTANCE_TAGS)
+
+_IN_NO_HEADER: Final = computed.OF_NO_INSTANCE | frozenset(
+    {"00080052", "00080054", "00081190"}  # Query/Retrieve Level, Retrieve AE Title and URL
+)
 
 
 class Matcher(Protocol):
@@ -44,8 +53,22 @@ def level_of(tag: str) -> Level | None:
     return Level.IMAGE if tag in INSTANCE_TAGS else None
 
 
+class Whole(Protocol):
+    """What several attributes of a record must satisfy together."""
+
+    def matches(self, elements: Elements) -> bool:
+        """Tell whether they do."""
+        ...
+
+
 class Criteria:
-    """A request's keys, ready to be matched."""
+    """A request's keys, ready to be matched.
+
+    Attributes:
+        ignored: keys that are not matched: no search keeps their attributes.
+        unreturned: tags that cannot be returned, likewise.
+        wish: what is to be returned of full headers.
+    """
 
     def __init__(self, request: SearchRequest) -> None:
         """Read the keys.
@@ -54,39 +77,83 @@ class Criteria:
             InvalidRequest: a value that its attribute cannot have.
         """
         self._keys: dict[Level, list[Matcher]] = {level: [] for level in Level}
+        self._wholes: dict[Level, list[Whole]] = {level: [] for level in Level}
+        self._of_headers: list[Matcher] = []
+        self._request = request
+        self._zone = request.rules.zone
+        has_headers = request.headers and is_bounded(request)
         ignored: list[tuple[str, ...]] = []
-        for root, key in _by_root(request.keys).items():
+        roots = _by_root(request.keys)
+        for root in self._combine(roots) if request.combined else ():
+            del roots[root]
+        for root, key in roots.items():
             level = level_of(root)
             if root in EVERY_LEVEL:
                 continue
-            if level is None:
+            if level is None and (not has_headers or root in _IN_NO_HEADER):
                 ignored.extend(k.path for k in request.keys if k.path[0] == root and k.text)
                 continue
-            matcher = matching.parse_key(root, vr_of(root), key)
-            if matcher.universal:
-                continue
-            is_fuzzy = request.fuzzy and isinstance(matcher, matching.NameMatcher)
-            words = words_of(str(key)) if is_fuzzy else ()
-            self._keys[level].append(FuzzyName(root, words) if words else matcher)
+            vr = "SQ" if isinstance(key, dict) else vr_of(root)
+            matcher = self._matcher(root, vr, key)
+            if not matcher.universal:
+                (self._of_headers if level is None else self._keys[level]).append(matcher)
         self.ignored = tuple(ignored)
+        unkept = frozenset(tag for tag in request.returns or () if _is_of_headers(tag))
+        self.unreturned = () if has_headers else tuple(sorted(unkept))
+        self._blocks = PrivateBlocks.of(request.keys)
+        everything = has_headers and request.everything and request.level == Level.IMAGE
+        self.wish = Wish(unkept if has_headers else frozenset(), everything, self._blocks)
+
+    def _matcher(self, root: str, vr: str, key: str | Element) -> "matching.Matcher | FuzzyName":
+        matcher = matching.parse_key(root, vr, key, self._request.rules)
+        if not self._request.fuzzy or not isinstance(matcher, NameMatcher):
+            return matcher
+        keys = tuple(filter(None, (words_of(str(name)) for name in matcher.names)))
+        return FuzzyName(root, keys) if keys else matcher
+
+    def _combine(self, roots: dict[str, str | Element]) -> list[str]:
+        """Take up the pairs of ranges that are one; return their tags."""
+        combined: list[str] = []
+        for date_tag, time_tag in TIME_OF.items():
+            date, time = roots.get(date_tag), roots.get(time_tag)
+            level = level_of(date_tag)
+            if not isinstance(date, str) or not isinstance(time, str) or level is None:
+                continue
+            if (whole := combined_range(date_tag, date, time)) and level_of(time_tag) == level:
+                self._wholes[level].append(whole)
+                combined += (date_tag, time_tag)
+        return combined
+
+    @property
+    def has_header_keys(self) -> bool:
+        """Whether instances must match by their full headers."""
+        return bool(self._of_headers)
 
     def has(self, level: Level) -> bool:
-        """Tell whether any key is of `level`."""
-        return bool(self._keys[level])
+        """Tell whether any key is of `level`; those of headers are of instances."""
+        return bool(self._keys[level] or self._wholes[level]) or (
+            level == Level.IMAGE and self.has_header_keys
+        )
 
     def match(self, level: Level, elements: Elements) -> bool:
         """Tell whether a record of `level` with these attributes matches its keys."""
-        return all(key.matches(elements.get(key.tag)) for key in self._keys[level])
+        keys, wholes = self._keys[level], self._wholes[level]
+        if not keys and not wholes:
+            return True
+        if self._zone:
+            elements = seen_from(elements, self._zone)
+        return all(key.matches(elements.get(key.tag)) for key in keys) and all(
+            whole.matches(elements) for whole in wholes
+        )
+
+    def match_header(self, header: Elements) -> bool:
+        """Tell whether an instance's full header matches the keys that only it holds."""
+        header = self._blocks.renumbered(header)
+        return all(key.matches(header.get(key.tag)) for key in self._of_headers)
 
     def lower_than(self, level: Level) -> bool:
         """Tell whether a key asks for something in the parts of a record of `level`."""
         return any(self.has(lower) for lower in Level if lower > level)
-
-
-def first_text(elements: Elements, tag: str) -> str:
-    """Return the first value of an attribute as text, "" where there is none."""
-    values: list[Any] = elements.get(tag, {}).get("Value", [])
-    return str(values[0]) if values and values[0] is not None else ""
 
 
 def project(returns: frozenset[str] | None, *sources: Elements) -> Elements:
@@ -96,6 +163,10 @@ def project(returns: frozenset[str] | None, *sources: Elements) -> Elements:
         merged.update(source)
     tags = merged.keys() if returns is None else returns & merged.keys()
     return {tag: merged[tag] for tag in sorted(tags)}
+
+
+def _is_of_headers(tag: str) -> bool:
+    return level_of(tag) is None and tag not in _IN_NO_HEADER and tag not in EVERY_LEVEL
 
 
 def _by_root(keys: tuple[SearchKey, ...]) -> dict[str, str | Element]:

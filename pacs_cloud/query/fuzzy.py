@@ -1,32 +1,37 @@
 """Fuzzy matching of person names: their words in any order and any group (PS3.18 8.3.4.2)."""
 
-import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 from pacs_cloud.dicom.elements import Element
-from pacs_cloud.dicom.person_name import PersonName, normalise
-
-_BETWEEN_WORDS: Final = re.compile(r"[\W_]+")
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """Return the words of a name or a key, normalised, without wildcards and delimiters."""
-    groups = (normalise(group) for group in text.split("="))
-    return tuple(word for group in groups for word in _BETWEEN_WORDS.split(group) if word)
+from pacs_cloud.dicom.name_words import sounds_like, spoken_words_of
+from pacs_cloud.dicom.person_name import PersonName
 
 
 @dataclass(frozen=True, slots=True)
 class FuzzyName:
-    """Matches a name when each word of the key begins a word of it."""
+    """Matches a name when each word of a key begins a word of it, or sounds like one.
+
+    Attributes:
+        tag: of the attribute.
+        keys: the words of each key; one key that matches is enough.
+        universal: never: a key without words is no fuzzy one.
+    """
 
     tag: str
-    words: tuple[str, ...]
+    keys: tuple[tuple[str, ...], ...]
+    universal: bool = False
 
     def matches(self, element: Element | None) -> bool:
-        """Tell whether one of the element's names has all the words."""
-        for value in (element or {}).get("Value", ()):
-            name = words_of(str(PersonName.from_json(value)))
-            if all(any(part.startswith(word) for part in name) for word in self.words):
-                return True
-        return False
+        """Tell whether one of the element's names has all the words of a key."""
+        values: list[Any] = [] if element is None else element.get("Value", [])
+        names = [spoken_words_of(str(PersonName.from_json(value))) for value in values]
+        return any(
+            all(any(_is_alike(word, part) for part in name) for word in words)
+            for name in names
+            for words in self.keys
+        )
+
+
+def _is_alike(word: str, part: str) -> bool:
+    return part.startswith(word) or sounds_like(word, part)

@@ -1,18 +1,19 @@
 """The series and the instances of one study that match, in a stable order."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord, SeriesRecord, UidRef
+from pacs_cloud.dicom.element_values import number
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.pack.index import PackIndex
+from pacs_cloud.pack.index import PackIndex, PackInstance
 from pacs_cloud.query import computed
-from pacs_cloud.query.criteria import Criteria, first_text, project
-from pacs_cloud.query.request import Level, SearchRequest
+from pacs_cloud.query.criteria import Criteria, project
+from pacs_cloud.query.headers import Headers, cost_of
+from pacs_cloud.query.request import HeaderPlace, Level, Row, SearchRequest
 from pacs_cloud.query.walk import Budget, Candidate
 
 _SERIES_NUMBER = "00200011"
@@ -20,6 +21,8 @@ _INSTANCE_NUMBER = "00200013"
 _INSTANCES_PER_RECORD = 100
 """A pack's table is one read of many instances: so many cost as much as one record."""
 _TABLES_AT_ONCE = 8
+_EVERY: Final = Criteria(SearchRequest(Level.IMAGE))
+"""No keys: every instance matches."""
 
 
 class Tables(Protocol):
@@ -29,12 +32,19 @@ class Tables(Protocol):
         """Return the table of a committed pack."""
         ...
 
+    async def headers(self, tenant: str, ref: UidRef) -> bytes:
+        """Return the headers of a committed pack; instances find theirs by offset."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class _Instance:
-    sop_instance_uid: str
-    elements: Elements
+
+class _Instance(NamedTuple):
     pack: PackRecord
+    table: PackIndex
+    entry: PackInstance
+
+    @property
+    def place(self) -> HeaderPlace:
+        return HeaderPlace(_ref(self.pack), self.entry.header_offset, self.entry.header_length)
 
 
 class Parts:
@@ -43,6 +53,7 @@ class Parts:
     def __init__(self, catalogue: Catalogue, tables: Tables, *, has_cold_packs: bool) -> None:
         self._catalogue = catalogue
         self._tables = tables
+        self._headers = Headers(tables)
         self._has_cold_packs = has_cold_packs
 
     async def have_match(self, criteria: Criteria, candidate: Candidate, budget: Budget) -> bool:
@@ -61,7 +72,7 @@ class Parts:
         candidate: Candidate,
         study: Elements,
         budget: Budget,
-    ) -> AsyncGenerator[Elements]:
+    ) -> AsyncGenerator[Row]:
         """Yield the rows of one study: series by number, instances by number, then by UID.
 
         Args:
@@ -83,13 +94,34 @@ class Parts:
                 if not criteria.has(Level.IMAGE) or await self._instances(
                     criteria, series, candidate.refs, budget
                 ):
-                    yield above | await self._availability(request, series)
+                    row = above | await self._availability(request, series)
+                    yield Row(row, await self._places(criteria, (series,), budget))
                 continue
-            for one in await self._instances(criteria, series, candidate.refs, budget):
-                own = one.elements | {
-                    computed.INSTANCE_AVAILABILITY: computed.availability((one.pack,))
-                }
-                yield project(request.returns, own, above)
+            found = await self._instances(criteria, series, candidate.refs, budget)
+            for elements, one in _rows(request.returns, found, above):
+                yield Row(elements) if criteria.wish.is_empty else Row(elements, (one.place,))
+
+    async def places(
+        self, criteria: Criteria, candidate: Candidate, budget: Budget
+    ) -> tuple[HeaderPlace, ...]:
+        """Return where the headers of a study's instances are, if any of them is wished."""
+        if criteria.wish.is_empty:
+            return ()
+        record = candidate.study
+        every = await self._catalogue.series(record.tenant, record.study_instance_uid)
+        budget.spend(len(every))
+        return await self._places(criteria, every, budget)
+
+    async def _places(
+        self, criteria: Criteria, every: Sequence[SeriesRecord], budget: Budget
+    ) -> tuple[HeaderPlace, ...]:
+        if criteria.wish.is_empty:
+            return ()
+        found: list[HeaderPlace] = []
+        for series in every:
+            instances = await self._instances(_EVERY, series, None, budget)
+            found += sorted(one.place for one in instances)  # a pack's together: read once
+        return tuple(found)
 
     async def _availability(self, request: SearchRequest, series: SeriesRecord) -> Elements:
         tag = computed.INSTANCE_AVAILABILITY
@@ -113,20 +145,61 @@ class Parts:
         packs = [pack for pack in committed if refs is None or _ref(pack) in refs]
         budget.spend(sum(1 + pack.instance_count // _INSTANCES_PER_RECORD for pack in packs))
         found: list[_Instance] = []
+        has_keys = criteria.has(Level.IMAGE)
         for first in range(0, len(packs), _TABLES_AT_ONCE):
             some = packs[first : first + _TABLES_AT_ONCE]
             tables = await asyncio.gather(
                 *(self._tables.table(pack.tenant, _ref(pack)) for pack in some)
             )
             for pack, table in zip(some, tables, strict=True):
-                for instance in table.instances:
-                    uid = instance.sop_instance_uid
-                    if uid not in pack.hidden:
-                        elements = table.attributes_of(instance)
-                        if criteria.match(Level.IMAGE, elements):
-                            found.append(_Instance(uid, elements, pack))
+                found += [
+                    _Instance(pack, table, entry)
+                    for entry in table.instances
+                    if entry.sop_instance_uid not in pack.hidden
+                    and (not has_keys or criteria.match(Level.IMAGE, table.attributes_of(entry)))
+                ]
+        if criteria.has_header_keys:
+            found = await self._by_header(criteria, found, budget)
         found.sort(key=_instance_order)
         return found
+
+    async def _by_header(
+        self, criteria: Criteria, instances: list[_Instance], budget: Budget
+    ) -> list[_Instance]:
+        if not instances:
+            return []
+        places = [one.place for one in instances]
+        budget.spend(cost_of(places))
+        headers = self._headers.read(instances[0].pack.tenant, places)
+        async with aclosing(headers):
+            found = [criteria.match_header(header) async for header in headers]
+        return [one for one, matches in zip(instances, found, strict=True) if matches]
+
+
+def _rows(
+    returns: frozenset[str] | None, instances: Sequence[_Instance], above: Elements
+) -> Iterator[tuple[Elements, _Instance]]:
+    """Yield each instance with what `returns` names of it.
+
+    They may be thousands: what those of one pack share is put together once, and their
+    own behind it.
+    """
+    shared: dict[tuple[str, str], Elements] = {}
+    for one in instances:
+        key = one.pack.pack_id, one.entry.transfer_syntax_uid
+        base = shared.get(key)
+        if base is None:
+            own = {
+                computed.INSTANCE_AVAILABILITY: computed.availability((one.pack,)),
+                computed.AVAILABLE_TRANSFER_SYNTAX: {"vr": "UI", "Value": [key[1]]},
+            }
+            base = shared[key] = project(returns, own, one.table.common, above)
+        attributes = one.entry.attributes
+        if returns is None:
+            yield project(None, attributes, base), one
+        else:
+            own = {tag: attributes[tag] for tag in attributes if tag in returns}
+            yield {**base, **own}, one
 
 
 def _ref(pack: PackRecord) -> UidRef:
@@ -137,13 +210,12 @@ def _series_order(series: SeriesRecord) -> tuple[float, str]:
     return _number(series.attributes, _SERIES_NUMBER), series.series_instance_uid
 
 
-def _instance_order(instance: _Instance) -> tuple[float, str]:
-    return _number(instance.elements, _INSTANCE_NUMBER), instance.sop_instance_uid
+def _instance_order(one: _Instance) -> tuple[float, str]:
+    attributes = one.entry.attributes
+    holder = attributes if _INSTANCE_NUMBER in attributes else one.table.common
+    return _number(holder, _INSTANCE_NUMBER), one.entry.sop_instance_uid
 
 
 def _number(elements: Elements, tag: str) -> float:
-    try:
-        number = float(first_text(elements, tag))
-    except ValueError:
-        return float("inf")
-    return number if number == number else float("inf")  # noqa: PLR0124 - "nan" has no place
+    found = number(elements, tag)
+    return float("inf") if found is None else found

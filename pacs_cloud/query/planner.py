@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from pacs_cloud.catalogue.port import Anchor, ByAccession, ByDate, ByName, ByPatient, NamePart
+from pacs_cloud.dicom.name_words import sound_of, words_of
 from pacs_cloud.dicom.person_name import normalise
-from pacs_cloud.query.fuzzy import words_of
 from pacs_cloud.query.request import SearchRequest
 
 STUDY_UID: Final = "0020000D"
@@ -62,7 +63,7 @@ def plan(request: SearchRequest) -> Plan:
     In this order: UIDs, patient ID, accession number, patient's name, study date,
     and everything from the newest study on, for which the service has a budget.
     """
-    texts = {key.path[0]: key.text for key in request.keys if len(key.path) == 1}
+    texts = _texts(request)
     if uids := uids_of(texts, STUDY_UID):
         return FromStudies(uids)
     if uids := uids_of(texts, INSTANCE_UID):
@@ -74,7 +75,22 @@ def plan(request: SearchRequest) -> Plan:
     if accession := _exact(texts, ACCESSION):
         return FromAnchor(ByAccession(accession))
     by_name = _by_name(texts.get(PATIENT_NAME, ""), fuzzy=request.fuzzy)
-    return FromAnchor(by_name or _by_date(texts))
+    return FromAnchor(by_name or _by_date(texts, has_zone=bool(request.rules.zone)))
+
+
+def is_bounded(request: SearchRequest) -> bool:
+    """Tell whether UIDs bound `request` to studies, series or instances."""
+    return not isinstance(plan(request), FromAnchor)
+
+
+def _texts(request: SearchRequest) -> Mapping[str, str]:
+    """Return the keys that a start can be found by."""
+    nothing = '""' if request.rules.empty_values else None
+    return {
+        key.path[0]: key.text
+        for key in request.keys
+        if len(key.path) == 1 and key.text.strip() != nothing
+    }
 
 
 def uids_of(texts: Mapping[str, str], tag: str) -> tuple[str, ...]:
@@ -90,13 +106,26 @@ def _exact(texts: Mapping[str, str], tag: str) -> str:
     return "" if _WILD.search(text) or "\\" in text else text
 
 
-def _by_date(texts: Mapping[str, str]) -> ByDate:
+def _by_date(texts: Mapping[str, str], *, has_zone: bool) -> ByDate:
     modality = _exact(texts, MODALITY) or _exact(texts, MODALITIES)
     matched = _DATE_RANGE.fullmatch(texts.get(STUDY_DATE, "").strip())
     if matched is None or not matched.group():
         return ByDate(modality=modality)
     first, dash, last = (group or "" for group in matched.groups())
-    return ByDate(first, last if dash else first, modality=modality)
+    last = last if dash else first
+    if has_zone:
+        # In another zone it was the day before, or after.
+        first, last = _days_off(first, -1), _days_off(last, 1)
+    return ByDate(first, last, modality=modality)
+
+
+def _days_off(date: str, days: int) -> str:
+    """Return the date so many days later, "" (no bound) for one not in the calendar."""
+    try:
+        later = datetime.strptime(date, "%Y%m%d") + timedelta(days)  # noqa: DTZ007 - a day
+    except (ValueError, OverflowError):
+        return ""
+    return later.strftime("%Y%m%d").rjust(8, "0")
 
 
 def _by_name(text: str, *, fuzzy: bool) -> ByName | None:
@@ -107,7 +136,8 @@ def _by_name(text: str, *, fuzzy: bool) -> ByName | None:
     if "\\" in text:
         return None
     if fuzzy:
-        return _infix(words_of(text))
+        sound = max(map(sound_of, words_of(text)), key=len, default="")
+        return ByName(NamePart.SOUND, sound) if sound else None
     # Of several groups all must match: any one that says something will do.
     text = next((group for group in text.split("=") if group.strip("*?^ ")), "")
     if beginning := _literal_beginning(text):

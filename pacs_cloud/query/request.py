@@ -1,9 +1,12 @@
 """What a search asks and what it answers: the same for QIDO-RS and C-FIND."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
+from pacs_cloud.catalogue.records import UidRef
 from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.matching import BASELINE, Rules
 
 
 class Level(IntEnum):
@@ -42,6 +45,12 @@ class SearchRequest:
         limit: of rows, None for as many as the service gives at most.
         offset: of matching rows to pass over, in the stable newest-first order.
         fuzzy: match person names by their sound and parts (PS3.18 8.3.4.2).
+        combined: match a range of dates and one of their times as one (PS3.4 C.2.2.2.5).
+        rules: how keys match beyond the baseline.
+        headers: match and return also what only full headers hold, where UIDs bound
+            the search to studies, series or instances.
+        everything: of an instance return its whole header, but for bulk data; with
+            `headers` only.
     """
 
     level: Level
@@ -50,6 +59,36 @@ class SearchRequest:
     limit: int | None = None
     offset: int = 0
     fuzzy: bool = False
+    combined: bool = False
+    rules: Rules = BASELINE
+    headers: bool = False
+    everything: bool = False
+
+
+class HeaderPlace(NamedTuple):
+    """Where an instance's full header is.
+
+    Attributes:
+        ref: of its pack.
+        offset: of its JSON in the pack's headers.
+        length_bytes: of that JSON.
+    """
+
+    ref: UidRef
+    offset: int
+    length_bytes: int
+
+
+class Row(NamedTuple):
+    """One match.
+
+    Attributes:
+        elements: its attributes that are stored apart, or computed.
+        places: of the headers of its instances, if something of them is to be returned.
+    """
+
+    elements: Elements
+    places: tuple[HeaderPlace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +103,14 @@ class SearchResult:
         more_is_exact: whether `more` is all of them.
         ignored: keys that could not be matched, because their attribute is not one
             that searches keep.
+        places: for each row where the headers are that `Search.whole_rows` completes
+            it from; empty where nothing of them was asked for.
+        unreturned: tags that were asked for and could not be returned, likewise.
     """
 
     rows: list[Elements]
     more: int | None
     more_is_exact: bool
     ignored: tuple[tuple[str, ...], ...] = ()
+    places: list[tuple[HeaderPlace, ...]] = field(default_factory=list[tuple[HeaderPlace, ...]])
+    unreturned: tuple[str, ...] = ()

@@ -3,16 +3,18 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from pacs_cloud.catalogue.elements import first_text
 from pacs_cloud.catalogue.port import ByPatient, Catalogue
 from pacs_cloud.catalogue.records import Patient, StudyRecord
 from pacs_cloud.dicom.attributes import PATIENT_TAGS
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import TooBroad
 from pacs_cloud.query import computed
-from pacs_cloud.query.criteria import SPECIFIC_CHARACTER_SET, Criteria, first_text, project
+from pacs_cloud.query.criteria import SPECIFIC_CHARACTER_SET, Criteria, project
+from pacs_cloud.query.headers import Headers, cost_of
 from pacs_cloud.query.parts import Parts, Tables
 from pacs_cloud.query.planner import PATIENT_ID, PATIENT_ID_ISSUER, FromAnchor, plan
-from pacs_cloud.query.request import Level, SearchRequest, SearchResult
+from pacs_cloud.query.request import HeaderPlace, Level, Row, SearchRequest, SearchResult
 from pacs_cloud.query.walk import Budget, Candidate, candidates
 
 _OF_PATIENT = frozenset((SPECIFIC_CHARACTER_SET, *PATIENT_TAGS))
@@ -45,6 +47,7 @@ class Search:
         """
         self._catalogue = catalogue
         self._parts = Parts(catalogue, tables, has_cold_packs=has_cold_packs)
+        self._headers = Headers(tables)
         self._budget = budget
         self._max_rows = max_rows
         self._has_cold_packs = has_cold_packs
@@ -61,6 +64,8 @@ class Search:
         criteria = Criteria(request)
         budget = Budget(self._budget)
         rows: list[Elements] = []
+        places: list[tuple[HeaderPlace, ...]] = []
+        wishes = not criteria.wish.is_empty
         passed = further = 0
         is_exact = True
         try:
@@ -69,7 +74,10 @@ class Search:
                     if passed < request.offset:
                         passed += 1
                     elif len(rows) < limit:
-                        rows.append(row)
+                        if wishes:
+                            budget.spend(cost_of(row.places))
+                            places.append(row.places)
+                        rows.append(row.elements)
                     else:
                         further += 1
                         budget.suffice()
@@ -79,7 +87,18 @@ class Search:
             is_exact = False
         is_exact = is_exact and not budget.left_unread
         more = None if is_exact and not further else further
-        return SearchResult(rows, more, is_exact, criteria.ignored)
+        return SearchResult(rows, more, is_exact, criteria.ignored, places, criteria.unreturned)
+
+    async def whole_rows(
+        self, tenant: str, request: SearchRequest, result: SearchResult
+    ) -> AsyncGenerator[Elements]:
+        """Yield the rows of `find` with what `request` wants of full headers, one at a time.
+
+        An attribute of a study or a series is one that all its instances agree on.
+        """
+        wish = Criteria(request).wish
+        for row, places in zip(result.rows, result.places, strict=True):
+            yield await self._headers.common(tenant, places, wish) | row
 
     def ignored(self, request: SearchRequest) -> tuple[tuple[str, ...], ...]:
         """Return the keys of `request` that are not matched: C-FIND's FF01. Raises as `find`."""
@@ -107,7 +126,7 @@ class Search:
                     continue
                 if left is not None:
                     left -= 1
-                yield row
+                yield row.elements
 
     async def _rows(
         self,
@@ -116,7 +135,7 @@ class Search:
         criteria: Criteria,
         budget: Budget,
         want: int,
-    ) -> AsyncGenerator[Elements]:
+    ) -> AsyncGenerator[Row]:
         start = plan(request)
         first_page = request.offset + want + _ONE_MORE
         found = candidates(self._catalogue, tenant, start, budget, want=first_page)
@@ -137,8 +156,8 @@ class Search:
                 if request.level > Level.STUDY:
                     parts = self._parts.rows(request, criteria, candidate, study, budget)
                     async with aclosing(parts) as rows:
-                        async for elements in rows:
-                            yield elements
+                        async for row in rows:
+                            yield row
                     continue
                 if has_lower_keys and not await self._parts.have_match(criteria, candidate, budget):
                     continue
@@ -151,7 +170,8 @@ class Search:
                     study |= await self._patient_counts(request, record, budget)
                 else:
                     study |= await self._availability(request, candidate)
-                yield project(request.returns, study)
+                places = await self._parts.places(criteria, candidate, budget)
+                yield Row(project(request.returns, study), places)
 
     async def _availability(self, request: SearchRequest, candidate: Candidate) -> Elements:
         tag = computed.INSTANCE_AVAILABILITY

@@ -82,6 +82,8 @@ async def candidates(
         uids = tuple(refs)
     are_instances = isinstance(plan, FromUids) and plan.are_instances
     for study in await catalogue.studies_by_uid(tenant, uids):
+        if not study.instance_count:
+            continue  # all of it was deleted
         narrowed = refs[study.study_instance_uid] if are_instances else None
         yield Candidate(study, narrowed)
 

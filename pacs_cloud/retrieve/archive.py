@@ -1,14 +1,22 @@
 """Everything that reads stored instances, put together over one catalogue and object store."""
 
 from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.retrieve.bulk import Bulk
+from pacs_cloud.retrieve.bundles import Bundles
+from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.frames import Frames
 from pacs_cloud.retrieve.inflated import DataSets
 from pacs_cloud.retrieve.instances import Instances
 from pacs_cloud.retrieve.metadata import Metadata
+from pacs_cloud.retrieve.pixel_workers import PixelWorkers
+from pacs_cloud.retrieve.rendered import Renderer
+from pacs_cloud.retrieve.renditions import Renditions
+from pacs_cloud.retrieve.stored_parts import Stored
 from pacs_cloud.retrieve.tables import PackTables
 from pacs_cloud.retrieve.transcoding import Transcoder
+from pacs_cloud.retrieve.viewed_headers import ViewedHeaders
 
 
 class Archive:
@@ -21,6 +29,11 @@ class Archive:
         frames: their frames.
         bulk: their bulk values.
         metadata: their headers.
+        bundles: many of them as one ZIP file.
+        workers: the processes that decode, encode and render pixels.
+        renderer: frames as pictures.
+        renditions: reports, documents and videos as a browser shows them.
+        pixel_cache: what they made, by pack, instance, frame and variant.
         transcoder: their files and frames in another transfer syntax.
     """
 
@@ -32,8 +45,9 @@ class Archive:
         tables_max_bytes: int = 128 << 20,
         headers_max_bytes: int = 64 << 20,
         inflated_max_bytes: int = 256 << 20,
-        transcode_threads: int = 2,
-        transcode_max_bytes: int = 2 << 30,
+        pixel_processes: int = 2,
+        pixel_cache_bytes: int = 128 << 20,
+        transcode_max_bytes: int = 512 << 20,
     ) -> None:
         """Put the parts together.
 
@@ -43,8 +57,9 @@ class Archive:
             tables_max_bytes: of decoded pack tables kept in memory.
             headers_max_bytes: of header JSON kept in memory.
             inflated_max_bytes: of inflated data sets kept in memory.
-            transcode_threads: how many instances or frames are decompressed at once.
-            transcode_max_bytes: the largest instance that is decompressed whole.
+            pixel_processes: how many processes work on pixels; each is started when needed.
+            pixel_cache_bytes: of decoded, transcoded and rendered frames kept in memory.
+            transcode_max_bytes: of an instance without its pixel data, to be transcoded.
         """
         self.objects = objects
         self.tables = PackTables(
@@ -58,10 +73,24 @@ class Archive:
         self.frames = Frames(data_sets)
         self.bulk = Bulk(data_sets)
         self.metadata = Metadata(self.tables)
+        self.bundles = Bundles(objects, self.tables)
+        self.workers = PixelWorkers(pixel_processes)
+        half = pixel_cache_bytes // 2
+        self.pixel_cache: BoundedCache[tuple[bytes, PixelFormat]] = BoundedCache(half)
+        stored = Stored(data_sets, self.tables)
+        viewed = ViewedHeaders(objects, stored, self.bulk)
+        self.renderer = Renderer(
+            self.instances, viewed, self.frames, self.workers, pictures_max_bytes=half
+        )
+        self.renditions = Renditions(objects, viewed, self.bulk)
         self.transcoder = Transcoder(
-            objects, self.tables, threads=transcode_threads, max_bytes=transcode_max_bytes
+            stored,
+            self.workers,
+            self.pixel_cache,
+            processes=pixel_processes,
+            max_bytes=transcode_max_bytes,
         )
 
     def close(self) -> None:
-        """Let go of the threads; nothing may be read afterwards."""
-        self.transcoder.close()
+        """End the processes; nothing may be read afterwards."""
+        self.workers.close()

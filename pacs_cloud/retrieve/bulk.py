@@ -6,6 +6,7 @@ from typing import Final
 
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.byte_order import swap_words, word_bytes
+from pacs_cloud.dicom.frames import PixelData
 from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.errors import NotFound
 from pacs_cloud.retrieve.frames import beside
@@ -15,6 +16,8 @@ from pacs_cloud.retrieve.pieces import Made, Piece
 
 _DOCUMENT: Final = "00420011"
 _DOCUMENT_TYPE: Final = "00420012"
+_ITEM_BYTES: Final = 8
+_CHUNK_BYTES: Final = 1 << 20
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+\-]+/[a-z0-9.+\-]+")
 
 
@@ -40,7 +43,7 @@ class Bulk:
         syntax = located.instance.transfer_syntax_uid
         is_swapped = syntax == uid.EXPLICIT_BE and word_bytes(value.vr) > 1
         if is_swapped or uid.is_deflated(syntax):
-            return (Made(lambda: self._made(located, value, is_swapped=is_swapped)),)
+            return (Made(lambda: self._made(located, value, is_swapped=is_swapped), value.length),)
         return (located.data_set(value.offset, value.offset + value.length),)
 
     def media_type(self, located: Located, path: str) -> str:
@@ -50,6 +53,24 @@ class Bulk:
         element = located.index.attributes_of(located.instance).get(_DOCUMENT_TYPE, {})
         named = str(next(iter(element.get("Value", ())), "")).lower()
         return named if _MEDIA_TYPE.fullmatch(named) else ""
+
+    def codestream(self, located: Located, pixels: PixelData) -> Piece:
+        """Return encapsulated pixel data as one codestream, as a video is, without item tags."""
+        return Made(lambda: self._fragments(located, pixels))
+
+    async def _fragments(self, located: Located, pixels: PixelData) -> AsyncIterator[bytes]:
+        at, end = pixels.offset, pixels.offset + pixels.length
+        is_table = True
+        while at + _ITEM_BYTES <= end:
+            header = await self._data_sets.read(located, at, at + _ITEM_BYTES)
+            start = at + _ITEM_BYTES
+            at = start + int.from_bytes(header[4:], "little")
+            if not is_table:
+                for first in range(start, min(at, end), _CHUNK_BYTES):
+                    yield await self._data_sets.read(
+                        located, first, min(first + _CHUNK_BYTES, at, end)
+                    )
+            is_table = False
 
     async def _made(
         self, located: Located, value: BulkValue, *, is_swapped: bool

@@ -3,9 +3,18 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Loading(Generic[T]):
+    """A load under way, and how many wait for it."""
+
+    task: "asyncio.Task[T]"
+    waiting: int = 0
 
 
 class BoundedCache(Generic[T]):
@@ -16,7 +25,7 @@ class BoundedCache(Generic[T]):
         self._max_bytes = max_bytes
         self._bytes = 0
         self._kept: OrderedDict[tuple[str, ...], tuple[T, int]] = OrderedDict()
-        self._loading: dict[tuple[str, ...], asyncio.Future[T]] = {}
+        self._loading: dict[tuple[str, ...], _Loading[T]] = {}
 
     def peek(self, key: tuple[str, ...]) -> T | None:
         """Return what is kept under `key`, as a use of it."""
@@ -26,38 +35,43 @@ class BoundedCache(Generic[T]):
         self._kept.move_to_end(key)
         return found[0]
 
+    def clear(self) -> None:
+        """Keep nothing of what was kept; loads under way go on."""
+        self._kept.clear()
+        self._bytes = 0
+
     async def get(self, key: tuple[str, ...], load: Callable[[], Awaitable[tuple[T, int]]]) -> T:
-        """Return what is kept under `key`, else what `load` returns, with its size in bytes."""
-        while True:
-            kept = self.peek(key)
-            if kept is not None:
-                return kept
-            loading = self._loading.get(key)
-            if loading is None:
-                break
-            try:
-                return await asyncio.shield(loading)
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if not loading.cancelled() or (task is not None and task.cancelling()):
-                    raise
-                # The one who was loading was cancelled, not we: take over.
-        loading = asyncio.get_running_loop().create_future()
-        self._loading[key] = loading
+        """Return what is kept under `key`, else what `load` returns, with its size in bytes.
+
+        One load serves all who ask meanwhile, and is cancelled once none of them waits.
+        """
+        kept = self.peek(key)
+        if kept is not None:
+            return kept
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = _Loading(asyncio.create_task(self._load(key, load)))
+            self._loading[key] = loading
+        loading.waiting += 1
+        try:
+            return await asyncio.shield(loading.task)
+        finally:
+            loading.waiting -= 1
+            if not loading.waiting and not loading.task.done():
+                loading.task.cancel()
+                self._forget(key, loading.task)
+
+    async def _load(self, key: tuple[str, ...], load: Callable[[], Awaitable[tuple[T, int]]]) -> T:
         try:
             value, size = await load()
-        except asyncio.CancelledError:
-            loading.cancel()
-            raise
-        except BaseException as error:
-            loading.set_exception(error)
-            loading.exception()  # nobody may be waiting
-            raise
-        else:
-            loading.set_result(value)
             self._keep(key, value, size)
             return value
         finally:
+            self._forget(key, asyncio.current_task())
+
+    def _forget(self, key: tuple[str, ...], task: "asyncio.Task[T] | None") -> None:
+        loading = self._loading.get(key)
+        if loading is not None and loading.task is task:
             del self._loading[key]
 
     def _keep(self, key: tuple[str, ...], value: T, size: int) -> None:

@@ -46,27 +46,33 @@ class Frames:
         if uid.is_deflated(syntax) or (
             is_native and (syntax == uid.EXPLICIT_BE or not table.is_byte_aligned)
         ):
-            return (Made(lambda: self._made(located, table, number)),)
+            return (Made(lambda: self._made(located, number)),)
         return tuple(located.data_set(start, end) for start, end in ranges)
 
     def count(self, located: Located) -> int:
         """Return how many frames there are whole; raises NotFound as `pieces`."""
         return len(frame_table(located))
 
-    async def _made(self, located: Located, table: FrameTable, number: int) -> AsyncIterator[bytes]:
-        is_swapped = located.instance.transfer_syntax_uid == uid.EXPLICIT_BE
+    async def data(self, located: Located, number: int) -> bytes:
+        """Return what the pieces of frame `number`, which there is, hold together."""
+        table = frame_table(located)
+        is_native = isinstance(table, NativeFrames)
+        is_swapped = is_native and located.instance.transfer_syntax_uid == uid.EXPLICIT_BE
         read = self._swapped if is_swapped else self._data_sets.read
         ranges = table.ranges(number - 1)
         data = b"".join([await read(located, start, end) for start, end in ranges])
         if isinstance(table, NativeFrames) and not table.is_byte_aligned:
             data = await beside(extract_bits, data, *table.bits(number - 1))
-        yield data
+        return data
+
+    async def _made(self, located: Located, number: int) -> AsyncIterator[bytes]:
+        yield await self.data(located, number)
 
     async def _swapped(self, located: Located, start: int, end: int) -> bytes:
         """Return a range of big-endian pixel data, which may cut words, little endian."""
         pixels = located.instance.pixels
         assert pixels is not None
-        vr = await self._word_vr(located)
+        vr = await self.word_vr(located)
         word = word_bytes(vr)
         first = start - (start - pixels.offset) % word
         last = min(end + (pixels.offset - end) % word, pixels.offset + pixels.length)
@@ -74,7 +80,7 @@ class Frames:
         data = await beside(swap_words, stored, vr)
         return data[start - first : end - first]
 
-    async def _word_vr(self, located: Located) -> str:
+    async def word_vr(self, located: Located) -> str:
         """Return a VR with the words in which big-endian pixel data is written."""
         pixels = located.instance.pixels
         assert pixels is not None

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
+from pacs_cloud.catalogue.absence import absence
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord, UidRef
-from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.pack.index import PackIndex, PackInstance
 from pacs_cloud.retrieve.pieces import Slice
@@ -84,6 +84,7 @@ class Instances:
         They come by series, then pack, then place in the pack: as they are best read.
 
         Raises:
+            Gone: it was deleted.
             NotFound: there is none.
         """
         packs = await self._catalogue.packs(tenant, study_instance_uid, series_instance_uid)
@@ -102,7 +103,7 @@ class Instances:
                     if instance.sop_instance_uid not in pack.hidden
                 )
         if not found:
-            raise NotFound("There is no such study or series.")
+            raise absence(packs)
         return tuple(found)
 
     async def _one(
@@ -123,7 +124,7 @@ class Instances:
         for pack in unread:
             if located := await self._in_pack(pack, sop_instance_uid):
                 return located
-        raise NotFound("There is no such instance.")
+        raise absence(packs, sop_instance_uid)
 
     async def _in_pack(self, pack: PackRecord, sop_instance_uid: str) -> Located | None:
         table = await self._tables.lookup(pack.tenant, ref_of(pack))

@@ -24,7 +24,7 @@ from catalogue_samples import (
     statuses,
     uids,
 )
-from pacs_cloud.catalogue import commit
+from pacs_cloud.catalogue import commit, hiding
 from pacs_cloud.catalogue.commit import ConflictPolicy, find_repeated, judge, next_rev
 from pacs_cloud.catalogue.decisions import standing
 from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
@@ -207,6 +207,7 @@ class CatalogueContract:
             ByName(NamePart.NAME, "ROE"),
             ByName(NamePart.GIVEN, "ANN"),
             ByName(NamePart.INFIX, "OE^"),
+            ByName(NamePart.SOUND, "R"),
         ):
             assert await found(catalogue, anchor) == []
         assert [one async for one in catalogue.export()] == []
@@ -350,6 +351,20 @@ class CatalogueContract:
         assert "3" in await found(catalogue, ByName(NamePart.INFIX, 'O"N'))
         with pytest.raises(InvalidRequest):
             await catalogue.studies(TENANT, ByName(NamePart.INFIX, "AN"))
+
+    async def test_searches_by_sound(self, catalogue: Catalogue, shelf: Shelf) -> None:
+        for number, patient_name in enumerate(
+            ("SMITH^JOHN", "Schmidt^Hans", "ROE^ANNA SMITHERS", "O'SMITH", "山田^太郎"), start=1
+        ):
+            await shelf.commit(study_pack(number, patient_name=patient_name))
+        by = ByName
+        assert await found(catalogue, by(NamePart.SOUND, "SMT")) == ["4", "3", "2", "1"]
+        assert await found(catalogue, by(NamePart.SOUND, "SMTR")) == ["3"]
+        assert await found(catalogue, by(NamePart.SOUND, "JN")) == ["1"]
+        assert await found(catalogue, by(NamePart.SOUND, "OKMT")) == ["4"]
+        assert await found(catalogue, by(NamePart.SOUND, "太")) == ["5"]
+        assert await found(catalogue, by(NamePart.SOUND, "S"), limit=1) == ["4", "3", "2", "1"]
+        assert await found(catalogue, by(NamePart.SOUND, "MT")) == []
 
     async def test_a_long_key_is_found(self, catalogue: Catalogue, shelf: Shelf) -> None:
         long = "X" * 3000
@@ -635,6 +650,93 @@ class CatalogueContract:
             tag: value for tag, value in said.items() if tag != "00080060"
         }
         assert state.series[0].attributes["00080060"] == element("CS", "CT")
+
+    async def test_a_deleted_study_is_found_by_nothing_and_comes_back(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        anchors = (
+            ByPatient("P1"),
+            ByPatient("P1", "H1"),
+            ByAccession("A1"),
+            ByName(NamePart.NAME, "DOE"),
+            ByName(NamePart.GIVEN, "JANE"),
+            ByName(NamePart.INFIX, "OE^J"),
+            ByDate("20240102", "20240102", "CT"),
+            ByDate(),
+        )
+        common = attributes(issuer="H1")
+        for number in (1, 2):
+            study, series = f"1.2.840.99.{number}", f"1.2.840.99.{number}.1"
+            for first in (1, 3):
+                some = [instance(uid) for uid in uids(series, 2, first)]
+                await shelf.commit(pack(some, study=study, series=series, common=common))
+        await shelf.commit(pack([instance(f"{SERIES}.1")], common=common))  # hidden, a duplicate
+        before = [one async for one in catalogue.export()]
+        deleted = await shelf.delete(STUDY)
+        assert deleted.instances == 4
+        for anchor in anchors:
+            assert await found(catalogue, anchor) == ["2"]
+        state = await catalogue.study(TENANT, STUDY)
+        assert state is not None
+        assert (state.study.instance_count, state.study.attributes, state.series) == (0, {}, ())
+        assert sorted(one.hidden[f"{SERIES}.1"] for one in state.packs if len(one.hidden) == 1) == [
+            HiddenReason.DUPLICATE
+        ]
+        assert standing(shelf.decisions) == {one.pack_id: one.hidden for one in state.packs}
+        assert (await shelf.restore(STUDY)).instances == 4
+        for anchor in anchors:
+            assert await found(catalogue, anchor) == ["2", "1"]
+        after = [one async for one in catalogue.export()]
+        assert after[0].study.rev > before[0].study.rev
+        assert [replace(one, study=replace(one.study, rev=0)) for one in after] == [
+            replace(one, study=replace(one.study, rev=0)) for one in before
+        ]
+
+    async def test_a_purged_study_leaves_nothing(self, catalogue: Catalogue, shelf: Shelf) -> None:
+        index = pack([instance(uid) for uid in uids(SERIES, 3)])
+        await shelf.commit(index)
+        await shelf.delete(STUDY)
+        purged = await shelf.purge(STUDY)
+        assert [one.pack_id for one in purged.purged] == [index.pack_id]
+        assert await catalogue.study(TENANT, STUDY) is None
+        assert await catalogue.packs(TENANT, STUDY) == ()
+        assert await catalogue.find_uids(TENANT, [SERIES, *uids(SERIES, 3)]) == {}
+        assert await catalogue.index(TENANT, ref(index)) is None
+        assert [one async for one in catalogue.export()] == []
+        # A study that is made again never repeats a `rev`'s decision.
+        again = pack([instance(f"{SERIES}.1")])
+        await shelf.commit(again, now_us=NOW_US + 60)
+        assert await found(catalogue, ByPatient("P1")) == ["1"]
+
+    async def test_deletions_of_many_packs_take_several_changes(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        count = hiding.PACKS_PER_CHANGE * 2 + 5
+        for number in range(count):
+            series = f"{STUDY}.{number}"
+            await shelf.commit(pack([instance(f"{series}.1")], series=series))
+        revs = {one.study.rev async for one in catalogue.export()}
+        assert (await shelf.delete(STUDY)).instances == count
+        assert {decision.decided_us for decision in shelf.decisions} == {max(revs) + 1}
+        assert await found(catalogue, ByPatient("P1")) == []
+        assert (await shelf.restore(STUDY)).instances == count
+        (study,) = await catalogue.studies_by_uid(TENANT, [STUDY])
+        assert (study.instance_count, study.series_count) == (count, count)
+        assert len(await catalogue.series(TENANT, STUDY)) == count
+
+    async def test_a_deletion_and_a_commit_that_race_lose_nothing(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        await shelf.commit(pack([instance(f"{SERIES}.1")]))
+        for round_number in range(2, 6):
+            newcomer = pack([instance(f"{SERIES}.{round_number}")])
+            await asyncio.gather(shelf.delete(STUDY), shelf.commit(newcomer))
+            await shelf.restore(STUDY)
+            (study,) = await catalogue.studies_by_uid(TENANT, [STUDY])
+            assert study.instance_count == round_number
+        hidden = {one.pack_id: one.hidden for one in await catalogue.packs(TENANT, STUDY)}
+        decided = standing(shelf.decisions)
+        assert {pack_id: decided.get(pack_id, {}) for pack_id in hidden} == hidden
 
     async def test_it_is_ready(self, catalogue: Catalogue) -> None:
         await catalogue.ready()

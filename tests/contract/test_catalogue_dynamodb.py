@@ -104,6 +104,7 @@ ANCHORS = (
     ByName(NamePart.NAME, "SMITH^J"),
     ByName(NamePart.GIVEN, "JOHN"),
     ByName(NamePart.INFIX, "MITH"),
+    ByName(NamePart.SOUND, "SMT"),
     ByDate("20240101", "20240131", "CT"),
     ByDate(),
 )

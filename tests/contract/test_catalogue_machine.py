@@ -42,8 +42,15 @@ from pacs_cloud.catalogue.port import (
     Catalogue,
     NamePart,
 )
-from pacs_cloud.catalogue.records import StudyChange, StudyRecord, StudyState
+from pacs_cloud.catalogue.records import (
+    HiddenReason,
+    PackRecord,
+    StudyChange,
+    StudyRecord,
+    StudyState,
+)
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.dicom.name_words import sound_of
 from pacs_cloud.pack.index import PackIndex, PackInstance
 from servers.fixtures import Place
 
@@ -59,6 +66,7 @@ ANCHORS: st.SearchStrategy[Anchor] = st.one_of(
     st.builds(ByName, st.just(NamePart.NAME), st.sampled_from(("S", "SMITH^J", "SMITHE", "X"))),
     st.builds(ByName, st.just(NamePart.GIVEN), st.sampled_from(("A", "ANN", "ANNA", "JO"))),
     st.builds(ByName, st.just(NamePart.INFIX), st.sampled_from(("ITH", "H^J", "ANN"))),
+    st.builds(ByName, st.just(NamePart.SOUND), st.sampled_from(("S", "SMT", "AN", "JN", "X"))),
     st.builds(
         ByDate,
         st.sampled_from(("", "20240105", "20240120", "20240201")),
@@ -74,6 +82,8 @@ class Model:
 
     packs: dict[str, PackIndex] = field(default_factory=dict)
     hidden: dict[str, set[str]] = field(default_factory=dict)
+    deleted: dict[str, set[str]] = field(default_factory=dict)
+    purged: dict[str, set[str]] = field(default_factory=dict)
 
     def commit(self, index: PackIndex, policy: ConflictPolicy) -> None:
         if index.pack_id in self.packs:
@@ -102,6 +112,29 @@ class Model:
             for one in index.instances
             if one.sop_instance_uid == uid and uid not in self.hidden[index.pack_id]
         ]
+
+    def delete(self, study: str) -> None:
+        for index, one in self.visible(study):
+            self.hidden[index.pack_id].add(one.sop_instance_uid)
+            self.deleted.setdefault(index.pack_id, set()).add(one.sop_instance_uid)
+
+    def restorable(self, study: str) -> dict[str, set[str]]:
+        """What of the trash can be shown, of several versions the last one."""
+        found: dict[str, set[str]] = {}
+        taken: set[str] = {one.sop_instance_uid for _, one in self.visible(study)}
+        for pack_id in sorted(self.packs, reverse=True):
+            if self.packs[pack_id].study_instance_uid == study:
+                found[pack_id] = self.deleted.get(pack_id, set()) - taken
+                taken |= found[pack_id]
+        return found
+
+    def purge(self, study: str) -> None:
+        for pack_id, index in list(self.packs.items()):
+            if index.study_instance_uid == study:
+                purged = self.purged.setdefault(pack_id, set())
+                purged |= self.deleted.pop(pack_id, set())
+                if len(purged) == len(index.instances):
+                    del self.packs[pack_id], self.hidden[pack_id]
 
     def visible(self, study: str) -> list[tuple[PackIndex, PackInstance]]:
         return [
@@ -145,6 +178,9 @@ class Model:
             name = self.said(study, "00100010")
             if anchor.part is NamePart.INFIX:
                 return anchor.text in name
+            if anchor.part is NamePart.SOUND:
+                words = name.replace("^", " ").split()
+                return any(sound_of(word).startswith(anchor.text) for word in words)
             given = name.partition("^")[2]
             return (name if anchor.part is NamePart.NAME else given).startswith(anchor.text)
         date = self.said(study, "00080020")
@@ -266,6 +302,8 @@ class Machine(RuleBasedStateMachine):
         for shelf in self.shelves:
             self.run(self._drop(shelf, index))
         del self.model.hidden[index.pack_id]
+        self.model.deleted.pop(index.pack_id, None)
+        self.model.purged.pop(index.pack_id, None)
 
     async def _drop(self, shelf: Shelf, index: PackIndex) -> None:
         catalogue = shelf.catalogue
@@ -299,6 +337,36 @@ class Machine(RuleBasedStateMachine):
             )
         )
         await catalogue.unstage(TENANT, ref_of(index), staged(index).sop_instance_uids)
+
+    @rule(study=st.sampled_from(STUDIES))
+    def delete(self, study: str) -> None:
+        self.clock += 10_000
+        self.model.delete(study)
+        changed = [self.run(one.delete(study, now_us=self.clock)) for one in self.shelves]
+        assert changed[0] == changed[1]
+        assert self.model.visible(study) == []
+
+    @rule(study=st.sampled_from(STUDIES))
+    def restore(self, study: str) -> None:
+        self.clock += 10_000
+        come = self.model.restorable(study)
+
+        def become(record: PackRecord, uid: str) -> HiddenReason | None:
+            return None if uid in come[record.pack_id] else record.hidden.get(uid)
+
+        changed = [self.run(one.change(study, become, now_us=self.clock)) for one in self.shelves]
+        assert changed[0] == changed[1]
+        assert changed[0].instances == sum(map(len, come.values()))
+        for pack_id, uids in come.items():
+            self.model.hidden[pack_id] -= uids
+            self.model.deleted[pack_id] = self.model.deleted.get(pack_id, set()) - uids
+
+    @rule(study=st.sampled_from(STUDIES))
+    def purge(self, study: str) -> None:
+        self.clock += 10_000
+        self.model.purge(study)
+        changed = [self.run(one.purge(study, now_us=self.clock)) for one in self.shelves]
+        assert changed[0] == changed[1]
 
     @rule(anchor=ANCHORS, limit=st.sampled_from((1, 2, 5)))
     def search(self, anchor: Anchor, limit: int) -> None:

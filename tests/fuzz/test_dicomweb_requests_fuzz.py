@@ -67,6 +67,12 @@ KEYS = [
     "",
     "...",
     "InstanceNumber",
+    "KVP",
+    "00090010",
+    "00091001.00080100",
+    "TimezoneOffsetFromUTC",
+    "emptyvaluematching",
+    "multiplevaluematching",
 ]
 VALUES = [
     "*",
@@ -94,6 +100,9 @@ VALUES = [
     "",
     "x" * 300,
     "1.2,1.3",
+    '""',
+    "+0100",
+    "0900-1700",
     "\ud7ff",
 ]
 ACCEPTS = [

@@ -9,9 +9,13 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
+from pacs_cloud.bootstrap.services import now_us
+from pacs_cloud.bootstrap.web_role import server_config
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.custody.deletion import Trash
 from pacs_cloud.dicomweb.app import HttpOptions, Services, create_app
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
@@ -32,6 +36,7 @@ class Running:
     services: Services
     catalogue: Catalogue
     objects: ObjectStore
+    server: uvicorn.Server
 
     async def store(self, *files: bytes, study: str = "", **headers: str) -> httpx.Response:
         return await self.client.post(
@@ -77,6 +82,9 @@ async def served(
     options: HttpOptions | None = None,
     budget: int = 50_000,
     max_rows: int = 10_000,
+    limits: ConnectionLimits | None = None,
+    drain: Drain | None = None,
+    may_delete: bool = True,
 ) -> AsyncIterator[Running]:
     """Serve an archive whose spool, and stores where none are given, are in `folder`."""
     async with AsyncExitStack() as stack:
@@ -97,16 +105,11 @@ async def served(
             await catalogue.ready()
             await objects.ready()
 
-        services = Services(intake, search, archive, ready)
-        config = uvicorn.Config(
-            create_app(services, options),
-            host="127.0.0.1",
-            port=0,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
+        trash = Trash(objects, catalogue, archive.tables.table, now_us)
+        services = Services(intake, search, archive, ready, trash if may_delete else None)
+        app = create_app(services, options)
+        config = server_config(
+            app, limits or ConnectionLimits(), drain or Drain(), host="127.0.0.1", port=0
         )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server._serve())
@@ -114,7 +117,9 @@ async def served(
             await asyncio.sleep(0.005)
         host, port = server.servers[0].sockets[0].getsockname()
         url = f"http://{host}:{port}/dicom-web"
-        async with httpx.AsyncClient(base_url=url, timeout=120) as client:
-            yield Running(url, client, services, catalogue, objects)
-        server.should_exit = True
-        await task
+        try:
+            async with httpx.AsyncClient(base_url=url, timeout=120) as client:
+                yield Running(url, client, services, catalogue, objects, server)
+        finally:
+            server.should_exit = True
+            await task

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dimse_archive import (
@@ -32,6 +33,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning
 PATIENT_STUDY_FIND = "1.2.840.10008.5.1.4.1.2.3.1"
 RELATIONAL = b"\x01"
 FUZZY = b"\x01\x00\x01"
+COMBINED = b"\x01\x01"
+EMPTY = b"\x01\x00\x00\x00\x00\x01"
+MULTIPLE = b"\x01\x00\x00\x00\x00\x00\x01"
 
 NAMES = {
     "P2": ("ISO_IR 100", "MÜLLER^JÖRG"),
@@ -287,20 +291,40 @@ async def test_extended_negotiation_is_answered_byte_by_byte(archive: Running) -
     def talk() -> bytes:
         association = archive.associate(
             [build_context(STUDY_FIND)],
-            ext_neg=[extended_item(STUDY_FIND, b"\x01\x01\x01\x01\x01")],
+            ext_neg=[extended_item(STUDY_FIND, b"\x01\x01\x01\x01\x01\x01\x01")],
         )
         (item,) = association.acceptor.sop_class_extended.items()
         association.release()
         assert item[0] == STUDY_FIND
         return item[1]
 
-    assert await asyncio.to_thread(talk) == b"\x01\x00\x01\x00\x00"
+    assert await asyncio.to_thread(talk) == b"\x01\x01\x01\x00\x00\x01\x01"
 
 
 async def test_fuzzy_matching_is_negotiated(archive: Running) -> None:
     rows = await archive.matches(STUDY_FIND, "STUDY", FUZZY, PatientName="jane do", PatientID="")
     assert {row.PatientID for row in rows} == {"P1"}
     assert not await archive.matches(STUDY_FIND, "STUDY", PatientName="jane do", PatientID="")
+
+
+@pytest.mark.parametrize(
+    ("extended", "keys", "studies"),
+    [
+        # 10:11:12 on both days: between ten on the first and ten on the last is one of them.
+        (b"", {"StudyDate": "20240102-20240301", "StudyTime": "1000-1005"}, set()),
+        (COMBINED, {"StudyDate": "20240102-20240301", "StudyTime": "1000-1005"}, {"1.2.3"}),
+        (EMPTY, {"PatientID": "P1", "StudyDescription": '""'}, {"1.2.3"}),
+        (b"", {"PatientID": "P1", "StudyDescription": '""'}, set()),
+        (MULTIPLE, {"ModalitiesInStudy": ["CT", "SR"]}, {"1.2.3"}),
+        (MULTIPLE, {"ModalitiesInStudy": ["CT", "MR"], "PatientID": "P1"}, set()),
+        (b"", {"ModalitiesInStudy": ["CT", "MR"], "PatientID": "P1"}, {"1.2.3", "1.2.30"}),
+    ],
+)
+async def test_other_matching_is_negotiated(
+    archive: Running, extended: bytes, keys: dict[str, Any], studies: set[str]
+) -> None:
+    rows = await archive.matches(STUDY_FIND, "STUDY", extended, StudyInstanceUID="", **keys)
+    assert {row.StudyInstanceUID for row in rows} == studies
 
 
 async def test_too_broad_a_search_is_refused(tmp_path: Path) -> None:

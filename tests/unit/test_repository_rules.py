@@ -16,6 +16,7 @@ PACKAGE = PROJECT / "pacs_cloud"
 CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.bootstrap.roles": "the outermost edge of a process: it is logged, and restarted",
     "pacs_cloud.catalogue.sqlite_file": "hands a group's failure to each caller that waits in it",
+    "pacs_cloud.dicom.consumer_images": "translates the codecs' errors into InvalidInstance",
     "pacs_cloud.dicom.dicomjson": "translates pydicom's many errors into InvalidRequest",
     "pacs_cloud.dicom.element_json": "what pydicom cannot read is told from its bytes instead",
     "pacs_cloud.dicom.frame_decoding": "translates the codecs' many errors into InvalidInstance",
@@ -28,6 +29,7 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.ingest.spool": "the outermost edge of a pack's closing: the next start recovers it",
     "pacs_cloud.ingest.sync_server": "the outermost edge of a process: its end tells the other",
     "pacs_cloud.ingest.syncer": "whatever ends a sync, those who wait for it must be told",
+    "pacs_cloud.retrieve.pixel_worker": "the outermost edge of a work: its caller gets an error",
     "pacs_cloud.workers.loop": "gives the job back, and takes the next one",
     "pacs_cloud.workqueue.group_commit": "hands a group's failure to each caller that waits in it",
 }

@@ -154,3 +154,34 @@ def test_operations_document_names_every_setting() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     missing = [name for name in Settings.model_fields if f"`{name}`" not in text]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("", ()),
+        ("*", ("*",)),
+        ("https://a.example", ("https://a.example",)),
+        (
+            "https://a.example, http://localhost:3000",
+            ("https://a.example", "http://localhost:3000"),
+        ),
+        ('["https://a.example"]', ("https://a.example",)),
+    ],
+)
+def test_origins_are_a_list_however_they_are_written(
+    text: str, origins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACS_CORS_ORIGINS", text)
+    assert load_settings().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "text", ["a.example", "https://a.example/", "https://A.example", "https://", '["x"', "[1]"]
+)
+def test_what_no_browser_calls_an_origin_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACS_CORS_ORIGINS", text)
+    with pytest.raises(InvalidRequest, match="cors_origins"):
+        load_settings()

@@ -103,6 +103,7 @@ def test_a_place_tells_month_and_study() -> None:
 def test_names_have_terms() -> None:
     terms = name_terms(attributes(patient_name="Müller^Anna  Maria^^^"))
     assert (terms.groups, terms.givens) == (("MULLER^ANNA MARIA",), ("ANNA MARIA",))
+    assert terms.sounds == ("AN", "MLR", "MR")
     assert prefixes(["ABC"]) == {"A", "AB", "ABC"}
     assert max(map(len, prefixes(["X" * 300]))) == 16
     assert name_terms({}).groups == ()
@@ -149,6 +150,7 @@ def test_a_name_has_a_token_for_each_beginning() -> None:
     assert tokens == {
         *(f"N#t#n#{'LEE^ANN'[:length]}" for length in range(1, 8)),
         *(f"N#t#g#{'ANN'[:length]}" for length in range(1, 4)),
+        *(f"N#t#s#{token}" for token in ("L", "A", "AN")),
     }
     grams = {pk for pk, _ in items.tokens("t", keys, infix=True)} - tokens
     assert grams == {f"N#t#3#{gram}" for gram in ("LEE", "EE^", "E^A", "^AN", "ANN")}

@@ -44,7 +44,8 @@ async def test_a_frequent_name_is_found_by_either_way(
             for study in (await catalogue.studies(TENANT, ByDate())).studies
             if study.attributes["00100010"]["Value"][0]["Alphabetic"] != "LEE^JOAN"
         ]
-        for part, text in ((NamePart.NAME, "SMITH"), (NamePart.INFIX, "MITH")):
+        parts = (NamePart.NAME, "SMITH"), (NamePart.INFIX, "MITH"), (NamePart.SOUND, "SMT")
+        for part, text in parts:
             found = []
             cursor = None
             while True:
@@ -68,6 +69,23 @@ async def test_a_commit_survives_a_reopening(tmp_path: Path) -> None:
         before = [state async for state in catalogue.export()]
     async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
         assert [state async for state in catalogue.export()] == before
+
+
+async def test_a_file_of_version_1_learns_how_names_sound(tmp_path: Path) -> None:
+    async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
+        await fill(Shelf(catalogue), 3)
+    connection = sqlite3.connect(tmp_path / "c.sqlite")
+    dump = "SELECT * FROM study_name ORDER BY 1, 2, 3, 4, 5", "SELECT id, names FROM study"
+    current = [connection.execute(query).fetchall() for query in dump]
+    connection.execute("DELETE FROM study_name WHERE part = 2")
+    connection.execute("UPDATE study SET names = substr(names, 1, instr(names, char(28)) - 1)")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    assert [connection.execute(query).fetchall() for query in dump] != current
+    async with SqliteCatalogue(tmp_path / "c.sqlite"):
+        pass
+    assert [connection.execute(query).fetchall() for query in dump] == current
+    connection.close()
 
 
 async def test_a_newer_file_is_refused(tmp_path: Path) -> None:

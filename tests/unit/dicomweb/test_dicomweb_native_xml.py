@@ -79,3 +79,10 @@ def test_dicomweb_client_reads_it() -> None:
     }
     dataset = _load_xml_dataset(ET.fromstring(encode(elements)))
     assert dataset.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3"
+
+
+def test_carriage_returns_survive() -> None:
+    document = encode({"00104000": {"vr": "LT", "Value": ["a\r\nb\rc\nd"]}})
+    value = ET.fromstring(document).find(f".//{SPACE}Value")
+    assert value is not None
+    assert value.text == "a\r\nb\rc\nd"

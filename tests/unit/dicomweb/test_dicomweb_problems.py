@@ -27,6 +27,7 @@ from pacs_cloud.dicomweb.responses import Bytes, Stream
         (errors.InvalidUid("no uid"), 400, None),
         (errors.InvalidInstance("bad"), 400, None),
         (errors.NotFound("none"), 404, None),
+        (errors.Gone("deleted"), 410, None),
         (errors.NotAcceptable("other form"), 406, None),
         (errors.Conflict("secret"), 409, None),
         (errors.Denied("secret"), 403, None),

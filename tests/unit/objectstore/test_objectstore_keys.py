@@ -9,7 +9,10 @@ from pacs_cloud.objectstore.keys import (
     check_prefix,
     ledger_prefix,
     parse_pack_key,
+    parse_trash_key,
     spread_of,
+    trash_key,
+    trash_prefix,
 )
 
 PACK = PackKey("default", "1.2.840.1", "1.2.840.1.5", "01890a5d-ac96-774b-bcce-b302099a8057")
@@ -54,3 +57,26 @@ def test_prefixes(prefix: str) -> None:
 def test_what_is_no_prefix(prefix: str) -> None:
     with pytest.raises(InvalidRequest):
         check_prefix(prefix)
+
+
+@pytest.mark.parametrize("uids", [("1.2",), ("1.2", "1.2.3"), ("1.2", "1.2.3", "1.2.3.4")])
+def test_marks_of_the_trash_sort_by_time(uids: tuple[str, ...]) -> None:
+    keys = [trash_key("default", at, "delete", uids) for at in (9, 10, 1 << 40, 1 << 51)]
+    assert keys == sorted(keys)
+    for key, at in zip(keys, (9, 10, 1 << 40, 1 << 51), strict=True):
+        assert check_key(key).startswith(trash_prefix("default"))
+        assert parse_trash_key(key) == ("default", at, "delete", uids)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "trash/default/0000000000000009-delete/1.2/3/4/5.json",
+        "trash/default/0000000000000009-delete/1.2.txt",
+        "trash/default/9-delete/1.2.json",
+        "trash/0000000000000009-delete/1.2.json",
+        "ledger/default/0000000000000009-delete/1.2.json",
+    ],
+)
+def test_what_is_no_mark_of_the_trash(key: str) -> None:
+    assert parse_trash_key(key) is None

@@ -83,8 +83,11 @@ def test_names(text: str, anchor: Anchor) -> None:
 
 
 def test_fuzzy_names_may_stand_in_any_order() -> None:
-    assert start(name="jo smith", fuzzy=True) == ByName(NamePart.INFIX, "SMITH")
-    assert start(name="Jo^Li", fuzzy=True) == ByDate()
+    assert start(name="jo smith", fuzzy=True) == ByName(NamePart.SOUND, "SMT")
+    assert start(name="Jo^Schmidt*", fuzzy=True) == ByName(NamePart.SOUND, "SMT")
+    assert start(name="Lee", fuzzy=True) == ByName(NamePart.SOUND, "L")
+    assert start(name="=山田", fuzzy=True) == ByName(NamePart.SOUND, "山田")
+    assert start(name="* ^", fuzzy=True) == ByDate()
 
 
 @pytest.mark.parametrize(

@@ -218,3 +218,17 @@ async def test_nothing_is_read_only_to_count_on(house: House) -> None:
     assert (result.more, result.more_is_exact) == (1, False)
     # Pages of 3 and 6 hold the three that match; the 30 older ones are left alone.
     assert house.catalogue.pages == 2
+
+
+@pytest.mark.parametrize("level", list(Level))
+async def test_what_was_deleted_is_found_by_no_uid(house: House, level: Level) -> None:
+    await house.study("1.1", series=2)
+    await house.study("1.2")
+    await house.shelf.delete("1.1")
+    keys = {f"t{STUDY_UID}": "1.1"}, {f"t{SERIES_UID}": "1.1.1"}, {f"t{SOP_UID}": "1.1.1.1"}
+    for asked in keys:
+        assert (await house.search().find(TENANT, ask(level, **asked))).rows == []
+    assert len((await house.search().find(TENANT, ask(level))).rows) == 1
+    await house.shelf.restore("1.1")
+    for asked in keys:
+        assert len((await house.search().find(TENANT, ask(level, **asked))).rows) >= 1

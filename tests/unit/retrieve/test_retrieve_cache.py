@@ -76,20 +76,36 @@ async def test_a_failure_is_everyones_and_is_not_kept() -> None:
     assert await cache.get(("a",), Source().load) == "value 1"
 
 
-async def test_another_takes_over_when_the_loader_is_cancelled() -> None:
+async def test_the_load_goes_on_when_its_first_waiter_is_cancelled() -> None:
     cache: BoundedCache[str] = BoundedCache(100)
     source = Source()
     source.gate.clear()
-    loader = asyncio.create_task(cache.get(("a",), source.load))
+    first = asyncio.create_task(cache.get(("a",), source.load))
     await asyncio.sleep(0)
     waiter = asyncio.create_task(cache.get(("a",), source.load))
     await asyncio.sleep(0)
-    loader.cancel()
-    await asyncio.sleep(0)
-    source.gate.set()
-    assert await waiter == "value 2"
+    first.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await loader
+        await first
+    source.gate.set()
+    assert await waiter == "value 1"
+    assert source.loads == 1
+
+
+async def test_a_load_for_nobody_is_cancelled_and_begins_anew() -> None:
+    cache: BoundedCache[str] = BoundedCache(100)
+    source = Source()
+    source.gate.clear()
+    waiting = [asyncio.create_task(cache.get(("a",), source.load)) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for one in waiting:
+        one.cancel()
+    await asyncio.wait(waiting)
+    source.gate.set()
+    await asyncio.sleep(0)
+    assert cache.peek(("a",)) is None
+    assert await cache.get(("a",), source.load) == "value 2"
 
 
 async def test_one_who_waits_may_be_cancelled_alone() -> None:

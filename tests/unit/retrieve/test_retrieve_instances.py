@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from catalogue_samples import SERIES, STUDY, TENANT, Shelf, instance, pack
+from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
-from pacs_cloud.errors import NotFound
+from pacs_cloud.errors import Gone, NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import state_tag
@@ -91,3 +92,33 @@ async def test_other_tenants_find_nothing(house: House) -> None:
     await house.shelf.commit(pack([instance("1.1")]))
     with pytest.raises(NotFound):
         await house.archive.instances.locate("other", STUDY)
+
+
+async def test_what_was_deleted_is_gone_and_what_never_was_is_not_found(house: House) -> None:
+    await house.shelf.commit(pack([instance("1.1"), instance("1.2")]))
+    await house.shelf.commit(pack([instance("2.1")], series="1.2.840.99.1.2"))
+    await house.shelf.change(
+        STUDY,
+        lambda one, uid: HiddenReason.DELETED if one.series_instance_uid == SERIES else None,
+    )
+    assert await house.uids(STUDY) == ["2.1"]
+    for place in ((STUDY, SERIES), (STUDY, SERIES, "1.1")):
+        with pytest.raises(Gone):
+            await house.uids(*place)
+    for place in ((STUDY, SERIES, "9"), (STUDY, "9"), ("9",)):
+        with pytest.raises(NotFound) as failure:
+            await house.uids(*place)
+        assert not isinstance(failure.value, Gone)
+    await house.shelf.delete(STUDY)
+    with pytest.raises(Gone):
+        await house.uids(STUDY)
+    await house.shelf.commit(pack([instance("1.1")], pack_id="again"))
+    assert await house.uids(STUDY) == await house.uids(STUDY, SERIES, "1.1") == ["1.1"]
+
+
+async def test_a_hidden_duplicate_is_not_called_deleted(house: House) -> None:
+    await house.shelf.commit(pack([instance("1.1")]))
+    await house.shelf.change(STUDY, lambda *_: HiddenReason.QUARANTINED)
+    with pytest.raises(NotFound) as failure:
+        await house.uids(STUDY)
+    assert not isinstance(failure.value, Gone)

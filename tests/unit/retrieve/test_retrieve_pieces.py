@@ -10,7 +10,16 @@ import pytest
 from pacs_cloud.errors import NotAcceptable, NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import CHUNK_BYTES
-from pacs_cloud.retrieve.pieces import MAX_GAP_BYTES, Made, Piece, Slice, length_of, stream
+from pacs_cloud.retrieve.pieces import (
+    MAX_GAP_BYTES,
+    Later,
+    Made,
+    Piece,
+    Slice,
+    cut,
+    length_of,
+    stream,
+)
 
 CONTENT = {
     "packs/a": random.Random(1).randbytes(5 * CHUNK_BYTES + 17),
@@ -40,12 +49,20 @@ async def store(tmp_path: Path) -> AsyncIterator[CountingStore]:
         yield objects
 
 
-def made(*chunks: bytes) -> Made:
+def made(*chunks: bytes, length: int | None = None) -> Made:
     async def give() -> AsyncIterator[bytes]:
         for chunk in chunks:
             yield chunk
 
-    return Made(give)
+    return Made(give, length)
+
+
+def later(content: bytes) -> Later:
+    async def give() -> bytes:
+        await asyncio.sleep(0)
+        return content
+
+    return Later(give)
 
 
 def expected(pieces: list[Piece], made_bytes: dict[int, bytes]) -> bytes:
@@ -71,12 +88,15 @@ async def test_any_pieces_give_their_bytes(store: CountingStore) -> None:
         made_bytes: dict[int, bytes] = {}
         position = 0
         for at in range(dice.randrange(12)):
-            kind = dice.randrange(6)
+            kind = dice.randrange(7)
             if kind == 0:
                 pieces.append(dice.randbytes(dice.randrange(50)))
             elif kind == 1:
                 made_bytes[at] = dice.randbytes(dice.randrange(50))
                 pieces.append(made(made_bytes[at]))
+            elif kind == 2:
+                made_bytes[at] = dice.randbytes(dice.randrange(50))
+                pieces.append(later(made_bytes[at]))
             else:
                 key = dice.choice(["packs/a", "packs/a", "packs/b"])
                 size = len(CONTENT[key])
@@ -90,6 +110,87 @@ async def test_any_pieces_give_their_bytes(store: CountingStore) -> None:
         assert await gathered(store, pieces) == wanted
         if not made_bytes:
             assert length_of(pieces) == len(wanted)
+
+
+async def test_any_cut_of_pieces_gives_its_bytes(store: CountingStore) -> None:
+    chunks = [bytes([n]) * n for n in range(1, 9)]
+    whole = b"".join(chunks)
+    pieces: list[Piece] = [
+        b"head",
+        Slice("packs/b", 3, 40),
+        made(*chunks, length=len(whole)),
+        b"",
+        Slice("packs/b", 100, 100),
+        Slice("packs/b", 500, 510),
+        b"tail",
+    ]
+    everything = await gathered(store, pieces)
+    assert length_of(pieces) == len(everything)
+    for start in range(len(everything)):
+        for end in range(start, len(everything) + 1, 3):
+            some = list(cut(pieces, start, end))
+            assert length_of(some) == end - start
+            assert await gathered(store, some) == everything[start:end]
+
+
+async def test_what_comes_later_is_begun_a_little_ahead(store: CountingStore) -> None:
+    begun: list[int] = []
+    gates = [asyncio.Event() for _ in range(12)]
+
+    def waiting(number: int) -> Later:
+        async def give() -> bytes:
+            begun.append(number)
+            await gates[number].wait()
+            return bytes([number])
+
+        return Later(give)
+
+    pieces: list[Piece] = []
+    for number in range(12):
+        pieces += [b"-", waiting(number)]
+    chunks = stream(store, pieces)
+    first = asyncio.ensure_future(anext(chunks))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert begun == [0, 1, 2, 3]
+    gates[0].set()
+    assert await first == b"-\x00"
+    for gate in gates[1:]:
+        gate.set()
+    assert b"".join([chunk async for chunk in chunks]) == b"".join(
+        b"-" + bytes([number]) for number in range(1, 12)
+    )
+    assert begun == list(range(12))
+
+
+async def test_what_was_begun_is_given_up_with_its_stream(store: CountingStore) -> None:
+    given_up: list[int] = []
+
+    def endless(number: int) -> Later:
+        async def give() -> bytes:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                given_up.append(number)
+                raise
+            return b""
+
+        return Later(give)
+
+    chunks = stream(store, [later(b"x"), endless(1), endless(2)])
+    assert await anext(chunks) == b"x"
+    await chunks.aclose()
+    assert sorted(given_up) == [1, 2]
+
+
+async def test_a_failure_ahead_of_its_turn_waits_for_it(store: CountingStore) -> None:
+    async def fail() -> bytes:
+        raise NotAcceptable("no decoder")
+
+    chunks = stream(store, [later(b"x"), b"head", Later(fail), later(b"y")])
+    assert await anext(chunks) == b"x"
+    with pytest.raises(NotAcceptable):
+        await anext(chunks)
 
 
 async def test_neighbours_are_one_read(store: CountingStore) -> None:

@@ -1,0 +1,209 @@
+"""`delete`, and `trash`: what was deleted, brought back or purged."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+from pacs_cloud.bootstrap.services import Stores, now_us, open_reading, open_stores, trash_of
+from pacs_cloud.cli.output import print_json, print_rows, stderr, stdout
+from pacs_cloud.custody.deletion import Restored, Trash
+from pacs_cloud.custody.purging import Purged, purge_study, tend_trash
+from pacs_cloud.custody.stored_pack import load_table
+from pacs_cloud.custody.trash_list import list_trash
+from pacs_cloud.custody.trash_marks import Scope, marks
+from pacs_cloud.dicom.uid import parse_uid
+from pacs_cloud.errors import InvalidRequest, NotFound
+from pacs_cloud.settings import Settings
+
+LEFT: Final = 1
+_DAY_US: Final = 86_400_000_000
+_NO_MATTER_WHEN_US: Final = (1 << 63) - 1
+_COLUMNS: Final = ("deleted", "until", "level", "instances", "study", "series", "instance")
+
+
+def delete(
+    settings: Settings, study: str, series: str, instance: str, *, sure: bool, as_json: bool
+) -> None:
+    """Put a study, a series or an instance into the trash.
+
+    Raises:
+        InvalidRequest: it was not confirmed.
+        InvalidUid: a UID is none.
+        NotFound: there is nothing of it.
+    """
+    names = _checked(study, series, instance)
+    _confirm(f"Delete {' / '.join(filter(None, names))}?", sure=sure)
+    scope, deleted = asyncio.run(_delete(settings, names))
+    if as_json:
+        print_json({**_plain(scope), "deleted": deleted, "days": settings.trash_days})
+    else:
+        stdout.print(
+            f"{deleted} instances are in the trash; for {settings.trash_days:g} days"
+            " `pacs-cloud trash restore` brings them back."
+        )
+
+
+async def _delete(settings: Settings, names: tuple[str, str, str]) -> tuple[Scope, int]:
+    async with _open(settings) as (stores, trash):
+        scope = await _scope(settings, stores, names)
+        return scope, await trash.delete(scope)
+
+
+def show_trash(settings: Settings, *, as_json: bool) -> None:
+    """Print what can be restored, and until when."""
+    rows = asyncio.run(_list(settings))
+    print_rows(rows, _COLUMNS, as_json=as_json, empty="The trash is empty.")
+
+
+async def _list(settings: Settings) -> list[dict[str, object]]:
+    retention = timedelta(days=settings.trash_days)
+    rows: list[dict[str, object]] = []
+    async with open_stores(settings) as stores:
+        async for one in list_trash(stores.objects, stores.catalogue, settings.tenant):
+            deleted = datetime.fromtimestamp(one.deleted_us / 1e6, UTC)
+            times = {"deleted": _when(deleted), "until": _when(deleted + retention)}
+            rows.append({**times, **_plain(one.scope), "instances": one.instances})
+    return sorted(rows, key=lambda row: str(row["deleted"]))
+
+
+def restore(settings: Settings, study: str, series: str, instance: str, *, as_json: bool) -> int:
+    """Bring back what is in the trash; return the exit code.
+
+    Returns:
+        1 if something stays in the trash, because its UID was stored again.
+
+    Raises:
+        InvalidUid: a UID is none.
+        NotFound: nothing of it is in the trash.
+    """
+    restored = asyncio.run(_restore(settings, _checked(study, series, instance)))
+    if as_json:
+        print_json(asdict(restored))
+    else:
+        stdout.print(f"{restored.instances} instances are back.")
+        if restored.left:
+            stderr.print(
+                f"{restored.left} stay in the trash: an instance of the same UID is visible."
+            )
+    return LEFT if restored.left else 0
+
+
+async def _restore(settings: Settings, names: tuple[str, str, str]) -> Restored:
+    async with _open(settings) as (stores, trash):
+        return await trash.restore(await _scope(settings, stores, names))
+
+
+def purge(settings: Settings, study: str, *, everything: bool, sure: bool, as_json: bool) -> None:
+    """Remove for good what is over its time; of `study`, or with `everything`, all at once.
+
+    Raises:
+        InvalidRequest: it was not confirmed.
+        InvalidUid: `study` is no UID.
+        NotFound: nothing of `study` is in the trash.
+    """
+    study = parse_uid(study) if study else ""
+    if study or everything:
+        what = f"what is deleted of {study}" if study else "everything in the trash"
+        _confirm(f"Purge {what}? Nothing brings it back.", sure=sure)
+    purged = asyncio.run(_purge(settings, study, everything=everything))
+    if as_json:
+        print_json(asdict(purged))
+        return
+    stdout.print(
+        f"{purged.instances} instances purged; {purged.packs} packs removed,"
+        f" {purged.length_bytes / 1e6:.1f} MB."
+    )
+
+
+async def _purge(settings: Settings, study: str, *, everything: bool) -> Purged:
+    async with open_stores(settings) as stores:
+        load = partial(load_table, stores.objects, stores.catalogue)
+        if not (study or everything):
+            return await tend_trash(
+                stores.objects,
+                stores.catalogue,
+                load_table=load,
+                now_us=now_us(),
+                retention_us=round(settings.trash_days * _DAY_US),
+                tenant=settings.tenant,
+            )
+        studies = {
+            mark.scope.study_instance_uid
+            async for mark in marks(stores.objects, settings.tenant)
+            if study in {"", mark.scope.study_instance_uid}
+        }
+        if study and not studies:
+            raise NotFound("Nothing of this is in the trash.")
+        total = Purged()
+        for one in sorted(studies):
+            total += await purge_study(
+                stores.objects,
+                stores.catalogue,
+                settings.tenant,
+                one,
+                load_table=load,
+                now_us=now_us(),
+                cutoff_us=_NO_MATTER_WHEN_US,
+            )
+        return total
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncGenerator[tuple[Stores, Trash]]:
+    async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
+        yield stores, trash_of(stores, reading.archive)
+
+
+def _checked(study: str, series: str, instance: str) -> tuple[str, str, str]:
+    return (
+        parse_uid(study),
+        parse_uid(series) if series else "",
+        parse_uid(instance) if instance else "",
+    )
+
+
+async def _scope(settings: Settings, stores: Stores, names: tuple[str, str, str]) -> Scope:
+    """Return what is named, an instance with its series.
+
+    Raises:
+        InvalidRequest: several series of the study hold the instance.
+        NotFound: none does.
+    """
+    study, series, instance = names
+    if instance and not series:
+        found = (await stores.catalogue.find_uids(settings.tenant, [instance])).get(instance, ())
+        of_study = {ref.series_instance_uid for ref in found if ref.study_instance_uid == study}
+        if not of_study:
+            raise NotFound("There is no such instance.")
+        if len(of_study) > 1:
+            raise InvalidRequest("several series hold this instance: name one with --series")
+        (series,) = of_study
+    return Scope(settings.tenant, study, series, instance)
+
+
+def _confirm(question: str, *, sure: bool) -> None:
+    if sure:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidRequest("not done: --yes says that it is meant, where nobody can be asked")
+    stderr.print(f"{question} [y/N] ", end="")
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise InvalidRequest("not done")
+
+
+def _plain(scope: Scope) -> dict[str, object]:
+    return {
+        "level": scope.level,
+        "study": scope.study_instance_uid,
+        "series": scope.series_instance_uid,
+        "instance": scope.sop_instance_uid,
+    }
+
+
+def _when(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,219 @@
+"""Deletions into a trash, and what takes them back.
+
+Deleting hides: the ledger says which instances of which packs, then the catalogue
+shows it. No byte is touched until the retention is over (`purging`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pacs_cloud.catalogue.absence import absence
+from pacs_cloud.catalogue.decisions import Decision
+from pacs_cloud.catalogue.hiding import Hidden, Plan, change_hidden
+from pacs_cloud.catalogue.judging import LoadTable, ref_of
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyState
+from pacs_cloud.custody.ledger import record_trash
+from pacs_cloud.custody.trash_marks import Action, Mark, Scope, put_mark, remove_mark
+from pacs_cloud.errors import NotFound, Unavailable
+from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.telemetry import hashed
+
+log = logging.getLogger(__name__)
+
+_LOADS_AT_ONCE = 8
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restoration did.
+
+    Attributes:
+        instances: visible again.
+        left: still in the trash: an instance of the same UID is visible meanwhile.
+    """
+
+    instances: int
+    left: int
+
+
+class Trash:
+    """Deletes and restores in one archive; stateless, shared by all callers."""
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        catalogue: Catalogue,
+        load_table: LoadTable,
+        now_us: Callable[[], int],
+    ) -> None:
+        """Work on an archive.
+
+        Args:
+            objects: its store: the ledger and the marks.
+            catalogue: its catalogue.
+            load_table: returns the table of a committed pack.
+            now_us: the clock, microseconds since 1970 UTC.
+        """
+        self._objects = objects
+        self._catalogue = catalogue
+        self._load_table = load_table
+        self._now_us = now_us
+
+    async def delete(self, scope: Scope) -> int:
+        """Hide every visible instance of `scope`; return how many.
+
+        What is committed while it runs is not of it. Once it has returned the
+        deletion outlives any crash, and the catalogue.
+
+        Raises:
+            Gone: all of it was deleted before.
+            NotFound: there is nothing of it.
+            Corrupt: a pack's table cannot be read.
+            Unavailable: a store cannot be reached, or the study keeps changing.
+        """
+        for _ in range(_TRIES):
+            names = scope.study_instance_uid, scope.series_instance_uid or None
+            packs = await self._catalogue.packs(scope.tenant, *names)
+            visible = await self._visible(scope, packs)
+            if not visible:
+                raise absence(packs, scope.sop_instance_uid or None)
+            deleted, _ = await self._change(scope, Action.DELETE, _deletion_of(visible))
+            if deleted:
+                _log("deleted", scope, instances=deleted)
+                return deleted
+            # What was visible has given way to something else meanwhile.
+        raise Unavailable(f"a study kept changing through {_TRIES} tries to delete")
+
+    async def _visible(
+        self, scope: Scope, packs: Sequence[PackRecord]
+    ) -> dict[str, frozenset[str]]:
+        """Return, by pack id, the visible instances of `scope`, without packs that have none."""
+        if scope.sop_instance_uid:
+            uid = scope.sop_instance_uid
+            found = (await self._catalogue.find_uids(scope.tenant, [uid])).get(uid, ())
+            return {
+                pack.pack_id: frozenset({uid})
+                for pack in packs
+                if ref_of(pack) in found and uid not in pack.hidden
+            }
+        gate = asyncio.Semaphore(_LOADS_AT_ONCE)
+
+        async def of(pack: PackRecord) -> frozenset[str]:
+            async with gate:
+                table = await self._load_table(pack.tenant, ref_of(pack))
+            return frozenset(one.sop_instance_uid for one in table.instances) - pack.hidden.keys()
+
+        showing = [pack for pack in packs if len(pack.hidden) < pack.instance_count]
+        uids = await asyncio.gather(*map(of, showing))
+        return {pack.pack_id: some for pack, some in zip(showing, uids, strict=True)}
+
+    async def restore(self, scope: Scope) -> Restored:
+        """Show again what of `scope` is in the trash; return what came of it.
+
+        Of several deleted versions of an instance the one that was stored last comes
+        back. An instance whose UID is visible stays where it is.
+
+        Raises:
+            NotFound: nothing of it is in the trash.
+            Corrupt: a pack's table cannot be read.
+            Unavailable: a store cannot be reached, or the study keeps changing.
+        """
+        seen: set[tuple[str, str]] = set()
+
+        async def plan(state: StudyState) -> Mapping[str, Hidden]:
+            deleted = _deleted(state.packs, scope)
+            seen.update((pack_id, uid) for pack_id, uids in deleted.items() for uid in uids)
+            shown = await self._shown(scope, state, set().union(*deleted.values()))
+            wanted: dict[str, Hidden] = {}
+            for pack in sorted(state.packs, key=lambda pack: pack.pack_id, reverse=True):
+                series = shown.setdefault(pack.series_instance_uid, set())
+                if come := deleted.get(pack.pack_id, set()) - series:
+                    series |= come
+                    wanted[pack.pack_id] = {
+                        uid: why for uid, why in pack.hidden.items() if uid not in come
+                    }
+            return wanted
+
+        restored, mark = await self._change(scope, Action.RESTORE, plan)
+        if not seen:
+            raise NotFound("Nothing of this is in the trash.")
+        if mark is not None:
+            await remove_mark(self._objects, mark)
+        _log("restored", scope, instances=restored)
+        return Restored(restored, max(len(seen) - restored, 0))
+
+    async def _shown(self, scope: Scope, state: StudyState, uids: set[str]) -> dict[str, set[str]]:
+        """Return, by series, which of `uids` is visible in a pack of it."""
+        packs = {ref_of(pack): pack for pack in state.packs}
+        shown: dict[str, set[str]] = {}
+        for uid, refs in (await self._catalogue.find_uids(scope.tenant, uids)).items():
+            for ref in refs:
+                if ref in packs and uid not in packs[ref].hidden:
+                    shown.setdefault(ref.series_instance_uid, set()).add(uid)
+        return shown
+
+    async def _change(self, scope: Scope, action: Action, plan: Plan) -> tuple[int, Mark | None]:
+        """Make the change; return how many instances it touched, and the mark it has left."""
+        marked: list[Mark] = []
+
+        async def record(decisions: Sequence[Decision]) -> None:
+            if not marked:
+                mark = Mark(scope, action, decisions[0].decided_us)
+                await put_mark(self._objects, mark)
+                marked.append(mark)
+            await record_trash(self._objects, decisions)
+
+        changed = await change_hidden(
+            self._catalogue,
+            scope.tenant,
+            scope.study_instance_uid,
+            plan,
+            load_table=self._load_table,
+            record=record,
+            now_us=self._now_us(),
+        )
+        return changed.instances, marked[0] if marked else None
+
+
+def _deletion_of(visible: Mapping[str, frozenset[str]]) -> Plan:
+    """Return the plan that deletes what is in `visible`, and nothing that comes later."""
+
+    async def plan(state: StudyState) -> Mapping[str, Hidden]:
+        return {
+            pack.pack_id: {**pack.hidden, **dict.fromkeys(uids, HiddenReason.DELETED)}
+            for pack in state.packs
+            if (uids := visible.get(pack.pack_id, frozenset()) - pack.hidden.keys())
+        }
+
+    return plan
+
+
+def _deleted(packs: Sequence[PackRecord], scope: Scope) -> dict[str, set[str]]:
+    """Return, by pack id, what of `scope` lies in the trash."""
+    return {
+        pack.pack_id: uids
+        for pack in packs
+        if scope.has_pack(pack)
+        and (
+            uids := {
+                uid
+                for uid, why in pack.hidden.items()
+                if why is HiddenReason.DELETED and scope.has(uid)
+            }
+        )
+    }
+
+
+def _log(event: str, scope: Scope, *, instances: int) -> None:
+    log.info(
+        event,
+        extra={
+            "level": scope.level,
+            "study": hashed(scope.study_instance_uid),
+            "instances": instances,
+        },
+    )

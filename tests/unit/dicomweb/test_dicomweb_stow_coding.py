@@ -1,0 +1,83 @@
+"""Encoded bodies: decoded in pieces, and stopped when they grow too much."""
+
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from pacs_cloud.dicomweb.media import UnsupportedMedia
+from pacs_cloud.dicomweb.problems import BodyTooLarge
+from pacs_cloud.dicomweb.stow_coding import decoding
+from pacs_cloud.errors import InvalidRequest
+
+CONTENT = bytes(range(256)) * 5000
+
+
+async def chunks(body: bytes, step: int) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), step):
+        yield body[at : at + step]
+
+
+async def decoded(coding: str, body: bytes, *, limit: int = 1 << 30, step: int = 1000) -> bytes:
+    found = decoding(coding, limit)
+    assert found is not None
+    return b"".join([part async for part in found.decoded(chunks(body, step))])
+
+
+@pytest.mark.parametrize("step", [1, 1000, 1 << 20])
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [("gzip", gzip.compress), (" X-GZip ", gzip.compress), ("deflate", zlib.compress)],
+)
+async def test_what_was_encoded_is_decoded(
+    coding: str, encode: Callable[[bytes], bytes], step: int
+) -> None:
+    assert await decoded(coding, encode(CONTENT), step=step) == CONTENT
+
+
+async def test_members_follow_each_other() -> None:
+    body = gzip.compress(b"one, ") + gzip.compress(b"") + gzip.compress(b"two")
+    for step in (1, 7, len(body)):
+        assert await decoded("gzip", body, step=step) == b"one, two"
+
+
+@pytest.mark.parametrize("coding", ["", "identity", " Identity "])
+def test_plain_bodies_need_nothing(coding: str) -> None:
+    assert decoding(coding, 1) is None
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, deflate", "compress"])
+def test_other_codings_are_not_taken(coding: str) -> None:
+    with pytest.raises(UnsupportedMedia):
+        decoding(coding, 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"plain", gzip.compress(CONTENT)[:-9], gzip.compress(CONTENT) + b"more", b"\x1f\x8b"],
+)
+async def test_broken_bodies_are_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        await decoded("gzip", body)
+
+
+async def test_a_body_over_the_limit_is_stopped() -> None:
+    with pytest.raises(BodyTooLarge):
+        await decoded("gzip", gzip.compress(CONTENT), limit=len(CONTENT) - 1)
+
+
+async def test_a_bomb_is_stopped_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pacs_cloud.dicomweb.stow_coding._FREE_BYTES", 16 << 20)
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    zeros = bytes(1 << 20)
+    bomb = b"".join([squeezer.compress(zeros) for _ in range(64)]) + squeezer.flush()
+    found = decoding("gzip", 64 << 30)
+    assert found is not None
+    given, longest = 0, 0
+    with pytest.raises(BodyTooLarge):
+        async for part in found.decoded(chunks(bomb, 65_536)):
+            given += len(part)
+            longest = max(longest, len(part))
+    assert longest <= 256 << 10
+    assert given < 32 << 20

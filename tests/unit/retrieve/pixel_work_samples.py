@@ -1,0 +1,54 @@
+"""Works for worker processes, which can import this module and not a test's own functions."""
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pacs_cloud.errors import InvalidInstance, Refusal
+
+
+def doubled(data: bytes) -> bytes:
+    return data + data
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def waited_for(path: str, value: bytes) -> bytes:
+    """Return `value` once there is a file `path`; makes `path.pid` before."""
+    partial = Path(f"{path}.writing")
+    partial.write_text(str(os.getpid()), encoding="ascii")
+    partial.rename(f"{path}.pid")
+    while not Path(path).exists():
+        time.sleep(0.005)
+    return value
+
+
+def refused() -> None:
+    raise InvalidInstance("Not with me.", Refusal.TOO_LARGE)
+
+
+def wrong(secret: str) -> None:
+    raise LookupError(f"{secret} is patient data")
+
+
+def crashed() -> None:
+    ctypes.string_at(0)
+
+
+def slept_through_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+
+
+def hung() -> None:
+    time.sleep(3600)
+
+
+def filled(length_bytes: int) -> int:
+    return int(np.ones(length_bytes, np.uint8)[-1])
