@@ -6,10 +6,10 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from pacs_cloud.dicom.appearance import Appearance, read_appearance
 from pacs_cloud.dicom.element_values import DataSet
-from pacs_cloud.dicom.grey_shades import Shades
-from pacs_cloud.dicom.rendering import render
+from pacs_cloud.dicom.render.appearance import Appearance, read_appearance
+from pacs_cloud.dicom.render.grey_shades import Shades
+from pacs_cloud.dicom.render.rendering import render
 
 PIXEL_TAGS = ("7FE00010", "7FE00008", "7FE00009")
 

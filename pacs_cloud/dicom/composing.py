@@ -12,9 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from pacs_cloud.dicom.charset import UTF_8
-from pacs_cloud.dicom.dicomjson import encode_element, number_text, to_element
-from pacs_cloud.dicom.elements import Element, Elements
-from pacs_cloud.dicom.encapsulating import (
+from pacs_cloud.dicom.coding.encapsulating import (
     NO_TABLES,
     OffsetTables,
     Piece,
@@ -23,6 +21,8 @@ from pacs_cloud.dicom.encapsulating import (
     offset_tables,
     video_fragments,
 )
+from pacs_cloud.dicom.dicomjson import encode_element, number_text, to_element
+from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.dicom.explicit_elements import (
     ITEM_DELIMITER,
     ITEM_START,

@@ -9,8 +9,8 @@ from typing import Final
 
 from starlette.requests import Request
 
-from pacs_cloud.dicom.frame_picture import Wanted
-from pacs_cloud.dicom.picture import GIF, MEDIA_TYPES
+from pacs_cloud.dicom.render.frame_picture import Wanted
+from pacs_cloud.dicom.render.picture import GIF, MEDIA_TYPES
 from pacs_cloud.dicomweb import problems
 from pacs_cloud.dicomweb.addressed import addressed
 from pacs_cloud.dicomweb.byte_ranges import piece_answer

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pacs_cloud.dicom.frame_picture import Wanted
-from pacs_cloud.dicom.picture import GIF, JPEG, MEDIA_TYPES
+from pacs_cloud.dicom.render.frame_picture import Wanted
+from pacs_cloud.dicom.render.picture import GIF, JPEG, MEDIA_TYPES
 from pacs_cloud.dicomweb import native_xml
 from pacs_cloud.dicomweb.rendering_parameters import RenderingParameters
 from pacs_cloud.errors import InvalidRequest, NotAcceptable, NotFound

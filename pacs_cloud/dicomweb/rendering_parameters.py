@@ -7,9 +7,9 @@ from typing import Final
 
 from starlette.datastructures import QueryParams
 
-from pacs_cloud.dicom.grey_shades import VoiFunction, Window
-from pacs_cloud.dicom.picture import DEFAULT_QUALITY
-from pacs_cloud.dicom.viewport import MAX_SIDE, Viewport
+from pacs_cloud.dicom.render.grey_shades import VoiFunction, Window
+from pacs_cloud.dicom.render.picture import DEFAULT_QUALITY
+from pacs_cloud.dicom.render.viewport import MAX_SIDE, Viewport
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.retrieve.rendered import PATIENT, TECHNIQUE
 

@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from pacs_cloud.dicom import consumer_images, uid
-from pacs_cloud.dicom.codestream import (
+from pacs_cloud.dicom import uid
+from pacs_cloud.dicom.coding import consumer_images
+from pacs_cloud.dicom.coding.codestream import (
     HEAD_BYTES,
     JP2_BOXES_BYTES,
     Claims,
     claims_of,
     codestream_in,
 )
+from pacs_cloud.dicom.coding.encapsulating import ITEM_TAG, Piece, Span
+from pacs_cloud.dicom.coding.video import video_syntax
 from pacs_cloud.dicom.composing import (
     PIXEL_DATA,
     SOP_CLASS,
@@ -20,10 +23,8 @@ from pacs_cloud.dicom.composing import (
     compose,
 )
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.encapsulating import ITEM_TAG, Piece, Span
 from pacs_cloud.dicom.explicit_elements import SEQUENCE_DELIMITER
 from pacs_cloud.dicom.given_elements import bulk_uri, uid_in
-from pacs_cloud.dicom.video import video_syntax
 from pacs_cloud.dicomweb import media, stow_metadata
 from pacs_cloud.dicomweb.stow_bulk import BulkParts, StowBulk
 from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal

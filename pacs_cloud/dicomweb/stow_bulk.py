@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin
 
-from pacs_cloud.dicom.encapsulating import Span
+from pacs_cloud.dicom.coding.encapsulating import Span
 from pacs_cloud.dicomweb.media import MediaType
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.ingest.session import Session

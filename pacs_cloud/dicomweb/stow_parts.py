@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from pacs_cloud.dicom.encapsulating import Piece
+from pacs_cloud.dicom.coding.encapsulating import Piece
 from pacs_cloud.dicomweb import media, stow_metadata
 from pacs_cloud.dicomweb.media import MediaType
 from pacs_cloud.dicomweb.multipart import MultipartReader, PartBegins, PartBytes, PartEvent

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from pacs_cloud.dicom.frame_picture import Wanted
-from pacs_cloud.dicom.picture import JPEG
+from pacs_cloud.dicom.render.frame_picture import Wanted
+from pacs_cloud.dicom.render.picture import JPEG
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.dicomweb import media
 from pacs_cloud.dicomweb.media import MediaType

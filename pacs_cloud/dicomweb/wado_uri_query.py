@@ -7,8 +7,8 @@ from typing import Final
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from pacs_cloud.dicom.render.viewport import MAX_SIDE
 from pacs_cloud.dicom.uid import parse_uid
-from pacs_cloud.dicom.viewport import MAX_SIDE
 from pacs_cloud.dicomweb.media import ANYTHING, MediaType, parse_accept
 from pacs_cloud.dicomweb.rendering_parameters import RenderingParameters, rendering_parameters
 from pacs_cloud.errors import InvalidRequest, NotAcceptable

@@ -7,7 +7,7 @@ from typing import Final
 
 from pacs_cloud.dicom.element_values import number, text
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.presentation_state import SHOWN_STATES
+from pacs_cloud.dicom.render.presentation_state import SHOWN_STATES
 from pacs_cloud.retrieve.instances import Located
 
 _REPORTS: Final = "1.2.840.10008.5.1.4.1.1.88."

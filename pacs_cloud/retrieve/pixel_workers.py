@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PRELOAD: Final = ("pacs_cloud.dicom.recoding", "pacs_cloud.dicom.frame_picture")
+PRELOAD: Final = ("pacs_cloud.dicom.coding.recoding", "pacs_cloud.dicom.render.frame_picture")
 _PROGRAM: Final = f"from {pixel_worker.__name__} import main; main()"
 """Not `-m`: then pickle would not know the module by its name."""
 _LARGE_BYTES: Final = 2 << 20

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pacs_cloud.dicom import frame_picture
-from pacs_cloud.dicom.annotations import patient_lines, technique_lines
-from pacs_cloud.dicom.appearance import read_appearance
 from pacs_cloud.dicom.element_values import DataSet, number, numbers, text
-from pacs_cloud.dicom.frame_picture import Frame, Wanted
-from pacs_cloud.dicom.picture import JPEG
-from pacs_cloud.dicom.presentation_state import Reference, read_state, references
+from pacs_cloud.dicom.render import frame_picture
+from pacs_cloud.dicom.render.annotations import patient_lines, technique_lines
+from pacs_cloud.dicom.render.appearance import read_appearance
+from pacs_cloud.dicom.render.frame_picture import Frame, Wanted
+from pacs_cloud.dicom.render.picture import JPEG
+from pacs_cloud.dicom.render.presentation_state import Reference, read_state, references
 from pacs_cloud.errors import InvalidInstance, NotAcceptable, NotFound
 from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.depiction import Kind, is_localizer, kind_of, representatives

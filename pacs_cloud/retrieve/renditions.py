@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.report import report_html, report_text
+from pacs_cloud.dicom.render.report import report_html, report_text
 from pacs_cloud.errors import NotAcceptable, NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.retrieve.bulk import Bulk

@@ -9,11 +9,11 @@ import orjson
 
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.byte_order import swap_words, word_bytes
+from pacs_cloud.dicom.coding.enclosure import emptied
+from pacs_cloud.dicom.coding.recoding import StoredFrame, check_sampling
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.enclosure import emptied
 from pacs_cloud.dicom.frames import PixelData
 from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
-from pacs_cloud.dicom.recoding import StoredFrame, check_sampling
 from pacs_cloud.errors import NotFound
 from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.frames import Frames, beside, frame_table

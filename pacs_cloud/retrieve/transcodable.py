@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from pacs_cloud.dicom import transcode
-from pacs_cloud.dicom.enclosure import NATIVE_TARGETS
+from pacs_cloud.dicom.coding import transcode
+from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.retrieve.instances import Located
 

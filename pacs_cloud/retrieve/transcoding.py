@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Final
 
-from pacs_cloud.dicom import transcode, uid
-from pacs_cloud.dicom.enclosure import NATIVE_TARGETS, enclosure
+from pacs_cloud.dicom import uid
+from pacs_cloud.dicom.coding import transcode
+from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS, enclosure
+from pacs_cloud.dicom.coding.recoding import Recoding, begun, recodable, recoded
 from pacs_cloud.dicom.frames import FrameTable, PixelData
 from pacs_cloud.dicom.part10 import encode_file_meta
 from pacs_cloud.dicom.pixel_format import PixelFormat
-from pacs_cloud.dicom.recoding import Recoding, begun, recodable, recoded
 from pacs_cloud.errors import InvalidInstance, NotAcceptable, NotFound
 from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.frames import frame_table

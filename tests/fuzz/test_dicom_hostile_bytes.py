@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pacs_cloud.dicom.coding.transcode import decompress
 from pacs_cloud.dicom.dicomjson import read_elements
 from pacs_cloud.dicom.frames import FrameTable
 from pacs_cloud.dicom.header import Header, HeaderReader
 from pacs_cloud.dicom.part10 import read_file_meta
-from pacs_cloud.dicom.transcode import decompress
 from pacs_cloud.dicom.uid import (
     DEFLATED_LE,
     EXPLICIT_BE,

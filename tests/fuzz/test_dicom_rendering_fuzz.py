@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 import presentation_samples as samples
-from pacs_cloud.dicom.annotations import patient_lines, technique_lines
-from pacs_cloud.dicom.appearance import read_appearance
 from pacs_cloud.dicom.element_values import DataSet
-from pacs_cloud.dicom.frame_picture import Frame, Wanted, picture, presented_picture
-from pacs_cloud.dicom.presentation_state import read_state, references
-from pacs_cloud.dicom.report import report_html, report_text
+from pacs_cloud.dicom.render.annotations import patient_lines, technique_lines
+from pacs_cloud.dicom.render.appearance import read_appearance
+from pacs_cloud.dicom.render.frame_picture import Frame, Wanted, picture, presented_picture
+from pacs_cloud.dicom.render.presentation_state import read_state, references
+from pacs_cloud.dicom.render.report import report_html, report_text
 from pacs_cloud.errors import PacsError
 from rendering_samples import header_of, make_image, sequence_of
 

@@ -12,7 +12,7 @@ from pydicom.encaps import encapsulate
 
 from dicomweb_samples import make_instance
 from pacs_cloud.dicom import uid
-from pacs_cloud.dicom.frame_encoding import ENCODABLE, encode_frame
+from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, encode_frame
 from pacs_cloud.dicom.pixel_format import PixelFormat
 
 FRAMES = 40

@@ -19,7 +19,7 @@ from pydicom.pixels import pixel_array
 
 from dicomweb_samples import make_instance
 from pacs_cloud.dicom import uid
-from pacs_cloud.dicom.frame_encoding import encode_frame
+from pacs_cloud.dicom.coding.frame_encoding import encode_frame
 from pacs_cloud.dicom.pixel_format import PixelFormat
 
 # One archive, which no test changes, for all. pydicom warns of what is odd in the files.

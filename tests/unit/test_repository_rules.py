@@ -16,10 +16,10 @@ PACKAGE = PROJECT / "pacs_cloud"
 CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.bootstrap.roles": "the outermost edge of a process: it is logged, and restarted",
     "pacs_cloud.catalogue.sqlite_file": "hands a group's failure to each caller that waits in it",
-    "pacs_cloud.dicom.consumer_images": "translates the codecs' errors into InvalidInstance",
+    "pacs_cloud.dicom.coding.consumer_images": "translates the codecs' errors into InvalidInstance",
     "pacs_cloud.dicom.dicomjson": "translates pydicom's many errors into InvalidRequest",
     "pacs_cloud.dicom.element_json": "what pydicom cannot read is told from its bytes instead",
-    "pacs_cloud.dicom.frame_decoding": "translates the codecs' many errors into InvalidInstance",
+    "pacs_cloud.dicom.coding.frame_decoding": "translates the codecs' many errors into InvalidInstance",
     "pacs_cloud.dicomweb.app": "the outermost edge of a request: the client gets a problem",
     "pacs_cloud.dimse.association": "the outermost edge of an association: the peer gets an answer",
     "pacs_cloud.dimse.performer": "the outermost edge of an operation: the peer gets a status",

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs_cloud.dicom import uid
-from pacs_cloud.dicom.codestream import HEAD_BYTES, claims_of
+from pacs_cloud.dicom.coding.codestream import HEAD_BYTES, claims_of
+from pacs_cloud.dicom.coding.video import video_syntax
 from pacs_cloud.dicom.header import HeaderReader
-from pacs_cloud.dicom.video import video_syntax
 from pacs_cloud.errors import InvalidInstance
 
 KNOWN = {

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from dicom_differences import differences
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.byte_order import swap_words
+from pacs_cloud.dicom.coding.encapsulating import Span, offset_tables
 from pacs_cloud.dicom.composing import Bulk, BulkForm, bulk_uri, compose
 from pacs_cloud.dicom.deflate import inflate
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.encapsulating import Span, offset_tables
 from pacs_cloud.dicom.header import Header, HeaderReader
 from pacs_cloud.dicom.part10 import read_file_meta
 from pacs_cloud.errors import InvalidInstance, InvalidRequest, InvalidUid, Refusal

@@ -13,10 +13,10 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 from rle.rle import encode_frame as rle_encode_frame
 
-from pacs_cloud.dicom.codestream import jpeg_header
-from pacs_cloud.dicom.direct_decoding import DIRECT_SYNTAXES, decode_directly
-from pacs_cloud.dicom.frame_decoding import can_decode, decode_frame
-from pacs_cloud.dicom.frame_encoding import ENCODABLE, can_encode, encode_frame
+from pacs_cloud.dicom.coding.codestream import jpeg_header
+from pacs_cloud.dicom.coding.direct_decoding import DIRECT_SYNTAXES, decode_directly
+from pacs_cloud.dicom.coding.frame_decoding import can_decode, decode_frame
+from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, can_encode, encode_frame
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.uid import (

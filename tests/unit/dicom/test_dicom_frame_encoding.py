@@ -13,9 +13,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from pacs_cloud.dicom.codestream import jpeg_header
-from pacs_cloud.dicom.frame_decoding import decode_frame
-from pacs_cloud.dicom.frame_encoding import ENCODABLE, LOSSY, can_encode, encode_frame
+from pacs_cloud.dicom.coding.codestream import jpeg_header
+from pacs_cloud.dicom.coding.frame_decoding import decode_frame
+from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, LOSSY, can_encode, encode_frame
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.uid import (
     EXPLICIT_LE,

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pacs_cloud.dicom.annotations import patient_lines, technique_lines
-from pacs_cloud.dicom.burnt_text import burn_lines, text_font
-from pacs_cloud.dicom.frame_picture import Frame, Wanted, animation, picture
-from pacs_cloud.dicom.grey_shades import Window
-from pacs_cloud.dicom.overlays import read_overlays
-from pacs_cloud.dicom.picture import GIF, JPEG, PNG, encode
-from pacs_cloud.dicom.viewport import Viewport, fitted, scaled
+from pacs_cloud.dicom.render.annotations import patient_lines, technique_lines
+from pacs_cloud.dicom.render.burnt_text import burn_lines, text_font
+from pacs_cloud.dicom.render.frame_picture import Frame, Wanted, animation, picture
+from pacs_cloud.dicom.render.grey_shades import Window
+from pacs_cloud.dicom.render.overlays import read_overlays
+from pacs_cloud.dicom.render.picture import GIF, JPEG, PNG, encode
+from pacs_cloud.dicom.render.viewport import Viewport, fitted, scaled
 from pacs_cloud.errors import InvalidInstance, InvalidRequest
 from rendering_samples import appearance_of, make_image
 

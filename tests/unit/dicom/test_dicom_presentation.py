@@ -10,10 +10,10 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 import presentation_samples as samples
-from pacs_cloud.dicom.frame_picture import Frame, Wanted, presented_picture
-from pacs_cloud.dicom.picture import PNG
-from pacs_cloud.dicom.presentation_state import PresentationState, read_state, references
-from pacs_cloud.dicom.viewport import Region, Viewport
+from pacs_cloud.dicom.render.frame_picture import Frame, Wanted, presented_picture
+from pacs_cloud.dicom.render.picture import PNG
+from pacs_cloud.dicom.render.presentation_state import PresentationState, read_state, references
+from pacs_cloud.dicom.render.viewport import Region, Viewport
 from pacs_cloud.errors import InvalidInstance
 from rendering_samples import appearance_of, header_of, make_image, sequence_of
 

@@ -17,8 +17,8 @@ from pydicom.pixels.processing import (
     convert_color_space,
 )
 
-from pacs_cloud.dicom.appearance import read_appearance
-from pacs_cloud.dicom.rendering import render
+from pacs_cloud.dicom.render.appearance import read_appearance
+from pacs_cloud.dicom.render.rendering import render
 from pacs_cloud.errors import InvalidInstance
 from rendering_samples import appearance_of, header_of, make_image, sequence_of, shades_of
 

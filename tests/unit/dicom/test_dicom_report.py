@@ -6,7 +6,7 @@ import pydicom.data
 import pytest
 
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.report import content_lines, report_html, report_text
+from pacs_cloud.dicom.render.report import content_lines, report_html, report_text
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

@@ -22,18 +22,18 @@ from dicom_making import (
 )
 from pydicom import Dataset, dcmread
 
-from pacs_cloud.dicom.codestream import claimed_size
-from pacs_cloud.dicom.dicomjson import read_elements
-from pacs_cloud.dicom.header import HeaderReader
-from pacs_cloud.dicom.part10 import encode_file_meta
-from pacs_cloud.dicom.quiet import quiet_pydicom
-from pacs_cloud.dicom.transcode import (
+from pacs_cloud.dicom.coding.codestream import claimed_size
+from pacs_cloud.dicom.coding.transcode import (
     PixelFormat,
     can_decode,
     decode_frame,
     decompress,
     decompressed_parts,
 )
+from pacs_cloud.dicom.dicomjson import read_elements
+from pacs_cloud.dicom.header import HeaderReader
+from pacs_cloud.dicom.part10 import encode_file_meta
+from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.uid import (
     DEFLATED_IMAGE_FRAME,
     DEFLATED_LE,

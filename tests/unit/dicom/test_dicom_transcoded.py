@@ -25,13 +25,13 @@ from dicom_making import (
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_fragments
 
-from pacs_cloud.dicom import transcode
+from pacs_cloud.dicom.coding import transcode
+from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, LOSSY, encode_frame
+from pacs_cloud.dicom.coding.transcode import can_transcode, decompress, transcoded_parts
 from pacs_cloud.dicom.dicomjson import read_elements
-from pacs_cloud.dicom.frame_encoding import ENCODABLE, LOSSY, encode_frame
 from pacs_cloud.dicom.part10 import encode_file_meta
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.quiet import quiet_pydicom
-from pacs_cloud.dicom.transcode import can_transcode, decompress, transcoded_parts
 from pacs_cloud.dicom.uid import (
     DEFLATED_LE,
     ENCAPSULATED_UNCOMPRESSED,

@@ -5,7 +5,7 @@ import random
 import pytest
 from pydicom.encaps import generate_frames
 
-from pacs_cloud.dicom.value_parts import FragmentedValue, NativeValue
+from pacs_cloud.dicom.coding.value_parts import FragmentedValue, NativeValue
 from pacs_cloud.errors import InvalidInstance
 
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from pacs_cloud.dicom.grey_shades import VoiFunction, Window
-from pacs_cloud.dicom.viewport import Viewport
+from pacs_cloud.dicom.render.grey_shades import VoiFunction, Window
+from pacs_cloud.dicom.render.viewport import Viewport
 from pacs_cloud.dicomweb.rendering_parameters import rendering_parameters, thumbnail_viewport
 from pacs_cloud.errors import InvalidRequest
 

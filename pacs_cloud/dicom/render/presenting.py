@@ -6,13 +6,13 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pacs_cloud.dicom.burnt_text import draw_line
-from pacs_cloud.dicom.graphics import Colour, Label, Mark, Point
-from pacs_cloud.dicom.grey_shades import Shades
-from pacs_cloud.dicom.overlays import Overlay, burn
-from pacs_cloud.dicom.presentation_state import PresentationState
-from pacs_cloud.dicom.shutters import shut
-from pacs_cloud.dicom.viewport import MAX_SIDE, Region, fitted
+from pacs_cloud.dicom.render.burnt_text import draw_line
+from pacs_cloud.dicom.render.graphics import Colour, Label, Mark, Point
+from pacs_cloud.dicom.render.grey_shades import Shades
+from pacs_cloud.dicom.render.overlays import Overlay, burn
+from pacs_cloud.dicom.render.presentation_state import PresentationState
+from pacs_cloud.dicom.render.shutters import shut
+from pacs_cloud.dicom.render.viewport import MAX_SIDE, Region, fitted
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 _TEXT_SHARE: Final = 30

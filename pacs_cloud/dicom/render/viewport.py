@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from pacs_cloud.dicom.grey_shades import Shades
+from pacs_cloud.dicom.render.grey_shades import Shades
 from pacs_cloud.errors import InvalidRequest
 
 MAX_SIDE: Final = 8192

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from pacs_cloud.dicom.element_values import DataSet
-from pacs_cloud.dicom.grey_shades import Shades
-from pacs_cloud.dicom.overlays import Overlay, read_overlays
+from pacs_cloud.dicom.render.grey_shades import Shades
+from pacs_cloud.dicom.render.overlays import Overlay, read_overlays
 
 _FARTHEST: Final = 1 << 16
 _MAX_CORNERS: Final = 10_000

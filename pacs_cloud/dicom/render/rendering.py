@@ -5,10 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from pacs_cloud.dicom.appearance import Appearance
-from pacs_cloud.dicom.colour import rgb
-from pacs_cloud.dicom.grey_shades import Numbers, Shades, shade_table
 from pacs_cloud.dicom.pixel_format import PixelFormat
+from pacs_cloud.dicom.render.appearance import Appearance
+from pacs_cloud.dicom.render.colour import rgb
+from pacs_cloud.dicom.render.grey_shades import Numbers, Shades, shade_table
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 MAX_PIXELS: Final = 1 << 28

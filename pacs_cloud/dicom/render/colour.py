@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from pacs_cloud.dicom.grey_shades import Numbers, Shades
 from pacs_cloud.dicom.pixel_format import PixelFormat
+from pacs_cloud.dicom.render.grey_shades import Numbers, Shades
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 _AS_RGB: Final = frozenset({"RGB", "YBR_RCT", "YBR_ICT"})

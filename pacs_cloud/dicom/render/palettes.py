@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from pacs_cloud.dicom.element_values import DataSet
-from pacs_cloud.dicom.grey_shades import Numbers, Shades
+from pacs_cloud.dicom.render.grey_shades import Numbers, Shades
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 _DESCRIPTORS: Final = ("00281101", "00281102", "00281103")

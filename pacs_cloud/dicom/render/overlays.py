@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacs_cloud.dicom.element_values import DataSet
-from pacs_cloud.dicom.grey_shades import Shades
+from pacs_cloud.dicom.render.grey_shades import Shades
 
 _GROUPS: Final = tuple(range(0x6000, 0x6020, 2))
 _MAX_SIDE: Final = 1 << 16

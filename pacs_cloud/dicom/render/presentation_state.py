@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from pacs_cloud.dicom.appearance import modality_of, presentation_of, voi_of
 from pacs_cloud.dicom.element_values import DataSet
-from pacs_cloud.dicom.graphics import Label, Mark, read_labels, read_layers, read_marks
-from pacs_cloud.dicom.grey_shades import GreyTransform
-from pacs_cloud.dicom.overlays import Overlay, read_overlays
-from pacs_cloud.dicom.palettes import Palette, read_palette
-from pacs_cloud.dicom.shutters import Shutter, read_shutters
-from pacs_cloud.dicom.viewport import Region
+from pacs_cloud.dicom.render.appearance import modality_of, presentation_of, voi_of
+from pacs_cloud.dicom.render.graphics import Label, Mark, read_labels, read_layers, read_marks
+from pacs_cloud.dicom.render.grey_shades import GreyTransform
+from pacs_cloud.dicom.render.overlays import Overlay, read_overlays
+from pacs_cloud.dicom.render.palettes import Palette, read_palette
+from pacs_cloud.dicom.render.shutters import Shutter, read_shutters
+from pacs_cloud.dicom.render.viewport import Region
 
 GREYSCALE_STATE: Final = "1.2.840.10008.5.1.4.1.1.11.1"
 COLOUR_STATE: Final = "1.2.840.10008.5.1.4.1.1.11.2"

@@ -6,16 +6,16 @@ from typing import Final
 import numpy as np
 
 from pacs_cloud.dicom.element_values import DataSet
-from pacs_cloud.dicom.grey_shades import (
+from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
+from pacs_cloud.dicom.render.grey_shades import (
     GreyTransform,
     LookupTable,
     StoredBits,
     VoiFunction,
     Window,
 )
-from pacs_cloud.dicom.overlays import Overlay, read_overlays
-from pacs_cloud.dicom.palettes import Palette, read_palette
-from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
+from pacs_cloud.dicom.render.overlays import Overlay, read_overlays
+from pacs_cloud.dicom.render.palettes import Palette, read_palette
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 _XRAY_CLASSES: Final = frozenset(

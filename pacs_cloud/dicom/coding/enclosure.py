@@ -8,8 +8,8 @@ frame by frame.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pacs_cloud.dicom.coding.pixel_edits import format_edits, lossy_edits, native_length, native_vr
 from pacs_cloud.dicom.explicit_elements import SEQUENCE_DELIMITER
-from pacs_cloud.dicom.pixel_edits import format_edits, lossy_edits, native_length, native_vr
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.records import UNDEFINED
 from pacs_cloud.dicom.rewrite import NewValue, Rewriter

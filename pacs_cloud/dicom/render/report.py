@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from pacs_cloud.dicom.annotations import patient_lines
 from pacs_cloud.dicom.element_values import items, number, text, values
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.person_name import PersonName
+from pacs_cloud.dicom.render.annotations import patient_lines
 
 _MAX_DEPTH: Final = 64
 _MAX_LINES: Final = 100_000

@@ -17,8 +17,8 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from pacs_cloud.dicom.codestream import claimed_size
-from pacs_cloud.dicom.direct_decoding import DIRECT_SYNTAXES, Samples, decode_directly
+from pacs_cloud.dicom.coding.codestream import claimed_size
+from pacs_cloud.dicom.coding.direct_decoding import DIRECT_SYNTAXES, Samples, decode_directly
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.uid import (

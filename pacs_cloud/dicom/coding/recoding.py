@@ -7,13 +7,13 @@ pickle can name.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pacs_cloud.dicom.enclosure import NATIVE_TARGETS, Enclosure, NewPixels, enclosure
-from pacs_cloud.dicom.frame_decoding import decode_frame
-from pacs_cloud.dicom.frame_encoding import encode_frame
+from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS, Enclosure, NewPixels, enclosure
+from pacs_cloud.dicom.coding.frame_decoding import decode_frame
+from pacs_cloud.dicom.coding.frame_encoding import encode_frame
+from pacs_cloud.dicom.coding.value_parts import FragmentedValue, NativeValue
 from pacs_cloud.dicom.frames import FrameTable, PixelData
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.uid import is_encapsulated
-from pacs_cloud.dicom.value_parts import FragmentedValue, NativeValue
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 _PIXEL_DATA: Final = "7FE00010"

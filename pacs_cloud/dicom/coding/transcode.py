@@ -14,17 +14,10 @@ from typing import Final
 
 import orjson
 
-from pacs_cloud.dicom.dataset_json import Conversion
-from pacs_cloud.dicom.deflate import DEFAULT_LIMIT_BYTES, inflate
-from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.enclosure import NATIVE_TARGETS, emptied
-from pacs_cloud.dicom.frame_decoding import LOSSY_JPEG, can_decode, decode_frame
-from pacs_cloud.dicom.frame_encoding import ENCODABLE, can_encode, encode_frame
-from pacs_cloud.dicom.frames import NativeFrames, extract_bits
-from pacs_cloud.dicom.memo import Memo
-from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
-from pacs_cloud.dicom.pixels import pixel_data, pixel_tag
-from pacs_cloud.dicom.recoding import (
+from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS, emptied
+from pacs_cloud.dicom.coding.frame_decoding import LOSSY_JPEG, can_decode, decode_frame
+from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, can_encode, encode_frame
+from pacs_cloud.dicom.coding.recoding import (
     Recoding,
     StoredFrame,
     begun,
@@ -32,6 +25,13 @@ from pacs_cloud.dicom.recoding import (
     recodable,
     recoded,
 )
+from pacs_cloud.dicom.dataset_json import Conversion
+from pacs_cloud.dicom.deflate import DEFAULT_LIMIT_BYTES, inflate
+from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.frames import NativeFrames, extract_bits
+from pacs_cloud.dicom.memo import Memo
+from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
+from pacs_cloud.dicom.pixels import pixel_data, pixel_tag
 from pacs_cloud.dicom.records import Fragments, Record, View
 from pacs_cloud.dicom.rewrite import Rewriter
 from pacs_cloud.dicom.uid import (

@@ -1,6 +1,6 @@
 """The value of Pixel Data, put together from frames as they come."""
 
-from pacs_cloud.dicom.encapsulating import item_header
+from pacs_cloud.dicom.coding.encapsulating import item_header
 from pacs_cloud.dicom.explicit_elements import LONG_LIMIT, SEQUENCE_DELIMITER
 from pacs_cloud.errors import InvalidInstance, Refusal
 

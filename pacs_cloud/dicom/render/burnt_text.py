@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pacs_cloud.dicom.grey_shades import Shades
+from pacs_cloud.dicom.render.grey_shades import Shades
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

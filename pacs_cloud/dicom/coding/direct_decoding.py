@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rle.rle import decode_frame as rle_decode_frame
 
-from pacs_cloud.dicom.codestream import J2K_START, JpegHeader, jpeg_header
+from pacs_cloud.dicom.coding.codestream import J2K_START, JpegHeader, jpeg_header
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.uid import (
     HTJ2K,

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pacs_cloud.dicom.appearance import Appearance
-from pacs_cloud.dicom.burnt_text import burn_lines
-from pacs_cloud.dicom.frame_decoding import decode_frame
-from pacs_cloud.dicom.grey_shades import Shades, Window
-from pacs_cloud.dicom.overlays import burn
-from pacs_cloud.dicom.picture import DEFAULT_QUALITY, JPEG, animate, encode
-from pacs_cloud.dicom.presentation_state import PresentationState
-from pacs_cloud.dicom.presenting import present
-from pacs_cloud.dicom.rendering import render, value_range
-from pacs_cloud.dicom.viewport import Region, Viewport, fitted, resampled, scaled
+from pacs_cloud.dicom.coding.frame_decoding import decode_frame
+from pacs_cloud.dicom.render.appearance import Appearance
+from pacs_cloud.dicom.render.burnt_text import burn_lines
+from pacs_cloud.dicom.render.grey_shades import Shades, Window
+from pacs_cloud.dicom.render.overlays import burn
+from pacs_cloud.dicom.render.picture import DEFAULT_QUALITY, JPEG, animate, encode
+from pacs_cloud.dicom.render.presentation_state import PresentationState
+from pacs_cloud.dicom.render.presenting import present
+from pacs_cloud.dicom.render.rendering import render, value_range
+from pacs_cloud.dicom.render.viewport import Region, Viewport, fitted, resampled, scaled
 
 THUMBNAIL_SIDE: Final = 256
 

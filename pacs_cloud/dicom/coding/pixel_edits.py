@@ -2,12 +2,12 @@
 
 from typing import Final
 
+from pacs_cloud.dicom.coding.frame_encoding import LOSSY
+from pacs_cloud.dicom.coding.value_parts import NativeValue
 from pacs_cloud.dicom.explicit_elements import LONG_LIMIT
-from pacs_cloud.dicom.frame_encoding import LOSSY
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.rewrite import Edits, NewValue, new_value
 from pacs_cloud.dicom.uid import JPEG_BASELINE
-from pacs_cloud.dicom.value_parts import NativeValue
 from pacs_cloud.dicom.walk import Scope, Walk, find
 from pacs_cloud.errors import InvalidInstance, Refusal
 

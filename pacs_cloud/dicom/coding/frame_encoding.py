@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from pacs_cloud.dicom import direct_encoding
-from pacs_cloud.dicom.direct_encoding import Samples
+from pacs_cloud.dicom.coding import direct_encoding
+from pacs_cloud.dicom.coding.direct_encoding import Samples
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.uid import (
     HTJ2K_LOSSLESS,

@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from pacs_cloud.dicom.grey_shades import Shades
+from pacs_cloud.dicom.render.grey_shades import Shades
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 JPEG: Final = "image/jpeg"
