@@ -151,6 +151,10 @@ Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.\-]*://[^\s/?#,A
 """Where a script comes from, as browsers write it: `https://viewer.example`; `*`: anywhere."""
 
 
+HostName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_]([0-9A-Za-z._\-]{0,252})$")]
+"""A name without a port, as clients write it into Host."""
+
+
 class Settings(BaseModel):
     """What every process is told at its start.
 
@@ -185,6 +189,7 @@ class Settings(BaseModel):
     max_connections: int = Field(1000, ge=1, le=100_000, description="of one web process")
     http_header_s: float = Field(10, gt=0, le=600, description="for a request's header to come")
     cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(parse_list)] = ()
+    host_names: Annotated[tuple[HostName, ...], BeforeValidator(parse_list)] = ()
     pixel_processes: int = Field(
         default_factory=lambda: min(4, os.cpu_count() or 1),
         ge=1,

@@ -1,6 +1,6 @@
 """The only place that knows which adapter a store's URL means."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -49,13 +49,18 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
 
 
 @asynccontextmanager
-async def open_catalogue(url: StoreUrl) -> AsyncGenerator[Catalogue]:
-    """Open the catalogue at `url`: `sqlite` or `dynamodb`; raises as `open_objects`."""
+async def open_catalogue(
+    url: StoreUrl, upgrading: Callable[[], None] = lambda: None
+) -> AsyncGenerator[Catalogue]:
+    """Open the catalogue at `url`: `sqlite` or `dynamodb`; raises as `open_objects`.
+
+    `upgrading` is called every now and then while an upgrade of a file takes long.
+    """
     if url.scheme == "sqlite":
         from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 
         _only(url)
-        async with SqliteCatalogue(Path(url.name)) as sqlite:
+        async with SqliteCatalogue(Path(url.name), upgrading) as sqlite:
             yield sqlite
     else:
         from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue, DynamodbConfig

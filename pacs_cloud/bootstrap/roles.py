@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
 from pacs_cloud.bootstrap.services import Stores, open_stores
-from pacs_cloud.bootstrap.supervisor import READY, Role
+from pacs_cloud.bootstrap.supervisor import READY, UPGRADING, Role
 from pacs_cloud.errors import PacsError
 from pacs_cloud.settings import Settings
 from pacs_cloud.telemetry import configure_logging
@@ -59,7 +59,8 @@ async def _run(settings: Settings, role: Role) -> None:
             stop.set()
 
     loop.add_reader(stdin, parent_is_gone)
-    async with open_stores(settings, create=True) as stores, _serving(role)(settings, stores):
+    stores_open = open_stores(settings, create=True, upgrading=_Upgrading().say)
+    async with stores_open as stores, _serving(role)(settings, stores):
         # What is loaded by now stays for good: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -68,6 +69,21 @@ async def _run(settings: Settings, role: Role) -> None:
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
         await stop.wait()
+
+
+class _Upgrading:
+    """Tells the supervisor, and once whoever reads the log, that an upgrade is going on."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def say(self) -> None:
+        """Say it."""
+        if not self._is_told:
+            log.warning("catalogue_upgrading", extra={"note": "this may take minutes"})
+            self._is_told = True
+        sys.stdout.buffer.write(UPGRADING)
+        sys.stdout.buffer.flush()
 
 
 def _serving(role: Role) -> Serving:

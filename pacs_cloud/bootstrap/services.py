@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,11 @@ class Reading:
 
 @asynccontextmanager
 async def open_stores(
-    settings: Settings, *, create: bool = False, alone: bool = False
+    settings: Settings,
+    *,
+    create: bool = False,
+    alone: bool = False,
+    upgrading: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Stores]:
     """Open the stores the settings name.
 
@@ -59,6 +63,7 @@ async def open_stores(
         settings: which.
         create: make an embedded archive where there is none; else that is an error.
         alone: let no other process use the data directory meanwhile.
+        upgrading: called every now and then while an upgrade of the catalogue takes long.
 
     Raises:
         NotFound: there is no embedded archive at `settings.data`.
@@ -73,7 +78,7 @@ async def open_stores(
         stack.enter_context((own_data if alone else share_data)(settings.data))
         yield Stores(
             await stack.enter_async_context(open_objects(settings.objects_url)),
-            await stack.enter_async_context(open_catalogue(settings.catalogue_url)),
+            await stack.enter_async_context(open_catalogue(settings.catalogue_url, upgrading)),
             await stack.enter_async_context(open_queue(settings.queue_url)),
         )
 

@@ -18,7 +18,11 @@ log = logging.getLogger(__name__)
 READY = b"ready\n"
 """What a process writes on its standard output once it serves."""
 
+UPGRADING = b"upgrading\n"
+"""What it writes before, every now and then, while it upgrades the catalogue."""
+
 START_LIMIT_S = 60
+"""How long a process may take until it serves, or between two signs that it upgrades."""
 RESTART_S = 1.0
 RESTART_MAX_S = 30.0
 HEALTHY_S = 60.0
@@ -136,10 +140,16 @@ class _Watcher:
         try:
             # The pipe stays open: its end tells the process that we are gone, however we died.
             process.stdin.write(self._settings.child_json().encode() + b"\n")
-            ready = asyncio.create_task(process.stdout.readline())
-            async with asyncio.timeout(START_LIMIT_S):
-                await asyncio.wait({ready, stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done() and ready.result() == READY:
+            while True:
+                ready = asyncio.create_task(process.stdout.readline())
+                async with asyncio.timeout(START_LIMIT_S):
+                    await asyncio.wait(
+                        {ready, stopping, ended}, return_when=asyncio.FIRST_COMPLETED
+                    )
+                said = ready.result() if ready.done() else b""
+                if said != UPGRADING:
+                    break
+            if said == READY:
                 self.served.set()
             ready.cancel()
             await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -70,6 +70,7 @@ def options_of(settings: Settings) -> HttpOptions:
         max_body_bytes=settings.max_stow_bytes,
         body_idle_s=settings.network_timeout_s,
         cors_origins=settings.cors_origins,
+        host_names=settings.host_names,
     )
 
 

@@ -1,7 +1,7 @@
 """The catalogue in one SQLite file, for one machine with any number of processes."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -39,9 +39,12 @@ class SqliteCatalogue:
     long reads take a thread; all writes go through one thread, which groups them.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; raises Unavailable."""
-        self._file = SqliteFile(path)
+    def __init__(self, path: Path, upgrading: Callable[[], None] = lambda: None) -> None:
+        """Open the file; raises Unavailable.
+
+        `upgrading` is called every now and then while an upgrade of the file takes long.
+        """
+        self._file = SqliteFile(path, upgrading)
 
     async def __aenter__(self) -> Self:
         return self

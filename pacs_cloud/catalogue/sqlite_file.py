@@ -93,8 +93,11 @@ class SqliteFile:
     Several processes may have one file open.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, making or upgrading it first; raises Unavailable."""
+    def __init__(self, path: Path, upgrading: Callable[[], None] = lambda: None) -> None:
+        """Open the file, making or upgrading it first; raises Unavailable.
+
+        `upgrading` is called every now and then while an upgrade takes long.
+        """
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise Unavailable(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed")
         with translated():
@@ -107,7 +110,7 @@ class SqliteFile:
             self._path = path
             self._writing = _connect(path, _WRITER_CACHE_KIB)
             try:
-                migrate(self._writing)
+                migrate(self._writing, upgrading)
                 self.reading = _connect(path, _READER_CACHE_KIB)
             except BaseException:
                 self._writing.close()

@@ -1,6 +1,7 @@
 """The catalogue's SQLite tables, and how an older file becomes a current one."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 
 from pacs_cloud.catalogue.names import sounds_of
@@ -72,68 +73,123 @@ CREATE TABLE conflict (
 """
 
 
-def _create(connection: sqlite3.Connection) -> None:
+Step = Callable[[sqlite3.Connection, int], int]
+"""One slice of a step, in a transaction: from where it goes on to where the next does, 0 at its
+end. Several processes may work on one step side by side, each from its own beginning."""
+
+
+def _create(connection: sqlite3.Connection, _after: int) -> int:
     for statement in _TABLES.split(";"):
         if statement.strip():
             connection.execute(statement)
+    return 0
 
 
 _STUDIES_AT_ONCE = 1000
+"""Their slice takes a small part of the time that other processes' writes wait for."""
 
 
-def _add_sounds(connection: sqlite3.Connection) -> None:
+def _add_sounds(connection: sqlite3.Connection, after: int) -> int:
     """Let studies be found by how their patients' names sound."""
-    after = 0
-    while rows := connection.execute(
+    rows = connection.execute(
         "SELECT id, tenant, place, names FROM study WHERE id > ? AND names IS NOT NULL"
         " ORDER BY id LIMIT ?",
         (after, _STUDIES_AT_ONCE),
-    ).fetchall():
-        for study, tenant, place, names in rows:
-            sounds = sounds_of(groups_in(names))
-            connection.executemany(
-                "INSERT OR IGNORE INTO study_name VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (tenant, PARTS[NamePart.SOUND], year_of(place), sound, place, study)
-                    for sound in sounds
-                ],
-            )
-            connection.execute(
-                "UPDATE study SET names = ? WHERE id = ?", (names + sounds_text(sounds), study)
-            )
-        after = rows[-1][0]
+    ).fetchall()
+    for study, tenant, place, names in rows:
+        sounds = sounds_of(groups_in(names))
+        if names.endswith(sounds_text(sounds)):
+            continue  # another process was here
+        connection.executemany(
+            "INSERT OR IGNORE INTO study_name VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (tenant, PARTS[NamePart.SOUND], year_of(place), sound, place, study)
+                for sound in sounds
+            ],
+        )
+        connection.execute(
+            "UPDATE study SET names = ? WHERE id = ?", (names + sounds_text(sounds), study)
+        )
+    return int(rows[-1][0]) if rows else 0
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_sounds)
-"""What brings a file from version n to n + 1, each in one transaction with its number.
+MIGRATIONS: tuple[Step, ...] = (_create, _add_sounds)
+"""What brings a file from version n to n + 1, which its last slice says it has.
 
 A step must leave what the version before it reads and writes in place, so that
 processes of both run side by side during an upgrade; a column is dropped one
-release after the last code that reads it.
+release after the last code that reads it. A step that was stopped begins again.
 """
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to the current version; whoever comes first does it, others wait.
+_PATIENCE_S = 10.0
+"""How long the file may be locked while nobody changes it."""
+_RETRY_S = 0.1
+_GAP_S = 0.005
+"""Between two slices: who tries again every 0.1 s comes in before long."""
+
+
+def migrate(connection: sqlite3.Connection, upgrading: Callable[[], None]) -> None:
+    """Bring the file to the current version, slice by slice; others may do the same meanwhile.
+
+    Args:
+        connection: to the file.
+        upgrading: called after each slice that is not the last of its step, and while
+            another process is at it.
 
     Raises:
-        Unavailable: a newer release wrote the file.
+        sqlite3.Error: the file cannot be used.
+        Unavailable: a newer release wrote it.
     """
-    while True:
-        connection.execute("BEGIN IMMEDIATE")
+    patience_ms = int(connection.execute("PRAGMA busy_timeout").fetchone()[0])
+    # Waiting as SQLite does it might not end while others go from slice to slice.
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        _upgrade(connection, upgrading)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
+
+
+def _upgrade(connection: sqlite3.Connection, upgrading: Callable[[], None]) -> None:
+    step, after = 0, 0
+    seen, seen_s = -1, 0.0
+    while (version := _version(connection)) < len(MIGRATIONS):
+        if version != step:
+            step, after = version, 0
         try:
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > len(MIGRATIONS):
-                raise Unavailable(
-                    f"the catalogue file is of version {version}, this release knows"
-                    f" {len(MIGRATIONS)}: start a newer one"
-                )
-            if version == len(MIGRATIONS):
-                connection.execute("COMMIT")
-                return
-            MIGRATIONS[version](connection)
-            connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            state, now_s = _data_version(connection), time.monotonic()
+            if state != seen:
+                seen, seen_s = state, now_s
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now_s - seen_s > _PATIENCE_S:
+                raise
+            upgrading()
+            time.sleep(_RETRY_S)
+            continue
+        try:
+            if _version(connection) == step:
+                after = MIGRATIONS[step](connection, after)
+                if not after:
+                    connection.execute(f"PRAGMA user_version = {step + 1}")
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+        if after:
+            upgrading()
+            time.sleep(_GAP_S)
+    if version > len(MIGRATIONS):
+        raise Unavailable(
+            f"the catalogue file is of version {version}, this release knows"
+            f" {len(MIGRATIONS)}: start a newer one"
+        )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    """Return what changes whenever another connection has changed the file."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])

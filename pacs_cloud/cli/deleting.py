@@ -98,8 +98,11 @@ async def _restore(settings: Settings, names: tuple[str, str, str]) -> Restored:
         return await trash.restore(await _scope(settings, stores, names))
 
 
-def purge(settings: Settings, study: str, *, everything: bool, sure: bool, as_json: bool) -> None:
+def purge(settings: Settings, study: str, *, everything: bool, sure: bool, as_json: bool) -> int:
     """Remove for good what is over its time; of `study`, or with `everything`, all at once.
+
+    Returns:
+        The exit code: 1 if studies were left because they cannot be read.
 
     Raises:
         InvalidRequest: it was not confirmed.
@@ -113,11 +116,17 @@ def purge(settings: Settings, study: str, *, everything: bool, sure: bool, as_js
     purged = asyncio.run(_purge(settings, study, everything=everything))
     if as_json:
         print_json(asdict(purged))
-        return
-    stdout.print(
-        f"{purged.instances} instances purged; {purged.packs} packs removed,"
-        f" {purged.length_bytes / 1e6:.1f} MB."
-    )
+    else:
+        stdout.print(
+            f"{purged.instances} instances purged; {purged.packs} packs removed,"
+            f" {purged.length_bytes / 1e6:.1f} MB."
+        )
+        if purged.problems:
+            stderr.print(
+                f"{purged.problems} studies were left: their ledger or a pack's table cannot be"
+                " read. `pacs-cloud fsck` says which."
+            )
+    return LEFT if purged.problems else 0
 
 
 async def _purge(settings: Settings, study: str, *, everything: bool) -> Purged:

@@ -51,9 +51,10 @@ def trash_purge(
 ) -> None:
     """Remove for good what was deleted longer ago than trash_days.
 
-    A running archive does that by itself, every hour.
+    A running archive does that by itself, every hour. Exits 1 if studies were left
+    because they cannot be read.
     """
     from pacs_cloud.cli.deleting import purge
 
     settings = settings_of(config, data=data)
-    purge(settings, study, everything=everything, sure=sure, as_json=as_json)
+    raise typer.Exit(purge(settings, study, everything=everything, sure=sure, as_json=as_json))

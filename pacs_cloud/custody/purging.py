@@ -8,15 +8,16 @@ bytes, with the purged instances hidden for ever.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pacs_cloud.catalogue.decisions import Decision, deleted_since, standing
 from pacs_cloud.catalogue.hiding import Hidden, change_hidden
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import GONE, HiddenReason, PackRecord, StudyState, UidRef
+from pacs_cloud.catalogue.records import GONE, HiddenReason, PackRecord, StudyState
 from pacs_cloud.custody.ledger import decisions_of, record_trash
+from pacs_cloud.custody.pack_removal import remove_pack
 from pacs_cloud.custody.trash_marks import Action, marks, remove_mark
 from pacs_cloud.errors import Corrupt, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
@@ -29,6 +30,12 @@ GRACE_US = 60_000_000
 """How long a deletion or restoration is left alone after its mark: one minute."""
 _MARK_STAYS_US = 3_600_000_000
 """A deletion loses its mark no sooner, whatever the retention: it may still be under way."""
+
+_PASSES = 2
+"""The first may only finish a deletion; what is due of that is purged at the second.
+
+So nothing goes from visible to purged in one change, and a decision that purges what
+the catalogue shows is known for one that lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +93,32 @@ async def tend_trash(
     """
     total = Purged()
     cutoff_us = now_us - retention_us
+    # A study deleted instance by instance has a mark for each, and is tended once.
+    is_tended: dict[tuple[str, str], bool] = {}
     async for mark in marks(objects, tenant):
         is_due = mark.marked_us <= cutoff_us
         is_settled = mark.marked_us <= now_us - GRACE_US
         if not is_due and not (is_settled and mark.marked_us >= unseen_us):
             continue
         study = mark.scope.tenant, mark.scope.study_instance_uid
-        try:
-            total += await purge_study(
-                objects,
-                catalogue,
-                *study,
-                load_table=load_table,
-                now_us=now_us,
-                cutoff_us=cutoff_us,
-            )
-        except (Corrupt, NotFound, Offline) as error:
-            # The next study is not kept waiting.
-            log.error("trash_unreadable", extra={"study": hashed(study[1]), "reason": error})
-            total += Purged(problems=1)
+        if study not in is_tended:
+            try:
+                total += await purge_study(
+                    objects,
+                    catalogue,
+                    *study,
+                    load_table=load_table,
+                    now_us=now_us,
+                    cutoff_us=cutoff_us,
+                )
+            except (Corrupt, NotFound, Offline) as error:
+                # The next study is not kept waiting.
+                log.error("trash_unreadable", extra={"study": hashed(study[1]), "reason": error})
+                total += Purged(problems=1)
+                is_tended[study] = False
+            else:
+                is_tended[study] = True
+        if not is_tended[study]:
             continue
         is_over = is_due and mark.marked_us <= now_us - _MARK_STAYS_US
         if is_over or mark.action is Action.RESTORE:
@@ -138,6 +152,15 @@ async def purge_study(
         # Read behind the state: whatever changes after both changes the state's `rev`.
         decisions = await decisions_of(objects, tenant, study_instance_uid)
         decided, since = standing(decisions), deleted_since(decisions)
+        packs = {pack.pack_id: pack for pack in state.packs}
+        # What an earlier try did not come to.
+        purged.difference_update(
+            [
+                (pack_id, uid)
+                for pack_id, uid in purged
+                if pack_id in packs and packs[pack_id].hidden.get(uid) is not HiddenReason.PURGED
+            ]
+        )
         followed = {
             pack.pack_id: _follow(pack.hidden, decided.get(pack.pack_id)) for pack in state.packs
         }
@@ -146,12 +169,14 @@ async def purge_study(
                 uid
                 for uid, why in hidden.items()
                 if why is HiddenReason.DELETED
+                # Not what is hidden only now: that is purged at the second pass.
+                and packs[pack_id].hidden.get(uid) is HiddenReason.DELETED
                 and since.get(pack_id, {}).get(uid, now_us) <= cutoff_us
             }
             for pack_id, hidden in followed.items()
         }
         wanted = _purge(followed, due)
-        await _purge_others(catalogue, state.packs, wanted)
+        await _purge_others(catalogue, state.packs, wanted, decided)
         purged.update(
             (pack.pack_id, uid)
             for pack in state.packs
@@ -163,57 +188,46 @@ async def purge_study(
     async def record(decisions: Sequence[Decision]) -> None:
         await record_trash(objects, decisions)
 
-    changed = await change_hidden(
-        catalogue,
-        tenant,
-        study_instance_uid,
-        plan,
-        load_table=load_table,
-        record=record,
-        now_us=now_us,
-    )
-    for pack in changed.purged:
-        await remove_pack(objects, catalogue, _key_of(pack), pack.hidden)
-    return Purged(
-        instances=len(purged),
-        packs=len(changed.purged),
-        length_bytes=sum(pack.length_bytes for pack in changed.purged),
-        finished=max(changed.instances - len(purged), 0),
-    )
-
-
-async def remove_pack(
-    objects: ObjectStore, catalogue: Catalogue, key: PackKey, sop_instance_uids: Iterable[str]
-) -> None:
-    """Remove all that is left of a pack that the catalogue does not know any more.
-
-    Its own object goes last: as long as it is there, the sweep for orphans finds it.
-    `sop_instance_uids` are all of its instances'.
-    """
-    ref = UidRef(key.study_instance_uid, key.series_instance_uid, key.pack_id)
-    await catalogue.unstage(key.tenant, ref, sorted(sop_instance_uids))
-    await objects.delete(key.index)
-    await objects.delete(key.pack)
-    log.info(
-        "pack_removed",
-        extra={
-            "tenant": key.tenant,
-            "study": hashed(key.study_instance_uid),
-            "pack": key.pack_id,
-        },
-    )
+    total = Purged()
+    for _ in range(_PASSES):
+        purged.clear()
+        changed = await change_hidden(
+            catalogue,
+            tenant,
+            study_instance_uid,
+            plan,
+            load_table=load_table,
+            record=record,
+            now_us=now_us,
+        )
+        for pack in changed.purged:
+            await remove_pack(objects, catalogue, _key_of(pack), pack.hidden)
+        finished = max(changed.instances - len(purged), 0)
+        total += Purged(
+            instances=len(purged),
+            packs=len(changed.purged),
+            length_bytes=sum(pack.length_bytes for pack in changed.purged),
+            finished=finished,
+        )
+        if not finished:
+            break
+    return total
 
 
 def _follow(hidden: Hidden, decided: Hidden | None) -> dict[str, HiddenReason]:
     """Return `hidden` with what the ledger says of the trash, and nothing else, taken over.
 
     What else a decision says is its own commit's affair: that may never have happened.
+    Nor is a purge followed of what is not in the trash: it may have lost to a
+    restoration, which is told and must hold.
     """
     if decided is None:
         return dict(hidden)
     followed: dict[str, HiddenReason] = {}
     for uid in {*hidden, *decided}:
         was, now = hidden.get(uid), decided.get(uid)
+        if now is HiddenReason.PURGED and was not in GONE:
+            now = was
         why = now if now in GONE or was in GONE else was
         if why is not None:
             followed[uid] = why
@@ -234,9 +248,11 @@ async def _purge_others(
     catalogue: Catalogue,
     packs: Sequence[PackRecord],
     wanted: Mapping[str, dict[str, HiddenReason]],
+    decided: Mapping[str, Hidden],
 ) -> None:
     """Purge in `wanted` the versions, too, that were hidden because of one that is purged.
 
+    That one may be gone by now: then the ledger says of the version that it goes too.
     A version stays while one of the same UID is visible in its series, or in the trash.
     """
     purged: set[tuple[str, str]] = set()
@@ -245,9 +261,12 @@ async def _purge_others(
     for pack in packs:
         for uid, why in wanted[pack.pack_id].items():
             place = pack.series_instance_uid, uid
-            if why is HiddenReason.PURGED:
+            said = decided.get(pack.pack_id, {}).get(uid)
+            if HiddenReason.PURGED in {why, said}:
                 purged.add(place)
-            elif why is HiddenReason.DELETED:
+            if why is HiddenReason.PURGED:
+                continue
+            if why is HiddenReason.DELETED:
                 alive.add(place)
             else:
                 other.setdefault(place, []).append(pack.pack_id)

@@ -29,6 +29,7 @@ from pacs_cloud.dicomweb.resource import Handler, resource
 from pacs_cloud.dicomweb.responses import Answer, Bytes
 from pacs_cloud.dicomweb.served import served
 from pacs_cloud.dicomweb.stow import Stow
+from pacs_cloud.dicomweb.strange_pages import StrangePages
 from pacs_cloud.dicomweb.wado import Wado
 from pacs_cloud.dicomweb.wado_uri import WadoUri
 from pacs_cloud.errors import PacsError
@@ -77,7 +78,10 @@ class HttpOptions:
         max_body_bytes: of one request's body.
         max_header_bytes: of one request's header fields and target.
         body_idle_s: how long a body may pause.
-        cors_origins: origins whose scripts may read; none by default.
+        cors_origins: origins whose scripts may read and write; none by default; `*`: all
+            may read.
+        host_names: what clients call this host, besides `localhost` and addresses; None:
+            anything.
     """
 
     tenant: str = "default"
@@ -87,6 +91,7 @@ class HttpOptions:
     max_header_bytes: int = 64 << 10
     body_idle_s: float = 60.0
     cors_origins: tuple[str, ...] = ()
+    host_names: tuple[str, ...] | None = None
 
 
 def create_app(
@@ -115,7 +120,8 @@ def create_app(
     # DICOMweb is asked for most: first, unless it is at the root and would hide the others.
     ordered = [dicomweb, *routes] if options.prefix else [*routes, dicomweb]
     router = Router([*ordered, *more_routes], redirect_slashes=False)
-    app = _Edge(router, options.max_header_bytes)
+    pages = StrangePages(options.host_names, options.public_url, options.cors_origins)
+    app = _Edge(router, options.max_header_bytes, pages)
     return Cors(app, options.cors_origins) if options.cors_origins else app
 
 
@@ -195,8 +201,9 @@ def _readiness(ready: Callable[[], Awaitable[None]]) -> Handler:
 class _Edge:
     """The outermost layer: request ids, the header's limit, and errors nobody expected."""
 
-    def __init__(self, app: ASGIApp, max_header_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_header_bytes: int, pages: StrangePages) -> None:
         self._app = app
+        self._pages = pages
         self._max_header_bytes = max_header_bytes
         # Requests are numbered: what tells processes apart is drawn once.
         self._name = secrets.token_hex(4).encode()
@@ -262,7 +269,7 @@ class _Edge:
             return problems.problem(HTTPStatus.BAD_REQUEST, "A path's slashes are not escaped.")
         if scope["method"] == "OPTIONS" and scope["path"] == "*":
             return Answer(status=HTTPStatus.NO_CONTENT, headers={"allow": _ALL_METHODS})
-        return None
+        return self._pages.refuse(scope)
 
 
 def _answer_to(error: Exception) -> Answer:

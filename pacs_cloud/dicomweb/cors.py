@@ -1,4 +1,4 @@
-"""Cross-origin reading for scripts of named origins (Fetch standard, 3.2: the CORS protocol)."""
+"""Cross-origin requests of scripts of named origins (Fetch standard, 3.2: the CORS protocol)."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -8,9 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pacs_cloud.dicomweb.problems import problem
 from pacs_cloud.dicomweb.responses import Answer
+from pacs_cloud.dicomweb.strange_pages import WRITING
 
 ANY_ORIGIN: Final = "*"
 _METHODS: Final = "GET, HEAD, POST, DELETE, OPTIONS"
+_READING: Final = "GET, HEAD, OPTIONS"
 _EXPOSED: Final = (
     b"Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, ETag, "
     b"Link, Location, Retry-After, Warning, X-Request-Id"
@@ -20,7 +22,10 @@ _MAX_AGE_S: Final = 7200
 
 
 class Cors:
-    """Lets scripts of other origins read what the application answers, its errors too."""
+    """Lets scripts of other origins read what the application answers, its errors too.
+
+    Only those of origins that are named may write: `*` names nobody.
+    """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         """Surround `app`.
@@ -48,7 +53,11 @@ class Cors:
                 wanted = value
         is_allowed = origin is not None and (self._any or origin in self._origins)
         if origin is not None and asked is not None and scope["method"] == "OPTIONS":
-            answer = _preflight(wanted) if is_allowed else _refusal()
+            may_write = origin in self._origins
+            is_allowed = may_write or (is_allowed and asked.decode("latin-1") not in WRITING)
+            answer = _preflight(wanted, _METHODS if may_write else _READING)
+            if not is_allowed:
+                answer = _refusal()
             await answer(scope, receive, self._marked(send, origin if is_allowed else None))
             return
         await self._app(scope, receive, self._marked(send, origin if is_allowed else None))
@@ -71,9 +80,9 @@ class Cors:
         return send_marked
 
 
-def _preflight(wanted: bytes | None) -> Answer:
+def _preflight(wanted: bytes | None, methods: str) -> Answer:
     headers = {
-        "access-control-allow-methods": _METHODS,
+        "access-control-allow-methods": methods,
         "access-control-max-age": str(_MAX_AGE_S),
         "vary": "access-control-request-headers",
     }
@@ -84,4 +93,4 @@ def _preflight(wanted: bytes | None) -> Answer:
 
 
 def _refusal() -> Answer:
-    return problem(HTTPStatus.FORBIDDEN, "Scripts of this origin may not read here.")
+    return problem(HTTPStatus.FORBIDDEN, "Scripts of this origin may not do this here.")

@@ -125,7 +125,7 @@ def _store(operation_id: str, where: str, *more: int) -> Operation:
         (parameters.ACCEPT, parameters.CONTENT_ENCODING),
         schemas.STORED,
         schemas.BODIES,
-        statuses=(200, 202, 406, 408, 409, 413, 415, *more),
+        statuses=(200, 202, 403, 406, 408, 409, 413, 415, *more),
     )
 
 
@@ -135,7 +135,7 @@ def _delete(name: str, what: str) -> Operation:
         f"Put {what} into the trash, from which it can be restored for a time.",
         "",
         _DELETE,
-        statuses=(204, 404, 410),
+        statuses=(204, 403, 404, 410),
     )
 
 

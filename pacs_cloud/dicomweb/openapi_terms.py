@@ -63,10 +63,12 @@ class Operation:
 
 ANY_REQUEST: Final = (
     HTTPStatus.BAD_REQUEST,
+    HTTPStatus.MISDIRECTED_REQUEST,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-"""What any request may get: malformed, too large a header, a store that does not answer."""
+"""What any request may get: malformed, to another host, too large a header, a store that does not
+answer."""
 
 STATUSES: Final[dict[int, str]] = {
     200: "What was asked for.",
@@ -85,6 +87,7 @@ STATUSES: Final[dict[int, str]] = {
     413: "The search is too broad, or the body over its limit.",
     415: "Bodies of that media type are not taken here.",
     416: "The range is not within it.",
+    421: "This host is not known by the name in the Host field.",
     431: "The request's header and target are over their limit.",
     503: "The archive cannot do it now; Retry-After says when to ask again.",
 }

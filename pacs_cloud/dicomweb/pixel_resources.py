@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.frames import PixelData
+from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.dicomweb import media
 from pacs_cloud.dicomweb.addressed import addressed
 from pacs_cloud.dicomweb.frame_numbers import frame_numbers
@@ -77,7 +78,7 @@ class PixelResources:
         located = await addressed(request, self._archive, self._tenant)
         root = root_url(request, self._public_url)
         values = [
-            self._bulk_value(one, value.path, root)
+            self._bulk_value(one, value.path, root, value)
             for one in located
             for value in one.instance.bulk
         ]
@@ -117,13 +118,17 @@ class PixelResources:
         )
         return part_answer(request, self._archive.objects, whole)
 
-    def _bulk_value(self, located: Located, path: str, root: str) -> _Value:
+    def _bulk_value(
+        self, located: Located, path: str, root: str, value: BulkValue | None = None
+    ) -> _Value:
+        """Return the bulk value at `path`: `value`, where it is at hand."""
         location = f"{_instance_url(located, root)}/bulkdata/{path}"
         pixels = located.instance.pixels
         if pixels is not None and pixels.encapsulated and path == pixels.tag:
             return self._pixels(located, root, location)
-        pieces = self._archive.bulk.pieces(located, path)
-        document_type = self._archive.bulk.media_type(located, path)
+        bulk = self._archive.bulk
+        pieces = bulk.pieces(located, path) if value is None else bulk.pieces_of(located, value)
+        document_type = bulk.media_type(located, path)
 
         def parts(choice: Choice) -> Iterator[Part]:
             yield Part(choice, pieces, location)

@@ -95,7 +95,7 @@ class Rendered:
             NotFound: no such frame.
             NotAcceptable: it has no rendering of a kind that is accepted.
         """
-        if parameters.wants_profile and ranges[0].content == GIF:
+        if parameters.wants_profile and ranges and ranges[0].content == GIF:
             raise InvalidRequest("A GIF holds no ICC profile: iccprofile can only be no.")
         parts: list[Part] = []
         without = 0
@@ -107,9 +107,14 @@ class Rendered:
                 without += 1
                 continue
             content, is_multipart = form
-            parts += await self._parts.parts(
-                one, content, frames, parameters, is_multipart=is_multipart
-            )
+            try:
+                parts += await self._parts.parts(
+                    one, content, frames, parameters, is_multipart=is_multipart
+                )
+            except (NotAcceptable, NotFound):
+                if len(located) == 1:
+                    raise
+                without += 1
         if not parts:
             raise NotAcceptable(await self._why_not(located))
         headers = dict(CACHING)
@@ -151,12 +156,19 @@ class Rendered:
         located = await addressed(request, self._archive, self._tenant)
         wanted = Wanted(content, viewport=viewport, is_thumbnail=True)
         frame = next(iter(frames or ()), None)
+        renderer = self._archive.renderer
+        if request.method == "HEAD":
+            await renderer.shown.check_thumbnail(self._tenant, located, frame)
 
         async def pieces() -> Sequence[Piece]:
-            renderer = self._archive.renderer
             return (await renderer.thumbnail(self._tenant, located, frame, wanted),)
 
-        mark = etag_of(state_tag(located), _RENDITION, repr(wanted), f"{frame} {is_multipart}")
+        seen = [*located]
+        if len(located) == 1 and kind_of(located[0]) is Kind.STATE:
+            # The image it shows may be another one though it is the same.
+            shown = renderer.shown.standing_for(self._tenant, located, frame)
+            seen += [one.located async for one in shown]
+        mark = etag_of(state_tag(seen), _RENDITION, repr(wanted), f"{frame} {is_multipart}")
         return await self._send(
             request,
             [Part(content, pieces, located[0])],
@@ -200,7 +212,7 @@ class Rendered:
             return Stream(
                 self._multipart(writer, parts), writer.content_type, status=status, headers=headers
             )
-        if request.method == "HEAD":
+        if request.method == "HEAD" and not parts[0].is_found:
             # Only GET is worth a rendering; its length is not known before (RFC 9110 9.3.2).
             return Answer(parts[0].content_type, status=status, headers=headers)
         pieces = await parts[0].pieces()

@@ -10,11 +10,11 @@ from pacs_cloud.dicomweb import native_xml
 from pacs_cloud.dicomweb.rendering_parameters import RenderingParameters
 from pacs_cloud.errors import InvalidRequest, NotAcceptable, NotFound
 from pacs_cloud.retrieve.archive import Archive
-from pacs_cloud.retrieve.depiction import Kind, kind_of
+from pacs_cloud.retrieve.depiction import Kind, is_decodable, kind_of
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.retrieve.pieces import Piece
-from pacs_cloud.retrieve.rendered import Shown
 from pacs_cloud.retrieve.renditions import HTML, PLAIN, XML
+from pacs_cloud.retrieve.shown_frames import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,13 @@ class Part:
         content_type: of it.
         pieces: makes it, when its turn comes.
         source: what it shows: of a presentation state, its image.
+        is_found: whether its pieces are only found, so that HEAD may ask for them too.
     """
 
     content_type: str
     pieces: Callable[[], Awaitable[Sequence[Piece]]]
     source: Located
+    is_found: bool = False
 
 
 class Parts:
@@ -42,7 +44,9 @@ class Parts:
     async def offered(self, located: Located, *, is_whole: bool) -> Sequence[str]:
         """Return the media types that an instance can be had in, the default first."""
         match kind_of(located):
-            case Kind.IMAGE | Kind.STATE:
+            case Kind.IMAGE:
+                return MEDIA_TYPES if is_decodable(located) else ()
+            case Kind.STATE:
                 return MEDIA_TYPES
             case Kind.REPORT if is_whole:
                 return HTML, PLAIN, XML
@@ -90,13 +94,15 @@ class Parts:
 
                 return [Part(f"{content}; charset=utf-8", report, located)]
             case Kind.DOCUMENT:
-                return [Part(content, partial(renditions.document, located), located)]
+                return [
+                    Part(content, partial(renditions.document, located), located, is_found=True)
+                ]
             case Kind.VIDEO:
 
                 async def video() -> Sequence[Piece]:
                     return (await renditions.video(located))[1]
 
-                return [Part(content, video, located)]
+                return [Part(content, video, located, is_found=True)]
             case _:
                 shown = await self._shown(
                     located, content, frames, parameters, is_multipart=is_multipart
@@ -116,7 +122,7 @@ class Parts:
 
         A GIF moves: it has them all.
         """
-        renderer = self._archive.renderer
+        frames_of = self._archive.renderer.shown
         if kind_of(located) is Kind.STATE:
             if frames is not None:
                 raise NotFound("A presentation state has no frames.")
@@ -125,9 +131,9 @@ class Parts:
                     "A presentation state says itself what is shown: window cannot be given, "
                     "and viewport is a width and a height."
                 )
-            shown = await renderer.presented(self._tenant, located)
+            shown = await frames_of.presented(self._tenant, located)
             return shown if is_multipart else shown[:1]
-        count = renderer.frame_count(located)
+        count = frames_of.frame_count(located)
         if frames is not None:
             if beyond := [number for number in frames if number > count]:
                 raise NotFound(f"There is no frame {beyond[0]}; there are {count}.")
@@ -136,7 +142,7 @@ class Parts:
             return [Shown(located, 0)]
         if is_multipart:
             return [Shown(located, number) for number in range(1, count + 1)]
-        return [Shown(located, await renderer.representative_frame(located))]
+        return [Shown(located, await frames_of.representative_frame(located))]
 
     def _picture(self, shown: Shown, content: str, parameters: RenderingParameters) -> Part:
         wanted = Wanted(

@@ -69,7 +69,7 @@ class Stow:
         client = request.client.host if request.client else ""
         session = self._intake.session(self._tenant, Source(Door.STOW, address=client))
         base_url = f"{root}/studies{f'/{study}' if study else ''}"
-        parts = Parts(session, study, base_url, body.root, self._gate)
+        parts = Parts(session, study, base_url, body.root, self._gate, self._max_body_bytes)
         is_whole = True
         try:
             async with aclosing(body.events()) as events:

@@ -9,6 +9,7 @@ from urllib.parse import urljoin
 
 from pacs_cloud.dicom.coding.encapsulating import Span
 from pacs_cloud.dicomweb.media import MediaType
+from pacs_cloud.dicomweb.multipart import MAX_PART_HEADER_BYTES
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.ingest.side_file import SideFile
@@ -98,6 +99,8 @@ class StowBulk:
 
         Frames may be located at `{uri}/frames/{number}`, as WADO-RS once named them.
         """
+        if len(uri) > MAX_PART_HEADER_BYTES:
+            return None  # no part can have said it, and it would be kept in memory
         key = _absolute(self._base_url, uri)
         parts = self._parts.get(key)
         if parts is None and (frames := list(self._frames(key))):

@@ -12,7 +12,7 @@ from pacs_cloud.dicomweb.multipart import MultipartReader, PartBegins, PartBytes
 from pacs_cloud.dicomweb.stow_assembly import assemble
 from pacs_cloud.dicomweb.stow_bulk import StowBulk
 from pacs_cloud.dicomweb.stow_report import Failure, Stored
-from pacs_cloud.errors import InvalidInstance, InvalidRequest, Unavailable
+from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal, Unavailable
 from pacs_cloud.ingest.reception import Reception
 from pacs_cloud.ingest.session import Session
 
@@ -43,6 +43,7 @@ class Parts:
         base_url: str,
         root: MediaType,
         gate: asyncio.Semaphore,
+        max_bytes: int,
     ) -> None:
         """Begin with nothing.
 
@@ -53,6 +54,8 @@ class Parts:
             root: what a part without a Content-Type is; its transfer syntax is that of
                 metadata which names none.
             gate: how many instances are put together at a time, for all requests.
+            max_bytes: that bulk data may make of them all: instances may share it, and many
+                would be far more than the body.
         """
         self.session = session
         self.bulk = StowBulk(session, base_url)
@@ -64,6 +67,7 @@ class Parts:
         self._study = study
         self._root = root
         self._gate = gate
+        self._bulk_left = max_bytes
         self._pending: list[_Pending] = []
         self._metadata_left = stow_metadata.MAX_METADATA_BYTES
         self._reception: Reception | None = None
@@ -210,6 +214,9 @@ class Parts:
             reception.write(piece)
             await reception.drain()
             return
+        self._bulk_left -= piece.length
+        if self._bulk_left < 0:
+            raise InvalidInstance("Bulk data of one request is used too often.", Refusal.TOO_LARGE)
         for start in range(piece.offset, piece.offset + piece.length, _COPY_BYTES):
             length = min(_COPY_BYTES, piece.offset + piece.length - start)
             data = await asyncio.to_thread(self.bulk.read, start, length)

@@ -101,7 +101,7 @@ class WadoUri:
         parameters = rendering_of(request, rows, columns)
         frame = frame_number(request)
         if frame is not None and kind_of(located) is Kind.IMAGE:
-            count = self._archive.renderer.frame_count(located)
+            count = self._archive.renderer.shown.frame_count(located)
             if frame > count:
                 raise InvalidRequest(f"frameNumber is from 1 to {count} here.")
         elif frame is not None:
@@ -136,7 +136,7 @@ class WadoUri:
             raise InvalidRequest("presentationUID names something that is no presentation state.")
         shown = [
             one
-            for one in await self._archive.renderer.presented(self._tenant, state)
+            for one in await self._archive.renderer.shown.presented(self._tenant, state)
             if one.located.instance.sop_instance_uid == located.instance.sop_instance_uid
             and frame in {None, one.number}
         ]

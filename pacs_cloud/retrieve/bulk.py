@@ -40,6 +40,10 @@ class Bulk:
         value = next((value for value in located.instance.bulk if value.path == path), None)
         if value is None:
             raise NotFound("There is no such bulk data.")
+        return self.pieces_of(located, value)
+
+    def pieces_of(self, located: Located, value: BulkValue) -> Sequence[Piece]:
+        """Return one of an instance's bulk values likewise: of many, without looking for each."""
         syntax = located.instance.transfer_syntax_uid
         is_swapped = syntax == uid.EXPLICIT_BE and word_bytes(value.vr) > 1
         if is_swapped or uid.is_deflated(syntax):

@@ -5,6 +5,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Final
 
+from pacs_cloud.dicom.coding.frame_decoding import can_decode
 from pacs_cloud.dicom.element_values import number, text
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.render.presentation_state import SHOWN_STATES
@@ -51,6 +52,16 @@ def kind_of(located: Located) -> Kind:
     if instance.sop_class_uid.startswith(_DOCUMENTS):
         return Kind.DOCUMENT
     return Kind.OTHER
+
+
+def is_decodable(located: Located) -> bool:
+    """Tell whether an image's pixels can be decoded, as far as its pack's table says."""
+    instance = located.instance
+    pixels = instance.pixels
+    return pixels is not None and (
+        not pixels.encapsulated
+        or can_decode(instance.transfer_syntax_uid, bits_allocated=pixels.bits_allocated)
+    )
 
 
 def is_localizer(header: Elements) -> bool:

@@ -60,7 +60,13 @@ class Frames:
         is_swapped = is_native and located.instance.transfer_syntax_uid == uid.EXPLICIT_BE
         read = self._swapped if is_swapped else self._data_sets.read
         ranges = table.ranges(number - 1)
-        data = b"".join([await read(located, start, end) for start, end in ranges])
+        if not ranges:
+            return b""
+        # One read for all fragments: they follow one another.
+        first = ranges[0][0]
+        data = await read(located, first, ranges[-1][1])
+        if len(ranges) > 1:
+            data = b"".join([data[start - first : end - first] for start, end in ranges])
         if isinstance(table, NativeFrames) and not table.is_byte_aligned:
             data = await beside(extract_bits, data, *table.bits(number - 1))
         return data

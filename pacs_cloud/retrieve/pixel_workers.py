@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 
 from pacs_cloud.errors import InvalidInstance, PacsError, Refusal, Unavailable
 from pacs_cloud.retrieve import pixel_worker
+from pacs_cloud.retrieve.pixel_answers import AnswerUnpickler
 from pacs_cloud.retrieve.pixel_worker import LENGTH, Surprise, Terms
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,8 @@ class PixelWorkers:
         self, work: Callable[..., Any], args: tuple[Any, ...]
     ) -> tuple[Any] | PacsError | Surprise:
         while True:
+            if self._is_closed:
+                raise Unavailable("The archive is being closed.")
             worker = self._take()
             try:
                 await worker.begin(work, args)
@@ -234,7 +237,7 @@ class _Worker:
     async def answer(self) -> tuple[Any] | PacsError | Surprise:
         """Return what the work came to; raises EOFError where the process ended."""
         (length,) = LENGTH.unpack(await self._received())
-        return await _beside(length, pixel_worker.read, self._exchange)
+        return await _beside(length, pixel_worker.read, self._exchange, AnswerUnpickler)
 
     def kill(self) -> None:
         """End the process; a work that runs there raises EOFError."""

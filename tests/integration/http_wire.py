@@ -77,5 +77,5 @@ async def wire(url: str) -> AsyncIterator[Wire]:
 
 def request(target: str, *fields: str, method: str = "GET") -> bytes:
     """Return a request's header with a Host field."""
-    lines = [f"{method} {target} HTTP/1.1", "Host: archive", *fields, "", ""]
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *fields, "", ""]
     return "\r\n".join(lines).encode("latin-1")

@@ -203,3 +203,20 @@ def test_deleting_is_confirmed(tmp_path: Path) -> None:
     assert purged[0]["length_bytes"] > 0
     assert json.loads(pacs("status", "--data", data, "--json").stdout)["catalogue"] == "yes"
     assert lines(pacs("fsck", "--deep", "--data", data, "--json")) == []
+
+
+def test_a_purge_that_leaves_a_study_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    (tmp_path / "in").mkdir()
+    for uid, file in FILES.items():
+        (tmp_path / "in" / uid).write_bytes(file)
+    pacs("import", tmp_path / "in", "--data", data)
+    pacs("delete", STUDY, "-y", "--data", data)
+    (decision,) = (data / "objects" / "ledger").rglob(f"*/{STUDY}/*.json")
+    decision.with_name(f"{decision.name[:-5]}bad.json").write_bytes(b"{}")
+    monkeypatch.setenv("PACS_TRASH_DAYS", "0")
+    told = lines(pacs("trash", "purge", "--data", data, "--json", code=1))
+    assert (told[0]["packs"], told[0]["problems"]) == (0, 1)
+    assert packs(data, STUDY)

@@ -62,7 +62,7 @@ async def test_head_has_the_header_of_get_and_no_body(archive: Running, path: st
         host = httpx.URL(url).netloc.decode()
         fields = ("accept: */*", "accept-encoding: gzip, deflate")
         head = request(target, *fields, method="HEAD").replace(
-            b"Host: archive", b"Host: " + host.encode()
+            b"Host: localhost", b"Host: " + host.encode()
         )
         await connection.send(head)
         response = await connection.response("HEAD")
@@ -233,7 +233,7 @@ async def test_scripts_of_other_origins_read_nothing_unless_they_are_named(
     assert "access-control-allow-origin" not in response.headers
 
 
-@pytest.mark.parametrize("origins", [(VIEWER, "http://localhost:3000"), ("*",)])
+@pytest.mark.parametrize("origins", [(VIEWER, "http://localhost:3000"), ("*",), ("*", VIEWER)])
 async def test_scripts_of_named_origins_read(tmp_path: Path, origins: tuple[str, ...]) -> None:
     async with served(tmp_path, options=HttpOptions(cors_origins=origins)) as archive:
         # Errors too, or a script cannot tell what is wrong.
@@ -255,6 +255,10 @@ async def test_scripts_of_named_origins_read(tmp_path: Path, origins: tuple[str,
                 "access-control-request-headers": "authorization, if-none-match, range",
             },
         )
+        if origins == ("*",):  # anybody may read; who writes is named
+            assert preflight.status_code == 403
+            assert "access-control-allow-origin" not in preflight.headers
+            return
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == expected
         assert "DELETE" in preflight.headers["access-control-allow-methods"]
@@ -276,3 +280,55 @@ async def test_scripts_of_strange_origins_are_refused(tmp_path: Path) -> None:
         assert preflight.status_code == 403
         assert "access-control-allow-origin" not in preflight.headers
         assert preflight.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("origins", [(), ("*",), (VIEWER,)])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1"])
+async def test_pages_of_strangers_change_nothing(
+    tmp_path: Path, origins: tuple[str, ...], origin: str
+) -> None:
+    async with served(tmp_path, options=HttpOptions(cors_origins=origins)) as archive:
+        part10 = make_instance("1.2.3.4.1")
+        stored = await archive.store(part10, origin=origin)
+        assert stored.status_code == 403
+        assert (await archive.store(part10)).status_code == 200
+        deleted = await archive.client.delete(INSTANCE, headers={"origin": origin})
+        assert deleted.status_code == 403
+        assert (await archive.client.get(INSTANCE, headers={"origin": origin})).status_code == 200
+
+
+async def test_our_own_pages_and_named_ones_write(tmp_path: Path) -> None:
+    options = HttpOptions(cors_origins=(VIEWER,), public_url="https://Pacs.example/dicom-web")
+    async with served(tmp_path, options=options) as archive:
+        own = archive.url.removesuffix("/dicom-web")
+        for origin in (own, VIEWER, "https://pacs.example"):
+            response = await archive.store(make_instance("1.2.3.4.1"), origin=origin)
+            assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LocalHost:1", 200),
+        ("127.0.0.1:8042", 200),
+        ("[::1]:8042", 200),
+        ("pacs.example", 200),
+        ("north.example:8042", 200),
+        ("evil.example", 421),
+        ("evil.example:8042", 421),
+        ("pacs.example.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("[::1", 421),
+        ("a@localhost@evil.example", 421),
+    ],
+)
+async def test_a_name_that_leads_here_by_a_stranger_is_refused(
+    tmp_path: Path, host: str, status: int
+) -> None:
+    options = HttpOptions(host_names=("pacs.example",), public_url="https://north.example/a")
+    async with served(tmp_path, options=options) as archive:
+        url = archive.url.removesuffix("/dicom-web")
+        response = await archive.client.get(f"{url}/healthz", headers={"host": host})
+        assert response.status_code == status

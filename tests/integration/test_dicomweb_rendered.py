@@ -209,6 +209,11 @@ class TestParameters:
         assert response.status_code == 400
         assert response.headers["content-type"] == "application/problem+json"
 
+    async def test_nothing_is_accepted(self, archive: Running, url: str) -> None:
+        nothing = {"accept": "image/png;q=0"}
+        response = await archive.client.get(f"{url}?iccprofile=yes", headers=nothing)
+        assert response.status_code == 406
+
     async def test_a_gif_holds_no_profile(self, archive: Running, url: str) -> None:
         gif = {"accept": "image/gif"}
         assert (await archive.client.get(f"{url}?iccprofile=no", headers=gif)).status_code == 200
@@ -318,6 +323,14 @@ class TestFrames:
                 400 if leaf == "thumbnail" and "," in frames else status
             )
 
+    @pytest.mark.parametrize("frames", ["4", "1,4", "0", "x"])
+    async def test_head_knows_it_too(self, archive: Running, url: str, frames: str) -> None:
+        for leaf in ("rendered", "thumbnail"):
+            path = f"{url}/frames/{frames}/{leaf}"
+            head, got = await archive.client.head(path), await archive.client.get(path)
+            assert head.status_code == got.status_code >= 400
+            assert head.content == b""
+
     async def test_thumbnails(self, archive: Running, url: str) -> None:
         for leaf, value in (("", 100), ("/frames/3", 200)):
             response = await archive.client.get(f"{url}{leaf}/thumbnail", headers=PNG)
@@ -385,6 +398,21 @@ class TestMany:
         assert kinds == ["application/problem+json", *["image/jpeg"] * 3]
         alone = await archive.client.get(f"{SERIES}/instances/1.2.3.1.1.9/rendered")
         assert alone.status_code == 406
+
+    async def test_a_syntax_that_is_not_decoded_is_left_out(self, archive: Running) -> None:
+        strange = make_image(np.zeros((4, 4), np.uint8))
+        strange.PixelData = pydicom.encaps.encapsulate([b"\xff\x0a" + bytes(30)])
+        strange["PixelData"].VR = "OB"
+        strange["PixelData"].is_undefined_length = True
+        strange.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.110"
+        await stored(archive, file_of(strange, "1.2.3.1.1.9"))
+        response = await archive.client.get(f"{SERIES}/rendered", headers=JPEGS)
+        assert (response.status_code, len(parts_of(response))) == (206, 3)
+        assert (await archive.client.get(f"{SERIES}/thumbnail")).status_code == 200
+        for leaf in ("rendered", "thumbnail", "frames/1/rendered", "frames/1/thumbnail"):
+            for method in ("GET", "HEAD"):
+                url = f"{SERIES}/instances/1.2.3.1.1.9/{leaf}"
+                assert (await archive.client.request(method, url)).status_code == 406
 
     async def test_what_is_not_there(self, archive: Running) -> None:
         for path in ("/studies/9.9", f"{SERIES}9", f"{SERIES}/instances/9.9"):
@@ -473,6 +501,8 @@ class TestOtherThings:
     ) -> None:
         content = b"%PDF-" + b"x" * (size - 5)
         await stored(archive, file_of(document(content, media_type, sop_class), "1.2.3.1.1.1"))
+        head = await archive.client.head(self.URL)
+        assert head.headers["content-length"] == str(size)
         for accept in ("*/*", media_type):
             response = await archive.client.get(self.URL, headers={"accept": accept})
             assert response.headers["content-type"] == media_type
@@ -517,6 +547,9 @@ class TestOtherThings:
         response = await archive.client.get(self.URL)
         assert response.status_code == 406
         assert "nothing to look at" in response.json()["detail"]
+        for leaf, status in (("rendered", 406), ("thumbnail", 404)):
+            head = await archive.client.head(self.URL.replace("rendered", leaf))
+            assert head.status_code == status
         thumbnail = await archive.client.get(self.URL.replace("rendered", "thumbnail"))
         assert thumbnail.status_code == 404
 
@@ -572,12 +605,44 @@ class TestPresentationStates:
         assert len(parts_of(await self.asked(archive, state, **JPEGS))) == 2
         assert (await self.asked(archive, state)).status_code == 200
 
+    async def test_a_study_is_shown_though_the_image_of_a_state_is_elsewhere(
+        self, archive: Running, image: Dataset
+    ) -> None:
+        image.SOPInstanceUID = "1.2.3.1.1.99"
+        await stored(archive, samples.make_state(image, "1.2.3.1.9.1"))
+        response = await archive.client.get("/studies/1.2.3.1/rendered", headers=JPEGS)
+        assert (response.status_code, len(parts_of(response))) == (206, 1)
+
+    async def test_its_thumbnail_has_another_etag_when_it_shows_another_image(
+        self, archive: Running, image: Dataset
+    ) -> None:
+        later = make_instance("1.2.3.1.1.2", rows=8, Modality="CT")
+        about = sequence_of(
+            SeriesInstanceUID="1.2.3.1.1",
+            ReferencedImageSequence=[
+                samples.reference(pydicom.dcmread(io.BytesIO(later))),
+                samples.reference(image),
+            ],
+        )
+        state = samples.make_state(
+            image, "1.2.3.1.9.1", window=(16384, 32768), ReferencedSeriesSequence=about
+        )
+        await stored(archive, state)
+        path = f"{path_of(pydicom.dcmread(io.BytesIO(state)))}/thumbnail"
+        before = await archive.client.get(path)
+        await stored(archive, later)
+        again = await archive.client.get(path, headers={"if-none-match": before.headers["etag"]})
+        assert (before.status_code, again.status_code) == (200, 200)
+
     async def test_without_its_image_there_is_nothing(
         self, archive: Running, image: Dataset
     ) -> None:
         image.SOPInstanceUID = "1.2.3.1.1.99"
         state = samples.make_state(image, "1.2.3.1.9.1")
         assert (await self.asked(archive, state)).status_code == 404
+        for leaf in ("rendered", "thumbnail"):
+            path = f"{path_of(pydicom.dcmread(io.BytesIO(state)))}/{leaf}"
+            assert (await archive.client.head(path)).status_code == 404
 
     async def test_a_thumbnail_holds_no_text(self, archive: Running, image: Dataset) -> None:
         note = samples.annotation([], [samples.boxed_label("DOE JANE", (0, 0), (1, 1))])

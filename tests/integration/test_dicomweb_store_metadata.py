@@ -17,6 +17,7 @@ from dicomweb_archive import BOUNDARY, Running, parts_of, served
 
 from dicom_differences import differences
 from dicomweb_samples import make_instance
+from pacs_cloud.dicomweb.app import HttpOptions
 
 OCTETS = "application/octet-stream"
 XML = "application/dicom+xml"
@@ -215,6 +216,22 @@ async def test_bulk_data_may_come_before_its_metadata_and_serve_twice(archive: R
     assert response.status_code == 200, response.text
     for sop in ("1.2.3.4.1", "1.2.3.4.2"):
         assert (await stored_file(archive, sop)).PixelData == b"12345678"
+
+
+async def test_bulk_data_may_not_serve_without_end(tmp_path: Path) -> None:
+    bulk: Part = (OCTETS, "bulk", bytes(30_000))
+    made = [
+        {
+            "00080018": {"vr": "UI", "Value": [f"1.2.3.4.{number}"]},
+            "00091010": {"vr": "OB", "BulkDataURI": "bulk"},
+        }
+        for number in range(5)
+    ]
+    async with served(tmp_path, options=HttpOptions(max_body_bytes=100_000)) as archive:
+        response = await post(archive, metadata(*made), bulk)
+        assert response.status_code == 202
+        assert len(response.json()["00081199"]["Value"]) == 3
+        assert len(other_failures(response)) == 2
 
 
 async def test_missing_bulk_data_fails_its_instance_alone(archive: Running) -> None:

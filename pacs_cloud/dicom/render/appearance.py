@@ -14,7 +14,7 @@ from pacs_cloud.dicom.render.grey_shades import (
     VoiFunction,
     Window,
 )
-from pacs_cloud.dicom.render.overlays import Overlay, read_overlays
+from pacs_cloud.dicom.render.overlays import GROUPS, Overlay, read_overlays
 from pacs_cloud.dicom.render.palettes import Palette, read_palette
 from pacs_cloud.errors import InvalidInstance, Refusal
 
@@ -37,6 +37,8 @@ _COUNT_CLASSES: Final = frozenset(
 )
 """Their values are counts, which may use few of the shades that their bits have room for."""
 _SHARED, _PER_FRAME = "52009229", "52009230"
+_OVERLAY_FRAMES: Final = tuple(f"{group:04X}0015" for group in GROUPS)
+"""Number of Frames in Overlay."""
 _LOWEST_CT_NUMBER: Final = -1024
 """Hounsfield units; air is -1000."""
 _DISPLAY_RELATIONS: Final = frozenset({"LOG", "DISP"})
@@ -136,6 +138,13 @@ def read_appearance(image: DataSet, frame: int, pixel_tag: str = "7FE00010") -> 
         palette=palette,
         overlays=tuple(read_overlays(image, frame)),
         pixel_height=_pixel_height(image, groups),
+    )
+
+
+def is_same_in_all_frames(image: DataSet) -> bool:
+    """Tell whether `read_appearance` returns the same for every frame of an instance."""
+    return _PER_FRAME not in image.elements and not any(
+        (image.number(tag) or 1) > 1 for tag in _OVERLAY_FRAMES if tag in image.elements
     )
 
 

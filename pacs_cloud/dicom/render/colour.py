@@ -42,6 +42,8 @@ def _samples(data: bytes, pixel_format: PixelFormat) -> Shades:
     if cell is None:
         raise InvalidInstance("Colour of such a bit depth cannot be shown.", Refusal.UNREADABLE)
     is_subsampled = pixel_format.photometric_interpretation in _SUBSAMPLED
+    if is_subsampled and columns % 2:  # two pixels share their colour (PS3.3 C.7.6.3.1.2)
+        raise InvalidInstance("Subsampled colour has an odd width.", Refusal.UNREADABLE)
     count = rows * columns * (2 if is_subsampled else 3)
     whole = cell.itemsize
     cells: Numbers = np.frombuffer(data[: len(data) // whole * whole], cell)[:count]

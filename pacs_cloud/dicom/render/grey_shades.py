@@ -50,10 +50,11 @@ class Window:
             case VoiFunction.LINEAR if self.width == 1:
                 return (values > self.center - 0.5).astype(np.float64)
             case VoiFunction.LINEAR:
-                share = (values - (self.center - 0.5)) / (self.width - 1) + 0.5
+                share = (values - (self.center - 0.5)) / (self.width - 1)
             case VoiFunction.LINEAR_EXACT:
-                share = (values - self.center) / self.width + 0.5
-        return np.clip(share, 0, 1)
+                share = (values - self.center) / self.width
+        share += 0.5
+        return np.clip(share, 0, 1, out=share)
 
 
 def full_window(low: float, high: float) -> Window:
@@ -115,7 +116,10 @@ class GreyTransform:
         """Return `stored` in modality units."""
         if self.modality_lut is not None:
             return self.modality_lut.look_up(stored)
-        return stored.astype(np.float64) * self.slope + self.intercept
+        values = stored.astype(np.float64)
+        values *= self.slope
+        values += self.intercept
+        return values
 
     def windowed(self, window: Window) -> "GreyTransform":
         """Return this with another window in place of its VOI LUT or window."""
@@ -150,7 +154,9 @@ class GreyTransform:
             share = self.presentation_lut.share(share * (entries - 1) + self.presentation_lut.first)
         if self.is_inverse:
             share = 1 - share
-        return np.floor(share * 255 + 0.5).astype(np.uint8)
+        share *= 255
+        share += 0.5
+        return share.astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +201,12 @@ def shade_table(
         transform: `needs_range` must not hold.
         padding: stored values, first and last, that stand for no value and are black.
     """
-    stored = bits.values(np.arange(1 << bits.allocated))
+    shift = bits.high_bit + 1 - bits.stored
+    stored = bits.values(np.arange(1 << bits.stored) << shift)
     table = transform.shades(stored)
     if padding is not None:
         table[(stored >= padding[0]) & (stored <= padding[1])] = 0
+    # A value looks the same whatever the bits below and above it are.
+    table = np.tile(table.repeat(1 << shift), 1 << bits.allocated - bits.high_bit - 1)
     table.flags.writeable = False
     return table

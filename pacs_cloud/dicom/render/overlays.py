@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pacs_cloud.dicom.element_values import DataSet
 from pacs_cloud.dicom.render.grey_shades import Shades
 
-_GROUPS: Final = tuple(range(0x6000, 0x6020, 2))
+GROUPS: Final = tuple(range(0x6000, 0x6020, 2))
 _MAX_SIDE: Final = 1 << 16
 
 
@@ -59,7 +59,7 @@ def read_overlays(image: DataSet, frame: int) -> Iterator[Overlay]:
         image: the header, with the planes' bulk values.
         frame: 1 for the first.
     """
-    for group in _GROUPS:
+    for group in GROUPS:
         if f"{group:04X}0010" not in image.elements:
             continue
         rows, columns = (int(image.number(f"{group:04X}{tag}") or 0) for tag in ("0010", "0011"))
@@ -80,8 +80,10 @@ def read_overlays(image: DataSet, frame: int) -> Iterator[Overlay]:
 def _plane(data: bytes, place: int, pixels: int) -> bytes:
     if place == 0:
         return data[: -(-pixels // 8)]
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    return np.packbits(bits[place * pixels : (place + 1) * pixels], bitorder="little").tobytes()
+    first, shift = divmod(place * pixels, 8)
+    around = np.frombuffer(data[first : first + pixels // 8 + 2], np.uint8)
+    bits = np.unpackbits(around, bitorder="little")[shift : shift + pixels]
+    return np.packbits(bits, bitorder="little").tobytes()
 
 
 def burn(image: Shades, overlays: tuple[Overlay, ...], shade: int = 255) -> Shades:

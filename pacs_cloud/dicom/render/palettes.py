@@ -13,6 +13,10 @@ _DESCRIPTORS: Final = ("00281101", "00281102", "00281103")
 _DATA: Final = ("00281201", "00281202", "00281203")
 _SEGMENTED: Final = ("00281221", "00281222", "00281223")
 _MAX_ENTRIES: Final = 1 << 16
+_MAX_SEGMENTS: Final = 1 << 17
+"""Of one palette: those without entries, repeated by others, would never come to an end."""
+_MAX_WORDS: Final = 4 * _MAX_SEGMENTS
+"""Of one segmented palette: more than its segments can need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,46 +78,53 @@ def _words(data: bytes, count: int, bits: int) -> Numbers:
 
 def _expanded(data: bytes, count: int, bits: int) -> Numbers:
     """Return the entries that segments describe: discrete, linear, indirect (PS3.3 C.7.9.2)."""
-    word_bytes = 2 if bits > 8 else 1
-    words: list[int] = np.frombuffer(
-        data[: len(data) // word_bytes * word_bytes], "<u2" if word_bytes == 2 else np.uint8
-    ).tolist()
-    entries: list[int] = []
+    cell = np.dtype("<u2" if bits > 8 else np.uint8)
+    words = np.frombuffer(data[: len(data) // cell.itemsize * cell.itemsize], cell)
+    segments = _Segments(words[:_MAX_WORDS].tolist(), cell.itemsize, count)
     try:
-        _expand(words, 0, entries, count, word_bytes)
+        segments.expand(0)
     except IndexError as error:
         raise InvalidInstance("A palette's segments are cut short.", Refusal.UNREADABLE) from error
-    return np.array(entries[:count], np.int64)
+    return np.array(segments.entries[:count], np.int64)
 
 
-def _expand(
-    words: list[int],
-    at: int,
-    entries: list[int],
-    count: int,
-    word_bytes: int,
-    *,
-    segments: int | None = None,
-) -> None:
-    """Append the entries of the segments from `at` on: all, or so many, none of them indirect."""
-    left = len(words) if segments is None else segments
-    while at + 1 < len(words) and left and len(entries) < count:  # a padding byte may follow
-        kind, length = words[at], words[at + 1]
-        left -= 1
-        if kind == 0:
-            entries.extend(words[at + 2 : at + 2 + length])
-            at += 2 + length
-        elif kind == 1:
-            before, last = (entries[-1] if entries else 0), words[at + 2]
-            entries.extend(
-                round(before + (last - before) * step / length) for step in range(1, length + 1)
-            )
-            at += 3
-        elif kind == 2 and segments is None:
-            span = 4 // word_bytes  # a byte offset of 32 bits, its low part first
-            parts = words[at + 2 : at + 2 + span]
-            offset = sum(part << 8 * word_bytes * place for place, part in enumerate(parts))
-            _expand(words, offset // word_bytes, entries, count, word_bytes, segments=length)
-            at += 2 + span
-        else:
-            raise InvalidInstance("A palette has a segment of no known kind.", Refusal.UNREADABLE)
+class _Segments:
+    """The segments of a palette, and the entries that they have come to so far."""
+
+    def __init__(self, words: list[int], word_bytes: int, count: int) -> None:
+        self.entries: list[int] = []
+        self._words = words
+        self._word_bytes = word_bytes
+        self._count = count
+        self._left = _MAX_SEGMENTS
+
+    def expand(self, at: int, segments: int | None = None) -> None:
+        """Append the entries of the segments from `at` on: all, or so many, none indirect."""
+        words, entries = self._words, self.entries
+        left = len(words) if segments is None else segments
+        # A padding byte may follow.
+        while at + 1 < len(words) and left and len(entries) < self._count:
+            kind, length = words[at], words[at + 1]
+            left -= 1
+            self._left -= 1
+            if self._left < 0:
+                raise InvalidInstance("A palette has too many segments.", Refusal.TOO_LARGE)
+            if kind == 0:
+                entries.extend(words[at + 2 : at + 2 + length])
+                at += 2 + length
+            elif kind == 1:
+                before, last = (entries[-1] if entries else 0), words[at + 2]
+                entries.extend(
+                    round(before + (last - before) * step / length) for step in range(1, length + 1)
+                )
+                at += 3
+            elif kind == 2 and segments is None:
+                span = 4 // self._word_bytes  # a byte offset of 32 bits, its low part first
+                parts = words[at + 2 : at + 2 + span]
+                offset = sum(part << 8 * self._word_bytes * n for n, part in enumerate(parts))
+                self.expand(offset // self._word_bytes, length)
+                at += 2 + span
+            else:
+                raise InvalidInstance(
+                    "A palette has a segment of no known kind.", Refusal.UNREADABLE
+                )

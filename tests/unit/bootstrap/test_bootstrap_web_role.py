@@ -20,6 +20,7 @@ def test_every_http_setting_reaches_the_application(tmp_path: Path) -> None:
         max_stow_bytes=2 << 20,
         network_timeout_s=7,
         cors_origins=("https://viewer.example",),
+        host_names=("pacs.example",),
         max_connections=11,
         http_header_s=3,
     )
@@ -29,6 +30,8 @@ def test_every_http_setting_reaches_the_application(tmp_path: Path) -> None:
     assert options.max_body_bytes == 2 << 20
     assert options.body_idle_s == 7
     assert options.cors_origins == ("https://viewer.example",)
+    assert options.host_names == ("pacs.example",)
+    assert options_of(Settings(data=tmp_path)).host_names == ()
     limits = limits_of(settings)
     assert (limits.max_connections, limits.header_s) == (11, 3)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalogue_samples import NOW_US, SERIES, TENANT, Shelf, attributes, instance, pack, uids
-from pacs_cloud.catalogue import sqlite_search
+from pacs_cloud.catalogue import sqlite_schema, sqlite_search
 from pacs_cloud.catalogue.port import ByDate, ByName, NamePart
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.catalogue.sqlite_schema import MIGRATIONS
@@ -71,20 +71,65 @@ async def test_a_commit_survives_a_reopening(tmp_path: Path) -> None:
         assert [state async for state in catalogue.export()] == before
 
 
-async def test_a_file_of_version_1_learns_how_names_sound(tmp_path: Path) -> None:
-    async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
-        await fill(Shelf(catalogue), 3)
-    connection = sqlite3.connect(tmp_path / "c.sqlite")
-    dump = "SELECT * FROM study_name ORDER BY 1, 2, 3, 4, 5", "SELECT id, names FROM study"
-    current = [connection.execute(query).fetchall() for query in dump]
+DUMP = "SELECT * FROM study_name ORDER BY 1, 2, 3, 4, 5", "SELECT id, names FROM study"
+
+
+def dumped(connection: sqlite3.Connection) -> list[list[tuple[object, ...]]]:
+    return [connection.execute(query).fetchall() for query in DUMP]
+
+
+def to_version_1(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM study_name WHERE part = 2")
     connection.execute("UPDATE study SET names = substr(names, 1, instr(names, char(28)) - 1)")
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
-    assert [connection.execute(query).fetchall() for query in dump] != current
+
+
+async def test_a_file_of_version_1_learns_how_names_sound(tmp_path: Path) -> None:
+    async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
+        await fill(Shelf(catalogue), 3)
+    connection = sqlite3.connect(tmp_path / "c.sqlite")
+    current = dumped(connection)
+    to_version_1(connection)
+    assert dumped(connection) != current
     async with SqliteCatalogue(tmp_path / "c.sqlite"):
         pass
-    assert [connection.execute(query).fetchall() for query in dump] == current
+    assert dumped(connection) == current
+    connection.close()
+
+
+async def test_an_upgrade_lets_others_write_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_schema, "_STUDIES_AT_ONCE", 1)
+    path = tmp_path / "c.sqlite"
+    async with SqliteCatalogue(path) as catalogue:
+        await fill(Shelf(catalogue), 5)
+    connection = sqlite3.connect(path, timeout=0)
+    current = dumped(connection)
+    to_version_1(connection)
+    slices: list[int] = []
+
+    def stopped() -> None:
+        # Nobody is locked out between two slices, and nobody takes the file for upgraded.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        slices.append(1)
+        if len(slices) == 3:
+            raise Unavailable("the process was killed")
+
+    with pytest.raises(Unavailable, match="killed"):
+        SqliteCatalogue(path, stopped)
+
+    others: list[SqliteCatalogue] = []
+
+    def beside() -> None:
+        if not others:
+            others.append(SqliteCatalogue(path))
+
+    async with SqliteCatalogue(path, beside), others[0]:
+        assert dumped(connection) == current
     connection.close()
 
 
@@ -177,3 +222,35 @@ async def test_processes_share_a_file(tmp_path: Path) -> None:
             TENANT, [uid for number in range(3) for uid in uids(f"{SERIES}.{number}", 12, 0)]
         )
         assert len(found) == 36
+
+
+async def test_an_upgrade_waits_for_another_that_goes_on_and_for_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_schema, "_PATIENCE_S", 0.25)
+    path = tmp_path / "c.sqlite"
+    async with SqliteCatalogue(path) as catalogue:
+        await fill(Shelf(catalogue), 2)
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    current = dumped(connection)
+    to_version_1(connection)
+    waits = 0
+
+    def slice_by_slice() -> None:
+        nonlocal waits
+        if connection.in_transaction:
+            waits += 1
+            connection.execute("UPDATE study SET rev = rev + 1")
+            connection.execute("COMMIT")
+            if waits < 6:
+                connection.execute("BEGIN IMMEDIATE")
+
+    connection.execute("BEGIN IMMEDIATE")
+    async with SqliteCatalogue(path, slice_by_slice):
+        assert waits == 6
+        assert dumped(connection) == current
+    connection.execute("PRAGMA user_version = 1")
+    connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="locked"):
+        SqliteCatalogue(path)
+    connection.close()

@@ -572,3 +572,63 @@ async def test_a_retention_of_no_time_does_not_lose_a_deletion_that_is_under_way
         await house.trash_of(Purging()).delete(ALL)
     assert await house.catalogue.study("default", STUDY) is None
     assert await house.findings() == []
+
+
+async def test_a_purge_that_lost_to_a_restoration_takes_itself_back(house: House) -> None:
+    # Also where the clock of the purge is ahead, so that the ledger has it last.
+    await house.fill()
+    before = await house.digest()
+    await house.trash.delete(ALL)
+    restored: list[Restored] = []
+
+    class Racing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.catalogue, name)
+
+        async def commit(self, change: StudyChange) -> None:
+            if not restored:
+                restored.append(await house.trash.restore(ALL))
+            await house.catalogue.commit(change)
+
+    purged = await purge_study(
+        house.objects,
+        Racing(),
+        "default",
+        STUDY,
+        load_table=partial(load_table, house.objects, house.catalogue),
+        now_us=house.clock.tick() + DAY_US,
+        cutoff_us=FUTURE_US,
+    )
+    assert restored[0].left == 0
+    assert (purged.instances, purged.packs) == (0, 0)
+    assert await house.digest() == before
+    assert await house.findings() == []
+    assert await house.rebuilt() == before
+
+
+async def test_a_study_deleted_instance_by_instance_is_tended_once(house: House) -> None:
+    samples = [Sample(f"{STUDY}.1.{number}") for number in range(1, 6)]
+    await house.store(*samples)
+    for sample in samples:
+        await house.trash.delete(Scope("default", STUDY, f"{STUDY}.1", sample.uid))
+    read: list[str] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.objects, name)
+
+        async def get(self, key: str) -> bytes:
+            read.append(key)
+            return await house.objects.get(key)
+
+    tended = await tend_trash(
+        Counting(),
+        house.catalogue,
+        load_table=partial(load_table, house.objects, house.catalogue),
+        now_us=house.clock.tick() + 31 * DAY_US,
+        retention_us=30 * DAY_US,
+    )
+    assert (tended.instances, tended.packs) == (5, 1)
+    assert await house.keys("trash/") == []
+    decisions = [key for key in read if key.startswith("ledger/")]
+    assert len(decisions) == len(set(decisions)) == len(samples)

@@ -15,7 +15,7 @@ from pacs_cloud.dicom.render.overlays import read_overlays
 from pacs_cloud.dicom.render.picture import GIF, JPEG, PNG, encode
 from pacs_cloud.dicom.render.viewport import Viewport, fitted, scaled
 from pacs_cloud.errors import InvalidInstance, InvalidRequest
-from rendering_samples import appearance_of, make_image
+from rendering_samples import appearance_of, header_of, make_image
 
 QUARTERS = np.zeros((8, 8), np.uint8)
 QUARTERS[:4, 4:], QUARTERS[4:, :4], QUARTERS[4:, 4:] = 60, 120, 240
@@ -175,12 +175,22 @@ class TestPicture:
             dataset.add_new(tag, "IS" if tag == 0x60000015 else "US", value)
         dataset.add_new(0x60000050, "SS", [1, 1])
         dataset.add_new(0x60003000, "OW", bytes([0x0F, 0xF0]))
-        from rendering_samples import header_of
-
         header, _ = header_of(dataset)
         assert list(read_overlays(header, 1)) == []
         assert [one.bits for one in read_overlays(header, 2)] == [b"\x0f"]
         assert [one.bits for one in read_overlays(header, 3)] == [b"\xf0"]
+
+    def test_planes_need_not_begin_at_a_byte(self) -> None:
+        dataset = make_image(np.zeros((3, 3), np.uint8))
+        planes = np.random.default_rng(1).integers(0, 2, (5, 9))
+        for tag, value in ((0x60000010, 3), (0x60000011, 3), (0x60000015, 5)):
+            dataset.add_new(tag, "IS" if tag == 0x60000015 else "US", value)
+        dataset.add_new(0x60000050, "SS", [1, 1])
+        dataset.add_new(0x60003000, "OW", np.packbits(planes, bitorder="little").tobytes())
+        header, _ = header_of(dataset)
+        for frame, plane in enumerate(planes, 1):
+            (overlay,) = read_overlays(header, frame)
+            assert np.array_equal(overlay.mask(3, 3), plane.reshape(3, 3) == 1)
 
     def test_lines_are_written_into_it(self) -> None:
         frame = frame_of(np.zeros((256, 256), np.uint8))

@@ -17,7 +17,14 @@ from pydicom.pixels.processing import (
     convert_color_space,
 )
 
-from pacs_cloud.dicom.render.appearance import read_appearance
+from pacs_cloud.dicom.render.appearance import is_same_in_all_frames, read_appearance
+from pacs_cloud.dicom.render.grey_shades import (
+    GreyTransform,
+    StoredBits,
+    VoiFunction,
+    Window,
+    shade_table,
+)
 from pacs_cloud.dicom.render.rendering import render
 from pacs_cloud.errors import InvalidInstance
 from rendering_samples import appearance_of, header_of, make_image, sequence_of, shades_of
@@ -281,6 +288,13 @@ class TestColour:
         theirs = dataset.pixel_array  # RGB already
         assert np.abs(shades_of(dataset).astype(int) - theirs).max() <= 1
 
+    @pytest.mark.parametrize("columns", [3, 5])
+    def test_subsampled_colour_of_an_odd_width_is_refused(self, columns: int) -> None:
+        made = make_image(np.zeros((3, columns, 3), np.uint8))
+        made.PhotometricInterpretation = "YBR_FULL_422"
+        with pytest.raises(InvalidInstance, match="odd width"):
+            render(made.PixelData, appearance_of(made))
+
     def test_a_palette_is_pydicoms(self) -> None:
         dataset = pydicom.dcmread(OWN / "examples_palette.dcm")
         header, tag = header_of(dataset)
@@ -312,6 +326,18 @@ class TestColour:
             made[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
             setattr(made, f"Segmented{name}PaletteColorLookupTableData", words)
         assert shades_of(made)[0, :, 0].tolist() == [10, 20, 30, 10, 20, 30]
+
+    def test_segments_that_come_to_nothing_are_not_repeated_for_ever(self) -> None:
+        made = make_image(np.array([[0, 1]], np.uint8))
+        made.PhotometricInterpretation = "PALETTE COLOR"
+        # Each of the 1000 repeats 10,000 segments without entries.
+        words = np.array([2, 10_000, 4000 * 2, 0] * 1000 + [0, 0] * 10_000, "<u2").tobytes()
+        for name in ("Red", "Green", "Blue"):
+            setattr(made, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+            made[f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
+            setattr(made, f"Segmented{name}PaletteColorLookupTableData", words)
+        with pytest.raises(InvalidInstance, match="too many segments"):
+            shades_of(made)
 
     def test_a_palette_of_8_bits_said_to_be_16(self) -> None:
         made = make_image(np.array([[0, 1]], np.uint8))
@@ -437,3 +463,43 @@ def test_every_native_image_of_pydicom_is_rendered() -> None:
         assert shades.shape[:2] == (dataset.Rows, dataset.Columns), path.name
         rendered += 1
     assert rendered > 20
+
+
+@given(
+    st.sampled_from([8, 16]),
+    st.integers(1, 16),
+    st.integers(0, 15),
+    st.booleans(),
+    st.sampled_from(list(VoiFunction)),
+)
+def test_a_table_has_for_each_cell_the_shade_of_its_value(
+    allocated: int, stored: int, high_bit: int, is_signed: bool, function: VoiFunction
+) -> None:
+    high_bit = min(high_bit, allocated - 1)
+    bits = StoredBits(allocated, min(stored, high_bit + 1), high_bit, is_signed)
+    transform = GreyTransform(1.5, -20, window=Window(40, 400, function))
+    values = bits.values(np.arange(1 << allocated))
+    expected = transform.shades(values)
+    expected[(values >= -3) & (values <= 5)] = 0
+    assert np.array_equal(shade_table(bits, transform, (-3.0, 5.0)), expected)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_same"),
+    [
+        ({}, True),
+        ({"SharedFunctionalGroupsSequence": sequence_of(PatientID="1")}, True),
+        ({"PerFrameFunctionalGroupsSequence": sequence_of(PatientID="1")}, False),
+    ],
+)
+def test_frames_with_groups_of_their_own_may_look_different(
+    attributes: dict[str, object], is_same: bool
+) -> None:
+    header, _ = header_of(make_image(np.zeros((2, 2), np.uint8), **attributes))
+    assert is_same_in_all_frames(header) is is_same
+
+
+def test_frames_under_overlays_of_many_frames_look_different() -> None:
+    made = make_image(np.zeros((2, 2), np.uint8))
+    made.add_new(0x60020015, "IS", 2)
+    assert not is_same_in_all_frames(header_of(made)[0])

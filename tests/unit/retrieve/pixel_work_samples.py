@@ -37,6 +37,20 @@ def wrong(secret: str) -> None:
     raise LookupError(f"{secret} is patient data")
 
 
+class Malicious:
+    """What makes a folder where it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (self.path,)
+
+
+def taken_over(path: str) -> Malicious:
+    return Malicious(path)
+
+
 def crashed() -> None:
     ctypes.string_at(0)
 

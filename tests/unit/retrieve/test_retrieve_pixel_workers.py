@@ -87,6 +87,14 @@ async def test_what_cannot_be_pickled_fails_alone(workers: PixelWorkers) -> None
     assert await workers.run(samples.doubled, b"1") == b"11"
 
 
+async def test_an_answer_can_call_nothing(workers: PixelWorkers, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    with pytest.raises(pickle.UnpicklingError, match="class of no answer"):
+        await workers.run(samples.taken_over, str(made))
+    assert not made.exists()
+    assert await workers.run(samples.doubled, b"1") == b"11"
+
+
 async def test_a_crash_fails_its_own_work_and_the_pool_heals(workers: PixelWorkers) -> None:
     before = await workers.run(samples.pid)
     crash = asyncio.create_task(workers.run(samples.crashed))
@@ -188,6 +196,15 @@ async def test_closing_ends_what_runs_and_what_waits(tmp_path: Path) -> None:
     assert _is_gone(pid)
     with pytest.raises(Unavailable):
         await pool.run(samples.doubled, b"x")
+
+
+async def test_what_has_only_begun_when_it_closes_starts_no_worker(workers: PixelWorkers) -> None:
+    asked = asyncio.create_task(workers.run(samples.pid))
+    await asyncio.sleep(0)
+    workers.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await asked
+    assert workers.pids == ()
 
 
 async def test_a_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
