@@ -22,7 +22,7 @@ CACHING: Final = {
 }
 _COUNTABLE_PARTS: Final = 20_000
 """More are not gone through before they are sent: without a length, and so without ranges."""
-_SOME_ARE_MISSING: Final = (
+SOME_ARE_MISSING: Final = (
     '299 pacs-cloud "Some instances have no representation that was asked for"'
 )
 
@@ -93,7 +93,7 @@ def part_answer(request: Request, objects: ObjectStore, whole: Whole) -> Answer:
                 yield from some
 
     if whole.is_partial:
-        headers["warning"] = _SOME_ARE_MISSING
+        headers["warning"] = SOME_ARE_MISSING
         return Stream(stream(objects, pieces()), content_type, status=206, headers=headers)
     if whole.part_count > _COUNTABLE_PARTS:
         return Stream(stream(objects, pieces()), content_type, headers=headers)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -17,7 +18,7 @@ from pacs_cloud.dicomweb.byte_ranges import piece_answer
 from pacs_cloud.dicomweb.frame_numbers import frame_numbers
 from pacs_cloud.dicomweb.media import MediaType
 from pacs_cloud.dicomweb.multipart import MultipartWriter
-from pacs_cloud.dicomweb.part_answer import CACHING, etag_of
+from pacs_cloud.dicomweb.part_answer import CACHING, SOME_ARE_MISSING, etag_of
 from pacs_cloud.dicomweb.rendered_parts import Part, Parts
 from pacs_cloud.dicomweb.rendering_parameters import (
     RenderingParameters,
@@ -117,23 +118,25 @@ class Rendered:
                 without += 1
         if not parts:
             raise NotAcceptable(await self._why_not(located))
-        headers = dict(CACHING)
+        warnings: list[str] = []
         if parameters.unsupported:
             words = _NO_LETTERS.sub("", ", ".join(parameters.unsupported))
-            headers["warning"] = (
+            warnings.append(
                 f'299 pacs-cloud "The following annotation values are not supported: {words}"'
             )
         if without:
-            headers["warning"] = (
-                '299 pacs-cloud "Some instances have no representation that was asked for"'
-            )
+            warnings.append(SOME_ARE_MISSING)
+        headers = dict(CACHING)
+        if warnings:
+            headers["warning"] = "\n".join(warnings)
         return await self._send(
             request,
             parts,
             etag_of(
                 state_tag([*located, *(part.source for part in parts)]),
                 _RENDITION,
-                repr(parameters),
+                # A set has no order of its own, and another process another.
+                f"{sorted(parameters.annotation)} {replace(parameters, annotation=frozenset())}",
                 f"{frames} {is_multipart}",
                 *{part.content_type for part in parts},
             ),
