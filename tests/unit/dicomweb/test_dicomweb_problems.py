@@ -14,6 +14,9 @@ from pacs_cloud.dicomweb import problems, responses
 from pacs_cloud.dicomweb.app import _Edge
 from pacs_cloud.dicomweb.media import UnsupportedMedia
 from pacs_cloud.dicomweb.responses import Bytes, Stream
+from pacs_cloud.dicomweb.strange_pages import StrangePages
+
+ANY_PAGE = StrangePages(None, "", ())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ async def ask(app: Any, **scope: Any) -> list[dict[str, Any]]:
         return {"type": "http.disconnect"}
 
     full = {"type": "http", "method": "GET", "headers": [], "query_string": b"", **scope}
-    await _Edge(app, 100)(full, receive, send)
+    await _Edge(app, 100, ANY_PAGE)(full, receive, send)
     return sent
 
 
@@ -157,7 +160,7 @@ async def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.Monke
         await asyncio.Event().wait()
 
     scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
-    await _Edge(cast("Any", Stream(chunks(), "a/b")), 100)(scope, receive, send)
+    await _Edge(cast("Any", Stream(chunks(), "a/b")), 100, ANY_PAGE)(scope, receive, send)
     assert is_closed
 
 
