@@ -64,7 +64,7 @@ fmt: $(DEVELOP) ## let ruff fix and format
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: $(DEVELOP) ## run the benchmarks against the peers found here (ARGS=...)
+bench: $(DEVELOP) ## run the benchmarks against the peers found here (ARGS='ingest reading')
 	@$(BIN)/python -m bench $(ARGS)
 
 gallery: $(DEVELOP) ## render one instance of each kind onto contact sheets in .bench/gallery: look at them
@@ -91,5 +91,5 @@ lock: ## resolve pyproject.toml afresh and write the exact versions to .ci/const
 
 clean: ## stop the services, remove .venv and all caches; ./data stays
 	@test ! -d .services -o ! -x $(BIN)/python || $(PYPATH) $(BIN)/python -m servers.services stop
-	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@rm -rf $(VENV) .node .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@
     ├── Conflict            something else is already there, or changed meanwhile
     ├── Corrupt             stored bytes are not what was stored
     ├── Offline             the bytes are in a cold tier
+    │   └── …               of one room: `tiering.recall.BeingRecalled`
     ├── Denied              not for this caller
     ├── Unavailable         try again later
     │   ├── StorageFull     the disk is over its high-water mark

@@ -134,7 +134,15 @@ def encode_pack(pack: PackRecord) -> bytes:
     for uid in sorted(pack.hidden):
         by_reason.setdefault(pack.hidden[uid].value, []).append(uid)
     return orjson.dumps(
-        [pack.length_bytes, pack.instance_count, pack.committed_us, pack.storage_class, by_reason]
+        [
+            pack.length_bytes,
+            pack.instance_count,
+            pack.committed_us,
+            pack.storage_class,
+            by_reason,
+            # Most were never recalled, and older records lack it.
+            *([pack.recalled_until_us] if pack.recalled_until_us else ()),
+        ]
     )
 
 
@@ -143,7 +151,8 @@ def decode_pack(
 ) -> PackRecord:
     """Return the pack that `encode_pack` made `data` from; raises Corrupt."""
     try:
-        length_bytes, instances, committed_us, storage_class, by_reason = orjson.loads(data)
+        length_bytes, instances, committed_us, storage_class, by_reason, *more = orjson.loads(data)
+        (recalled_until_us,) = more or (0,)
         return PackRecord(
             tenant,
             study_instance_uid,
@@ -154,6 +163,7 @@ def decode_pack(
             committed_us,
             {uid: HiddenReason(reason) for reason, uids in by_reason.items() for uid in uids},
             storage_class,
+            recalled_until_us,
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt("a pack record cannot be read") from error

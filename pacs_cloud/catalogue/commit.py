@@ -6,50 +6,34 @@ still as it was read. Of two packs of one study that race, the second to commit
 fails on that condition, looks again, and then sees the first.
 """
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pacs_cloud.catalogue.aggregate import (
-    Contribution,
-    add_to_series,
-    add_to_study,
-    disagreeing,
-    recompute,
-    summarise,
-)
 from pacs_cloud.catalogue.decisions import Decision
 from pacs_cloud.catalogue.judging import (
-    SHOWN,
     ConflictPolicy,
     InstanceOutcome,
     LoadTable,
     Verdict,
-    conflict,
     met_before,
     outcome_of,
     ref_of,
     settle,
     weigh,
 )
+from pacs_cloud.catalogue.pack_change import Newcomer, change_by
 from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.races import next_rev, until_done
 from pacs_cloud.catalogue.records import (
-    ConflictKind,
-    ConflictRecord,
     HiddenReason,
-    OutboxEvent,
     PackRecord,
-    SeriesRecord,
     StagedPack,
     StudyChange,
-    StudyRecord,
     StudyState,
     UidRef,
 )
-from pacs_cloud.errors import Conflict, Unavailable
+from pacs_cloud.errors import Conflict
 from pacs_cloud.pack.index import PackIndex
-from pacs_cloud.pack.pack_id import new_pack_id
 
 __all__ = [
     "ConflictPolicy",
@@ -62,26 +46,11 @@ __all__ = [
     "next_rev",
 ]
 
-PACK_STORED = "pack-stored"
-"""The kind of the event that each commit of a new pack leaves in the outbox."""
-
 PACKS_PER_CHANGE = 80
 """How many other packs one change hides instances in; more take several changes."""
 
-_TRIES = 40
-_FIRST_PAUSE_S = 0.002
-_LONGEST_PAUSE_S = 0.5
-
 RecordDecision = Callable[[Decision], Awaitable[None]]
 """Writes a decision to the ledger; returns when it is durable."""
-
-
-def next_rev(before: StudyRecord | None, now_us: int) -> int:
-    """Return the `rev` of a study's next record: the time, and later than the last one.
-
-    A study that is removed and made again so never repeats a `rev`.
-    """
-    return max(now_us, before.rev + 1) if before else now_us
 
 
 async def judge(
@@ -180,30 +149,21 @@ class _Commit:
     )
 
     async def run(self) -> Mapping[str, InstanceOutcome]:
-        for attempt in range(_TRIES):
-            try:
-                while not await self._step(attempt):
-                    pass
-            except Conflict:
-                # Many packs of one study may be at it; let them not meet again.
-                pause = min(_FIRST_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S)
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  not a secret
-            else:
-                return self.outcomes
-        raise Unavailable(f"a study kept changing through {_TRIES} tries to commit")
+        await until_done(self._step)
+        return self.outcomes
 
     async def _step(self, attempt: int) -> bool:
-        """Make one change; return whether that was the last one.
+        """Make one change; return whether there may be more.
 
         Raises:
             Conflict: the study has changed since it was read; nothing was changed.
         """
         index = self.index
         state = await self.catalogue.study(index.tenant, index.study_instance_uid)
-        own = _pack_of(state, index.pack_id)
+        own = self._own(state)
         if own is not None and not self._waiting(own):
             self._recall(own)
-            return True
+            return False
         verdict = await weigh(
             self.catalogue,
             index,
@@ -217,7 +177,7 @@ class _Commit:
             verdict = _only(verdict, self._waiting(own))
         deferred = _defer(verdict)
         rev = next_rev(state.study if state else None, self.now_us + attempt)
-        change = await self._change(state, own, verdict, rev)
+        change = await change_by(self._newcomer(), state, own, verdict, rev)
         await self._record(state, change, rev)
         await self.catalogue.commit(change)
         for uid, outcome in verdict.outcomes.items():
@@ -225,7 +185,21 @@ class _Commit:
                 self.outcomes[uid] = outcome
         if verdict.unsettled:
             await self._settle(verdict)
-        return not deferred
+        return deferred
+
+    def _own(self, state: StudyState | None) -> PackRecord | None:
+        """Return this pack's record, where it is committed already."""
+        packs = state.packs if state else ()
+        return next((pack for pack in packs if pack.pack_id == self.index.pack_id), None)
+
+    def _newcomer(self) -> Newcomer:
+        return Newcomer(
+            self.index,
+            self.length_bytes,
+            self.now_us,
+            self.load_table,
+            is_announced=self.decided is None,
+        )
 
     def _waiting(self, own: PackRecord) -> set[str]:
         """Return the UIDs that this pack shall show once others have given way."""
@@ -238,93 +212,6 @@ class _Commit:
         for instance in self.index.instances:
             uid = instance.sop_instance_uid
             self.outcomes.setdefault(uid, outcome_of(own.hidden.get(uid)))
-
-    async def _change(
-        self, state: StudyState | None, own: PackRecord | None, verdict: Verdict, rev: int
-    ) -> StudyChange:
-        index = self.index
-        hidden = dict(verdict.hidden)
-        if own is not None:
-            kept = {uid: why for uid, why in own.hidden.items() if uid not in verdict.outcomes}
-            hidden |= kept
-        pack = PackRecord(
-            tenant=index.tenant,
-            study_instance_uid=index.study_instance_uid,
-            series_instance_uid=index.series_instance_uid,
-            pack_id=index.pack_id,
-            length_bytes=self.length_bytes,
-            instance_count=len(index.instances),
-            committed_us=own.committed_us if own else self.now_us,
-            hidden=hidden,
-            storage_class=own.storage_class if own else "STANDARD",
-        )
-        given_way = _hide(state, verdict.replaced)
-        visible = {one.sop_instance_uid for one in index.instances} - hidden.keys()
-        contribution = summarise(index, visible)
-        if given_way or own is not None:
-            study, series = await self._recomputed(state, given_way, contribution, rev)
-        else:
-            study, series = _added(state, contribution, rev)
-        conflicts = [*verdict.conflicts, *self._patient_conflict(state, study, contribution)]
-        return StudyChange(
-            tenant=index.tenant,
-            study_instance_uid=index.study_instance_uid,
-            before=state.study if state else None,
-            after=study,
-            put_series=(series,) if series else (),
-            drop_series=() if series else self._gone(state),
-            put_packs=(pack, *given_way),
-            conflicts=tuple(conflicts),
-            events=() if own or self.decided is not None else (self._event(),),
-        )
-
-    async def _recomputed(
-        self,
-        state: StudyState | None,
-        given_way: tuple[PackRecord, ...],
-        contribution: Contribution,
-        rev: int,
-    ) -> tuple[StudyRecord, SeriesRecord | None]:
-        """Return the study and its series made again: what gave way cannot be subtracted."""
-        packs = {pack.pack_id: pack for pack in (*(state.packs if state else ()), *given_way)}
-        packs.pop(self.index.pack_id, None)
-        contributions = [contribution]
-        for pack in packs.values():
-            table = await self.load_table(pack.tenant, ref_of(pack))
-            shown = {one.sop_instance_uid for one in table.instances} - pack.hidden.keys()
-            contributions.append(summarise(table, shown))
-        study, series = recompute(contributions, rev=rev)
-        assert study is not None
-        return study, series.get(self.index.series_instance_uid)
-
-    def _gone(self, state: StudyState | None) -> tuple[str, ...]:
-        uid = self.index.series_instance_uid
-        known = {series.series_instance_uid for series in state.series} if state else set[str]()
-        return (uid,) if uid in known else ()
-
-    def _patient_conflict(
-        self, state: StudyState | None, after: StudyRecord, contribution: Contribution
-    ) -> tuple[ConflictRecord, ...]:
-        known = state.study.patients if state else frozenset()
-        if not disagreeing(after.patients) or contribution.patients <= known:
-            return ()
-        record = conflict(
-            self.index.tenant,
-            ConflictKind.PATIENT,
-            ref_of(self.index),
-            resolution=SHOWN,
-            now_us=self.now_us,
-        )
-        return (record,)
-
-    def _event(self) -> OutboxEvent:
-        index = self.index
-        body = {
-            "study_instance_uid": index.study_instance_uid,
-            "series_instance_uid": index.series_instance_uid,
-            "pack_id": index.pack_id,
-        }
-        return OutboxEvent(new_pack_id(self.now_us), PACK_STORED, index.tenant, body)
 
     async def _record(self, state: StudyState | None, change: StudyChange, rev: int) -> None:
         """Write what `change` hides to the ledger, and take back what a lost try had written."""
@@ -375,10 +262,6 @@ class _Commit:
             return
 
 
-def _pack_of(state: StudyState | None, pack_id: str) -> PackRecord | None:
-    return next((pack for pack in state.packs if pack.pack_id == pack_id), None) if state else None
-
-
 def _only(verdict: Verdict, uids: set[str]) -> Verdict:
     """Return the part of `verdict` that is about `uids`."""
     return Verdict(
@@ -407,35 +290,3 @@ def _defer(verdict: Verdict) -> bool:
         verdict.hidden[uid] = HiddenReason.KEPT_FIRST
     verdict.conflicts = [one for one in verdict.conflicts if one.sop_instance_uid not in waiting]
     return bool(waiting)
-
-
-def _hide(state: StudyState | None, replaced: Mapping[str, set[str]]) -> tuple[PackRecord, ...]:
-    """Return the packs of `state` whose instances give way, with these hidden."""
-    if state is None:
-        return ()
-    return tuple(
-        replace(
-            pack,
-            hidden={**pack.hidden, **dict.fromkeys(replaced[pack.pack_id], HiddenReason.REPLACED)},
-        )
-        for pack in state.packs
-        if replaced.get(pack.pack_id)
-    )
-
-
-def _added(
-    state: StudyState | None, contribution: Contribution, rev: int
-) -> tuple[StudyRecord, SeriesRecord | None]:
-    """Return the study and the series with `contribution` added."""
-    series = next(
-        (
-            one
-            for one in (state.series if state else ())
-            if one.series_instance_uid == contribution.series_instance_uid
-        ),
-        None,
-    )
-    study = add_to_study(
-        state.study if state else None, contribution, rev=rev, new_series=series is None
-    )
-    return study, add_to_series(series, contribution)

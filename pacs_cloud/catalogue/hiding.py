@@ -6,7 +6,6 @@ A study of many packs takes several changes; the ledger has them all before the 
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,10 +15,10 @@ from pacs_cloud.catalogue.aggregate import (
     recompute,
     summarise,
 )
-from pacs_cloud.catalogue.commit import next_rev
 from pacs_cloud.catalogue.decisions import Decision
 from pacs_cloud.catalogue.judging import LoadTable, ref_of
 from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.races import next_rev, until_done
 from pacs_cloud.catalogue.records import (
     HiddenReason,
     PackRecord,
@@ -28,7 +27,7 @@ from pacs_cloud.catalogue.records import (
     StudyRecord,
     StudyState,
 )
-from pacs_cloud.errors import Conflict, Unavailable
+from pacs_cloud.errors import Conflict, NotFound
 
 Hidden = Mapping[str, HiddenReason]
 """What a pack hides, by SOP Instance UID."""
@@ -45,9 +44,6 @@ UIDS_PER_CHANGE = 50_000
 """A DynamoDB transaction has at most 4 MB, and a UID takes some 20 bytes compressed."""
 
 _LOADS_AT_ONCE = 8
-_TRIES = 40
-_FIRST_PAUSE_S = 0.002
-_LONGEST_PAUSE_S = 0.5
 
 
 @dataclass(slots=True)
@@ -74,6 +70,7 @@ async def change_hidden(
     load_table: LoadTable,
     record: RecordDecisions,
     now_us: int,
+    told: dict[str, Decision] | None = None,
 ) -> Changed:
     """Hide what `plan` says, and nothing else; return what that changed.
 
@@ -86,12 +83,23 @@ async def change_hidden(
         load_table: returns the table of a committed pack.
         record: writes to the ledger, before the catalogue shows it.
         now_us: microseconds since 1970 UTC.
+        told: by pack id, what else the ledger says; `plan` may add what it has read
+            there. Where that is neither so nor wanted, it is taken back.
 
     Raises:
         Corrupt, NotFound: a pack's table cannot be read.
         Unavailable: a store cannot be reached, or the study keeps changing.
     """
-    change = _HiddenChange(catalogue, tenant, study_instance_uid, plan, load_table, record, now_us)
+    change = _HiddenChange(
+        catalogue,
+        tenant,
+        study_instance_uid,
+        plan,
+        load_table,
+        record,
+        now_us,
+        told if told is not None else {},
+    )
     return await change.run()
 
 
@@ -106,23 +114,15 @@ class _HiddenChange:
     load_table: LoadTable
     record: RecordDecisions
     now_us: int
+    told: dict[str, Decision]
     changed: Changed = field(default_factory=Changed)
-    recorded: dict[str, Decision] = field(default_factory=dict[str, Decision])
     kept: dict[str, tuple[frozenset[str], Contribution]] = field(
         default_factory=dict[str, tuple[frozenset[str], Contribution]]
     )
 
     async def run(self) -> Changed:
-        for attempt in range(_TRIES):
-            try:
-                while await self._step(attempt):
-                    pass
-            except Conflict:
-                pause = min(_FIRST_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S)
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  not a secret
-            else:
-                return self.changed
-        raise Unavailable(f"a study kept changing through {_TRIES} tries")
+        await until_done(self._step)
+        return self.changed
 
     async def _step(self, attempt: int) -> bool:
         """Make one change; return whether there may be more.
@@ -139,13 +139,22 @@ class _HiddenChange:
             for pack_id, hidden in (await self.plan(state)).items()
             if pack_id in packs and hidden != packs[pack_id].hidden
         }
-        rev = next_rev(state.study, self.now_us + attempt)
+        # Later than what the ledger says, also where that has another machine's time.
+        told_us = max((one.decided_us for one in self.told.values()), default=0)
+        rev = next_rev(state.study, max(self.now_us + attempt, told_us + 1))
         took_back = await self._record(packs, wanted, rev)
         some = _some(wanted)
         if not some and not took_back:
             return False
         after = [replace(packs[pack_id], hidden=wanted[pack_id]) for pack_id in some]
-        await self.catalogue.commit(await self._change(state, after, rev))
+        try:
+            change = await self._change(state, after, rev)
+        except NotFound as error:
+            now = await self.catalogue.study(self.tenant, self.study_instance_uid)
+            if now is None or now.study.rev != state.study.rev:
+                raise Conflict("a pack was purged meanwhile") from error
+            raise
+        await self.catalogue.commit(change)
         for pack in after:
             before = packs[pack.pack_id].hidden
             self.changed.instances += sum(
@@ -157,15 +166,15 @@ class _HiddenChange:
     async def _record(
         self, packs: Mapping[str, PackRecord], wanted: Mapping[str, Hidden], rev: int
     ) -> bool:
-        """Write what the ledger does not say yet; return whether a lost try was taken back."""
+        """Write what the ledger does not say yet; return whether something was taken back."""
         due = {
             pack_id: hidden
             for pack_id, hidden in wanted.items()
-            if pack_id not in self.recorded or self.recorded[pack_id].hidden != hidden
+            if pack_id not in self.told or self.told[pack_id].hidden != hidden
         }
         lost = {
             pack_id: packs[pack_id].hidden
-            for pack_id, decision in self.recorded.items()
+            for pack_id, decision in self.told.items()
             if pack_id in packs
             and pack_id not in wanted
             and decision.hidden != packs[pack_id].hidden
@@ -184,7 +193,7 @@ class _HiddenChange:
         ]
         if decisions:
             await self.record(decisions)
-            self.recorded |= {one.pack_id: one for one in decisions}
+            self.told |= {one.pack_id: one for one in decisions}
         return bool(lost)
 
     async def _change(
@@ -208,7 +217,13 @@ class _HiddenChange:
         else:
             study, series = recompute(await self._contributions(left), rev=rev)
             known = {one.series_instance_uid: one for one in state.series}
-            put_series = tuple(one for uid, one in sorted(series.items()) if one != known.get(uid))
+            # Not all that differ: other packs' may be too many for one change.
+            touched = {pack.series_instance_uid for pack in after}
+            put_series = tuple(
+                series[uid]
+                for uid in sorted(touched & series.keys())
+                if series[uid] != known.get(uid)
+            )
             drop_series = tuple(sorted(known.keys() - series.keys()))
         return StudyChange(
             tenant=self.tenant,

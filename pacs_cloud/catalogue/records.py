@@ -107,6 +107,8 @@ class PackRecord:
         hidden: SOP Instance UIDs that are not shown, and why.
         storage_class: where its object lies, "STANDARD" when fresh.
         committed_us: when it became visible first, microseconds since 1970 UTC.
+        recalled_until_us: how long the restored copy of its object stays readable, where
+            that lies in a cold class; 0 where there was none. It only grows.
     """
 
     tenant: str
@@ -118,6 +120,7 @@ class PackRecord:
     committed_us: int
     hidden: Mapping[str, HiddenReason] = field(default_factory=dict[str, HiddenReason])
     storage_class: str = "STANDARD"
+    recalled_until_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

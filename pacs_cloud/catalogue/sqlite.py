@@ -9,7 +9,7 @@ from typing import Self
 
 from pacs_cloud.catalogue import codec, sqlite_changes
 from pacs_cloud.catalogue.ordering import place_of, unpacked
-from pacs_cloud.catalogue.port import Anchor, StudyPage
+from pacs_cloud.catalogue.port import Anchor, ByAccession, ByPatient, StudyPage
 from pacs_cloud.catalogue.records import (
     ConflictRecord,
     IndexFrames,
@@ -30,6 +30,9 @@ from pacs_cloud.catalogue.sqlite_search import find
 _STATES_AT_ONCE = 100
 _UIDS_INLINE = 20
 """So many UIDs are looked up at once on the event loop; more take a thread."""
+
+_STUDIES_INLINE = 20
+"""So many studies of a patient or an accession likewise."""
 
 
 class SqliteCatalogue:
@@ -156,9 +159,14 @@ class SqliteCatalogue:
         self, tenant: str, anchor: Anchor, *, after: str | None = None, limit: int = 100
     ) -> StudyPage:
         """Return up to `limit` studies that match `anchor`, newest first."""
-        return await self._file.read(
-            partial(_page, tenant=tenant, anchor=stripped(anchor), after=after, limit=limit)
-        )
+        page = partial(_page, tenant=tenant, anchor=stripped(anchor), after=after)
+        if isinstance(anchor, ByAccession | ByPatient):
+            # Nearly always few: found here before a thread would have begun.
+            with translated():
+                few = page(self._file.reading, limit=min(limit, _STUDIES_INLINE))
+            if few.cursor is None or limit <= _STUDIES_INLINE:
+                return few
+        return await self._file.read(partial(page, limit=limit))
 
     async def events(self, limit: int = 100) -> list[OutboxEvent]:
         """Return the oldest events that nobody has passed on."""

@@ -119,12 +119,21 @@ MIGRATIONS: tuple[Step, ...] = (_create, _add_sounds)
 A step must leave what the version before it reads and writes in place, so that
 processes of both run side by side during an upgrade; a column is dropped one
 release after the last code that reads it. A step that was stopped begins again.
+
+An older process that opens an upgraded file is refused. One that has it open already
+goes on and does not know what was added: since `_add_sounds`, the studies it writes are
+without sounds, no fuzzy search finds them, and no later change of them mends that; the
+sounds of what it renames or removes stay behind, and may make a later commit of the same
+study fail. So end every older process before the first newer one starts; where they
+have run side by side, `pacs-cloud rebuild` makes the catalogue whole.
 """
 
 
 _PATIENCE_S = 10.0
 """How long the file may be locked while nobody changes it."""
 _RETRY_S = 0.1
+_TOLD_AFTER_S = 2.0
+"""Another process that makes a new file, or does little, is waited for without a word."""
 _GAP_S = 0.005
 """Between two slices: who tries again every 0.1 s comes in before long."""
 
@@ -135,7 +144,7 @@ def migrate(connection: sqlite3.Connection, upgrading: Callable[[], None]) -> No
     Args:
         connection: to the file.
         upgrading: called after each slice that is not the last of its step, and while
-            another process is at it.
+            another process has been at it for long.
 
     Raises:
         sqlite3.Error: the file cannot be used.
@@ -153,6 +162,7 @@ def migrate(connection: sqlite3.Connection, upgrading: Callable[[], None]) -> No
 def _upgrade(connection: sqlite3.Connection, upgrading: Callable[[], None]) -> None:
     step, after = 0, 0
     seen, seen_s = -1, 0.0
+    began_s = time.monotonic()
     while (version := _version(connection)) < len(MIGRATIONS):
         if version != step:
             step, after = version, 0
@@ -164,7 +174,8 @@ def _upgrade(connection: sqlite3.Connection, upgrading: Callable[[], None]) -> N
                 seen, seen_s = state, now_s
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now_s - seen_s > _PATIENCE_S:
                 raise
-            upgrading()
+            if now_s - began_s > _TOLD_AFTER_S:
+                upgrading()
             time.sleep(_RETRY_S)
             continue
         try:

@@ -232,10 +232,13 @@ def fsck(
 
 @app.command()
 def rebuild(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Make the catalogue anew from the objects alone, also when its file is gone."""
+    """Make the catalogue anew from the objects alone, also when its file is gone.
+
+    Exits 1 if an object could not be used; each is listed with its reason.
+    """
     from pacs_cloud.cli.upkeep import rebuild_catalogue
 
-    rebuild_catalogue(settings_of(config, data=data), as_json=as_json)
+    raise typer.Exit(rebuild_catalogue(settings_of(config, data=data), as_json=as_json))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from pacs_cloud.bootstrap.services import Stores, now_us, open_reading, open_stores, trash_of
 from pacs_cloud.cli.output import print_json, print_rows, stderr, stdout
 from pacs_cloud.custody.deletion import Restored, Trash
-from pacs_cloud.custody.purging import Purged, purge_study, tend_trash
+from pacs_cloud.custody.purging import Purged, purge_readable, purge_study, tend_trash
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash_list import list_trash
 from pacs_cloud.custody.trash_marks import Scope, marks
@@ -75,7 +75,8 @@ def restore(settings: Settings, study: str, series: str, instance: str, *, as_js
     """Bring back what is in the trash; return the exit code.
 
     Returns:
-        1 if something stays in the trash, because its UID was stored again.
+        1 if something stays in the trash, because its UID was stored again, or was
+        purged meanwhile.
 
     Raises:
         InvalidUid: a UID is none.
@@ -90,7 +91,9 @@ def restore(settings: Settings, study: str, series: str, instance: str, *, as_js
             stderr.print(
                 f"{restored.left} stay in the trash: an instance of the same UID is visible."
             )
-    return LEFT if restored.left else 0
+        if restored.purged:
+            stderr.print(f"{restored.purged} were purged meanwhile: they are gone for good.")
+    return LEFT if restored.left or restored.purged else 0
 
 
 async def _restore(settings: Settings, names: tuple[str, str, str]) -> Restored:
@@ -149,8 +152,10 @@ async def _purge(settings: Settings, study: str, *, everything: bool) -> Purged:
         if study and not studies:
             raise NotFound("Nothing of this is in the trash.")
         total = Purged()
+        # One of many does not keep the others waiting; of one alone, what is wrong is told.
+        work = purge_study if study else purge_readable
         for one in sorted(studies):
-            total += await purge_study(
+            total += await work(
                 stores.objects,
                 stores.catalogue,
                 settings.tenant,

@@ -28,7 +28,8 @@ def trash_restore(
 ) -> None:
     """Bring back what was deleted of a study, exactly as it was.
 
-    Exits 1 if something stays in the trash, because its UID was stored again.
+    Exits 1 if something stays in the trash, because its UID was stored again, or was
+    purged meanwhile.
     """
     from pacs_cloud.cli.deleting import restore
 

@@ -69,8 +69,8 @@ async def _check(settings: Settings, *, deep: bool) -> list[Finding]:
     return findings
 
 
-def rebuild_catalogue(settings: Settings, *, as_json: bool) -> None:
-    """Make the catalogue anew; print what was found.
+def rebuild_catalogue(settings: Settings, *, as_json: bool) -> int:
+    """Make the catalogue anew and print what was found; return 1 where something cannot be used.
 
     Raises:
         Conflict: the data directory is in use.
@@ -85,10 +85,11 @@ def rebuild_catalogue(settings: Settings, *, as_json: bool) -> None:
     }
     if as_json:
         print_json(done)
-        return
+        return 1 if rebuilt.problems else 0
     stdout.print(f"{rebuilt.studies} studies, {rebuilt.packs} packs, {rebuilt.instances} instances")
     for problem in rebuilt.problems:
         stderr.print(f"{problem.kind} {problem.key or problem.pack_id}: {problem.detail}")
+    return 1 if rebuilt.problems else 0
 
 
 async def _rebuild(settings: Settings) -> Rebuilt:

@@ -1,14 +1,14 @@
 """Every byte of a pack against its checksums and digests, in one pass at constant memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from blake3 import blake3
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import UidRef
-from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
+from pacs_cloud.custody.findings import REBUILD, Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.stored_pack import StoredPack
 from pacs_cloud.errors import Corrupt, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
@@ -17,6 +17,8 @@ from pacs_cloud.pack.index import PackIndex
 from pacs_cloud.pack.writer import checksum, member_name
 
 READ_BYTES = 4 << 20
+TookBytes = Callable[[int], Awaitable[None]]
+"""Told how many bytes have come; the next are asked for when it has returned."""
 RESTORE = "restore the object from an earlier version or a backup"
 
 
@@ -42,11 +44,12 @@ class _Extent:
 
 
 async def check_bytes(
-    objects: ObjectStore, key: PackKey, pack: StoredPack
+    objects: ObjectStore, key: PackKey, pack: StoredPack, took: TookBytes | None = None
 ) -> AsyncIterator[Finding]:
     """Yield what of a pack's bytes is not what was written.
 
-    The index was verified when it was read (`read_stored_pack`).
+    The index was verified when it was read (`read_stored_pack`). `took` may hold the
+    reading up.
     """
     crcs = {member.name: member.crc32 for member in pack.members}
     extents = sorted(
@@ -64,7 +67,7 @@ async def check_bytes(
         key=lambda extent: extent.start,
     )
     try:
-        await _hash(objects, key.pack, extents)
+        await _hash(objects, key.pack, extents, took)
     except (Corrupt, NotFound, Offline) as error:
         detail = f"the pack could not be read to its end: {error}"
         yield about_pack(
@@ -83,7 +86,9 @@ async def check_bytes(
             )
 
 
-async def _hash(objects: ObjectStore, key: str, extents: list[_Extent]) -> None:
+async def _hash(
+    objects: ObjectStore, key: str, extents: list[_Extent], took: TookBytes | None
+) -> None:
     at, first = 0, 0
 
     def take(chunk: bytes) -> None:
@@ -99,6 +104,8 @@ async def _hash(objects: ObjectStore, key: str, extents: list[_Extent]) -> None:
     async for chunk in objects.stream(key, chunk_bytes=READ_BYTES):
         await asyncio.to_thread(take, chunk)
         at += len(chunk)
+        if took is not None:
+            await took(len(chunk))
 
 
 async def check_findable(
@@ -115,5 +122,5 @@ async def check_findable(
             FindingKind.UNFINDABLE,
             Severity.WARNING,
             f"the catalogue does not find {len(missing)} of its instances, or its series, by UID",
-            "rebuild the catalogue",
+            REBUILD,
         )

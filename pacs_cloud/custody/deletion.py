@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pacs_cloud.catalogue.absence import absence
-from pacs_cloud.catalogue.decisions import Decision
+from pacs_cloud.catalogue.decisions import standing
 from pacs_cloud.catalogue.hiding import Hidden, Plan, change_hidden
 from pacs_cloud.catalogue.judging import LoadTable, ref_of
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyState
-from pacs_cloud.custody.ledger import record_trash
-from pacs_cloud.custody.trash_marks import Action, Mark, Scope, put_mark, remove_mark
-from pacs_cloud.errors import NotFound, Unavailable
+from pacs_cloud.custody.ledger import decisions_of
+from pacs_cloud.custody.marked_ledger import MarkedLedger
+from pacs_cloud.custody.trash_marks import Action, Scope
+from pacs_cloud.errors import Gone, NotFound, Unavailable
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
 
@@ -34,10 +35,12 @@ class Restored:
     Attributes:
         instances: visible again.
         left: still in the trash: an instance of the same UID is visible meanwhile.
+        purged: lost for good to a purge that came first.
     """
 
     instances: int
     left: int
+    purged: int = 0
 
 
 class Trash:
@@ -81,7 +84,8 @@ class Trash:
             visible = await self._visible(scope, packs)
             if not visible:
                 raise absence(packs, scope.sop_instance_uid or None)
-            deleted, _ = await self._change(scope, Action.DELETE, _deletion_of(visible))
+            ledger = MarkedLedger(self._objects, scope, Action.DELETE)
+            deleted = await self._change(scope, ledger, _deletion_of(visible))
             if deleted:
                 _log("deleted", scope, instances=deleted)
                 return deleted
@@ -118,6 +122,7 @@ class Trash:
         back. An instance whose UID is visible stays where it is.
 
         Raises:
+            Gone: nothing of it is in the trash any more: a purge came first.
             NotFound: nothing of it is in the trash.
             Corrupt: a pack's table cannot be read.
             Unavailable: a store cannot be reached, or the study keeps changing.
@@ -138,13 +143,21 @@ class Trash:
                     }
             return wanted
 
-        restored, mark = await self._change(scope, Action.RESTORE, plan)
+        ledger = MarkedLedger(self._objects, scope, Action.RESTORE)
+        restored = await self._change(scope, ledger, plan)
+        await ledger.unmark()
+        left = purged = 0
+        if restored < len(seen):
+            left, purged = await self._rest(scope, seen)
+        if (purged and not restored + left) or (not seen and await self._was_purged(scope)):
+            raise Gone(
+                "Nothing of this is in the trash: what was deleted of it is purged, it is gone"
+                " for good."
+            )
         if not seen:
             raise NotFound("Nothing of this is in the trash.")
-        if mark is not None:
-            await remove_mark(self._objects, mark)
         _log("restored", scope, instances=restored)
-        return Restored(restored, max(len(seen) - restored, 0))
+        return Restored(restored, left, purged)
 
     async def _shown(self, scope: Scope, state: StudyState, uids: set[str]) -> dict[str, set[str]]:
         """Return, by series, which of `uids` is visible in a pack of it."""
@@ -156,27 +169,40 @@ class Trash:
                     shown.setdefault(ref.series_instance_uid, set()).add(uid)
         return shown
 
-    async def _change(self, scope: Scope, action: Action, plan: Plan) -> tuple[int, Mark | None]:
-        """Make the change; return how many instances it touched, and the mark it has left."""
-        marked: list[Mark] = []
+    async def _rest(self, scope: Scope, seen: set[tuple[str, str]]) -> tuple[int, int]:
+        """Return how many of `seen`, by pack id and UID, are in the trash, and how many purged."""
+        packs = await self._catalogue.packs(scope.tenant, scope.study_instance_uid)
+        # A pack that is not there any more was purged with all that was in it.
+        reasons = {pack.pack_id: pack.hidden for pack in packs}
+        now = [
+            reasons[pack_id].get(uid) if pack_id in reasons else HiddenReason.PURGED
+            for pack_id, uid in seen
+        ]
+        return now.count(HiddenReason.DELETED), now.count(HiddenReason.PURGED)
 
-        async def record(decisions: Sequence[Decision]) -> None:
-            if not marked:
-                mark = Mark(scope, action, decisions[0].decided_us)
-                await put_mark(self._objects, mark)
-                marked.append(mark)
-            await record_trash(self._objects, decisions)
+    async def _was_purged(self, scope: Scope) -> bool:
+        """Return whether the ledger, which outlives packs, says that something of it is purged."""
+        decisions = await decisions_of(self._objects, scope.tenant, scope.study_instance_uid)
+        series = {one.pack_id: one.series_instance_uid for one in decisions}
+        return any(
+            why is HiddenReason.PURGED and scope.has(uid)
+            for pack_id, hidden in standing(decisions).items()
+            if scope.series_instance_uid in {"", series[pack_id]}
+            for uid, why in hidden.items()
+        )
 
+    async def _change(self, scope: Scope, ledger: MarkedLedger, plan: Plan) -> int:
+        """Make the change; return how many instances it touched."""
         changed = await change_hidden(
             self._catalogue,
             scope.tenant,
             scope.study_instance_uid,
             plan,
             load_table=self._load_table,
-            record=record,
+            record=ledger.record,
             now_us=self._now_us(),
         )
-        return changed.instances, marked[0] if marked else None
+        return changed.instances
 
 
 def _deletion_of(visible: Mapping[str, frozenset[str]]) -> Plan:

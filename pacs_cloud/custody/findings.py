@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from pacs_cloud.objectstore.keys import PackKey
 
+REBUILD = "rebuild the catalogue"
+"""The repair where the objects are right and the catalogue is not."""
+
 
 class Severity(StrEnum):
     """How bad it is."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord, UidRef
-from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
+from pacs_cloud.custody.findings import REBUILD, Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.stored_pack import StoredPack, read_stored_pack
 from pacs_cloud.errors import Corrupt, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
@@ -15,7 +15,6 @@ from pacs_cloud.pack.index import PackIndex, decode_table
 from pacs_cloud.pack.writer import member_name
 
 RESTORE = "restore the object from an earlier version or a backup"
-REBUILD = "rebuild the catalogue"
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ from pacs_cloud.catalogue.records import (
     StudyState,
 )
 from pacs_cloud.custody.deep import check_bytes, check_findable
-from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
+from pacs_cloud.custody.findings import REBUILD, Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.ledger import read_decisions
+from pacs_cloud.custody.ledger_check import against_ledger
 from pacs_cloud.custody.pack_check import PackReport, check_pack
 from pacs_cloud.custody.stored_pack import read_stored_pack
 from pacs_cloud.custody.walk import StudyObjects
@@ -23,8 +24,6 @@ from pacs_cloud.errors import Corrupt, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.pack.index import PackIndex
-
-REBUILD = "rebuild the catalogue"
 
 
 class StudyCheck:
@@ -66,6 +65,7 @@ class StudyCheck:
         state = await self._catalogue.study(found.tenant, found.study_instance_uid)
         records = {_key_of(record): record for record in state.packs} if state else {}
         decided: Mapping[str, Mapping[str, HiddenReason]] | None = {}
+        settled: Mapping[str, Mapping[str, HiddenReason]] = {}
         async for finding, decisions in self._ledger():
             if finding is not None:
                 yield finding
@@ -75,6 +75,8 @@ class StudyCheck:
                 rev = state.study.rev if state else 0
                 decided = standing(one for one in decisions if one.decided_us <= rev)
                 self._decided = standing(decisions)
+                settled_us = max(rev, self._settled_us)
+                settled = standing(one for one in decisions if one.decided_us <= settled_us)
         whole = True
         for key, record in sorted(records.items(), key=lambda item: item[1].pack_id):
             report = await check_pack(
@@ -82,14 +84,9 @@ class StudyCheck:
             )
             for finding in report.findings:
                 yield finding
-            if decided is not None and dict(record.hidden) != dict(decided.get(key.pack_id, {})):
-                yield about_pack(
-                    key,
-                    FindingKind.LEDGER,
-                    Severity.WARNING,
-                    "what the catalogue hides of the pack is not what the ledger decided",
-                    REBUILD,
-                )
+            if decided is not None:
+                for finding in against_ledger(key, record, decided, settled):
+                    yield finding
             if report.table is None:
                 whole = False
                 continue

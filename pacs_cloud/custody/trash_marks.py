@@ -3,7 +3,8 @@
 The ledger holds what was decided, for ever, study by study. A mark lies beside it
 under `trash/{tenant}/`, in the order of time, until what it stands for is purged or
 restored: so the trash is listed, and what is due is found, without a look at every
-study. It is written before the ledger; one without a decision does no harm.
+study. It is written before the ledger; one without a decision does no harm. A release
+that does not know an action passes its marks over.
 """
 
 from collections.abc import AsyncIterator
@@ -58,15 +59,17 @@ class Action(StrEnum):
 
     DELETE = "delete"
     RESTORE = "restore"
+    TEND = "tend"
+    """A purge was begun, or the study could not be read: it has to be looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One deletion that is not over, or one restoration that was not seen to end.
+    """One deletion that is not over, or something that was not seen to end.
 
     Attributes:
         scope: of what.
-        action: which of the two.
+        action: what was done.
         marked_us: when, microseconds since 1970 UTC: the time of its first decision.
     """
 

@@ -40,18 +40,16 @@ from pacs_cloud.dicom.given_elements import (
     uid_in,
 )
 from pacs_cloud.dicom.part10 import encode_file_meta
+from pacs_cloud.dicom.pixel_tags import EXTENDED_LENGTHS, EXTENDED_OFFSETS, PIXEL_DATA
 from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.records import MAX_DEPTH, UNDEFINED
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal
 
-PIXEL_DATA: Final = "7FE00010"
 SOP_CLASS: Final = "00080016"
 SOP_INSTANCE: Final = "00080018"
 
 _CHARACTER_SET: Final = "00080005"
-_EXTENDED_OFFSETS: Final = "7FE00001"
-_EXTENDED_LENGTHS: Final = "7FE00002"
 
 
 class BulkForm(Enum):
@@ -146,13 +144,13 @@ class _Composer:
 
     def _add_tables(self, present: Elements, pixels: Bulk) -> OffsetTables:
         """Put the offset tables that are right for `pixels` in the place of those given."""
-        given = present.pop(_EXTENDED_OFFSETS, None), present.pop(_EXTENDED_LENGTHS, None)
+        given = present.pop(EXTENDED_OFFSETS, None), present.pop(EXTENDED_LENGTHS, None)
         if pixels.form is not BulkForm.FRAMES:
             return NO_TABLES
         tables = offset_tables(pixels.spans, extended=given[0] is not None)
         if tables.offsets:
-            present[_EXTENDED_OFFSETS] = _inline("OV", tables.offsets)
-            present[_EXTENDED_LENGTHS] = _inline("OV", tables.lengths)
+            present[EXTENDED_OFFSETS] = _inline("OV", tables.offsets)
+            present[EXTENDED_LENGTHS] = _inline("OV", tables.lengths)
         return tables
 
     def _element(self, tag: str, element: Element, depth: int) -> Iterator[Piece]:

@@ -22,11 +22,11 @@ from pacs_cloud.dicom.element_json import (
 )
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.dicom.memo import BulkPart, Fragment, Memo
+from pacs_cloud.dicom.pixel_tags import PIXEL_TAGS
 from pacs_cloud.dicom.records import (
     INLINE_LIMIT,
     MEMO_LIMIT,
     NEIGHBOUR_TAGS,
-    PIXEL_TAGS,
     PLAIN,
     Fragments,
     Record,

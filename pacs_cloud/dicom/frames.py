@@ -10,17 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
 
-from pacs_cloud.dicom.byte_order import swap_words
 from pacs_cloud.errors import Corrupt
-
-__all__ = [
-    "EncapsulatedFrames",
-    "FrameTable",
-    "NativeFrames",
-    "PixelData",
-    "extract_bits",
-    "swap_words",
-]
 
 _ITEM_HEADER_BYTES: Final = 8
 

@@ -8,14 +8,13 @@ from pacs_cloud.dicom.dataset_json import CONVERTED_VRS, NAMED_TAGS, DatasetJson
 from pacs_cloud.dicom.element_json import BINARY_VRS, element_reader
 from pacs_cloud.dicom.identity import UID_TAGS, Uids
 from pacs_cloud.dicom.memo import Fragment
+from pacs_cloud.dicom.pixel_tags import EXTENDED_LENGTHS_TAG, EXTENDED_OFFSETS_TAG, PIXEL_TAGS
 from pacs_cloud.dicom.pixels import SHAPE_TAGS, pixel_shape, pixel_tag
-from pacs_cloud.dicom.records import LONG_VRS, MEMO_LIMIT, PIXEL_TAGS, SHORT_VRS, Record
+from pacs_cloud.dicom.records import LONG_VRS, MEMO_LIMIT, SHORT_VRS, Record
 from pacs_cloud.dicom.runs import Layout, Run, Slot, bulk_from
 from pacs_cloud.dicom.walk import DECIDING_TAGS, Scope, Walk
 
-_LOOKED_FOR: Final = DECIDING_TAGS | {
-    *(0x7FE00001, 0x7FE00002),  # Extended Offset Table, Extended Offset Table Lengths
-}
+_LOOKED_FOR: Final = DECIDING_TAGS | {EXTENDED_OFFSETS_TAG, EXTENDED_LENGTHS_TAG}
 """What is looked for among a header's records, beside pixel data."""
 _ROOM: Final = 4_096
 """Bytes; by so much may a header be longer than the one its layout was learnt from."""

@@ -1,10 +1,14 @@
 """What the Image Pixel module says of a frame (PS3.3 C.7.6.3)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import InvalidInstance, Refusal
+
+MAX_FRAME_BYTES: Final = 1 << 30
+"""Of a frame that is worked on, native or as it is stored; the largest radiographs have a tenth
+of it, and larger slides come in tiles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ from typing import Any, Final, NamedTuple
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frame_tables import encapsulated_frames, native_frames
 from pacs_cloud.dicom.frames import PixelData
+from pacs_cloud.dicom.pixel_tags import (
+    EXTENDED_LENGTHS_TAG,
+    EXTENDED_OFFSETS_TAG,
+    FLOAT_BITS,
+    PIXEL_DATA_TAG,
+)
 from pacs_cloud.dicom.records import Fragments, LetGo, Record, View
 from pacs_cloud.dicom.walk import find
 
-_PIXEL_TAGS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
-_FLOAT_BITS: Final = {0x7FE00008: 32, 0x7FE00009: 64}
-_EXTENDED_OFFSETS: Final = 0x7FE00001
-_EXTENDED_LENGTHS: Final = 0x7FE00002
+_PIXEL_TAGS: Final = (PIXEL_DATA_TAG, *FLOAT_BITS)
 _SAMPLES, _PHOTOMETRIC, _FRAMES = "00280002", "00280004", "00280008"
 _ROWS, _COLUMNS, _BITS = "00280010", "00280011", "00280100"
 SHAPE_TAGS: Final = frozenset(
@@ -62,7 +65,7 @@ def pixel_shape(tag: int, named: Elements) -> PixelShape:
         _number(named, _ROWS, 0),
         _number(named, _COLUMNS, 0),
         samples,
-        _FLOAT_BITS.get(tag) or _number(named, _BITS, 0),
+        FLOAT_BITS.get(tag) or _number(named, _BITS, 0),
         _number(named, _FRAMES, 1) or 1,
         samples == 3 and _text(named, _PHOTOMETRIC) == "YBR_FULL_422",
     )
@@ -111,7 +114,8 @@ def native_pixels(shape: PixelShape, offset: int, length: int) -> PixelData:
 
 
 def _extended(view: View, records: list[Record]) -> tuple[bytes, bytes] | None:
-    offsets, lengths = find(records, _EXTENDED_OFFSETS), find(records, _EXTENDED_LENGTHS)
+    offsets = find(records, EXTENDED_OFFSETS_TAG)
+    lengths = find(records, EXTENDED_LENGTHS_TAG)
     if offsets is None or lengths is None:
         return None
     return bytes(view[offsets[4] : offsets[5]]), bytes(view[lengths[4] : lengths[5]])

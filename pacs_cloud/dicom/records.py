@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
+from pacs_cloud.dicom.pixel_tags import PIXEL_TAGS
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 View: TypeAlias = bytes | mmap.mmap | memoryview
@@ -30,9 +31,6 @@ UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
-
-PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-"""FloatPixelData, DoubleFloatPixelData, PixelData."""
 
 NEIGHBOUR_TAGS: Final = frozenset(
     {0x00283006, 0x54000110, 0x54000112, 0x5400100A, 0x54001010, *PIXEL_TAGS}

@@ -23,11 +23,11 @@ from pacs_cloud.dicom.explicit_elements import (
     ZERO_PADDED,
     explicit_header,
 )
+from pacs_cloud.dicom.pixel_tags import PIXEL_DATA_TAG
 from pacs_cloud.dicom.records import UNDEFINED, Fragments, Record
 from pacs_cloud.dicom.walk import Scope, Walk
 from pacs_cloud.errors import InvalidInstance
 
-PIXEL_DATA: Final = 0x7FE00010
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -126,7 +126,7 @@ class Rewriter:
             yield from self._copy(value, stop)
             return
         cell_bits = 0
-        if tag == PIXEL_DATA and not self._walk.little:
+        if tag == PIXEL_DATA_TAG and not self._walk.little:
             cell_bits = self._walk.bits_allocated(scope)
         yield from self._leaf(tag, vr, value, stop, cell_bits)
 

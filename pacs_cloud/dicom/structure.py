@@ -12,6 +12,7 @@ from struct import error
 from pydicom.datadict import dictionary_VR
 
 from pacs_cloud.dicom.encapsulation import read_fragments
+from pacs_cloud.dicom.pixel_tags import PIXEL_TAGS
 from pacs_cloud.dicom.records import (
     BIG_ENDIAN,
     CAREFUL,
@@ -24,7 +25,6 @@ from pacs_cloud.dicom.records import (
     MAX_ELEMENTS,
     MEMO_LIMIT,
     NEIGHBOUR_TAGS,
-    PIXEL_TAGS,
     PLAIN,
     SEQUENCE_END,
     SHORT_VRS,

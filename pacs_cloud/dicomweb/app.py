@@ -136,19 +136,32 @@ def dicomweb_routes(services: Services, options: HttpOptions) -> list[BaseRoute]
         body_idle_s=options.body_idle_s,
     )
     qido = Qido(services.search, tenant, public_url)
-    wado = Wado(services.archive, tenant, public_url)
+    readable = services.archive
+    wado = Wado(readable, tenant, public_url)
     metadata = MetadataResource(services.archive, tenant, public_url)
-    pixels = PixelResources(services.archive, tenant, public_url)
-    rendered = Rendered(services.archive, tenant)
+    pixels = PixelResources(readable, tenant, public_url)
+    rendered = Rendered(readable, tenant)
+    # A page of thumbnails must not recall every cold study that it lists.
+    thumbnails = Rendered(services.archive, tenant)
     study = "/studies/{study}"
     series = f"{study}/series/{{series}}"
     instance = f"{series}/instances/{{instance}}"
-    wado_uri = WadoUri(services.archive, tenant)
-    delete = Deletion(services.trash, tenant).delete if services.trash else None
+    wado_uri = WadoUri(readable, tenant)
+    trash = services.trash
+    delete = Deletion(trash, services.archive, tenant).delete if trash else None
     routes: list[BaseRoute] = [
         # The most asked for first: routes are tried in this order.
+        resource("/studies", get=encoded(qido.studies), post=stow.store),
         resource(f"{instance}/frames/{{frames}}", get=pixels.frames),
         resource(instance, get=wado.instances, delete=delete),
+        *(
+            route
+            for level in (instance, f"{instance}/frames/{{frames}}", series, study)
+            for route in (
+                resource(f"{level}/rendered", get=rendered.resource),
+                resource(f"{level}/thumbnail", get=thumbnails.thumbnail),
+            )
+        ),
         resource(f"{series}/metadata", get=metadata.metadata),
         resource(f"{instance}/metadata", get=metadata.metadata),
         resource(f"{study}/metadata", get=metadata.metadata),
@@ -161,15 +174,6 @@ def dicomweb_routes(services: Services, options: HttpOptions) -> list[BaseRoute]
                 resource(f"{level}/pixeldata", get=pixels.pixel_data),
             )
         ),
-        *(
-            route
-            for level in (f"{instance}/frames/{{frames}}", instance, series, study)
-            for route in (
-                resource(f"{level}/rendered", get=rendered.resource),
-                resource(f"{level}/thumbnail", get=rendered.thumbnail),
-            )
-        ),
-        resource("/studies", get=encoded(qido.studies), post=stow.store),
         resource(f"{study}/series", get=encoded(qido.series)),
         resource(f"{series}/instances", get=encoded(qido.instances)),
         resource(study, get=wado.instances, post=stow.store, delete=delete),

@@ -2,7 +2,8 @@
 
 PS3.18 has no such service; the paths and the answers are those that Google's and
 Microsoft's stores and dcm4chee use: 204 once it is done, 404 for what is not there.
-What lies in the trash already is 410, as it is to those who read it.
+What lies in the trash already is 410, as it is to those who read it. With If-Match only
+what the client has seen is deleted.
 """
 
 from http import HTTPStatus
@@ -12,8 +13,13 @@ from starlette.requests import Request
 
 from pacs_cloud.custody.deletion import Trash
 from pacs_cloud.custody.trash_marks import Scope
-from pacs_cloud.dicomweb.requests import uid_of
+from pacs_cloud.dicomweb.addressed import addressed
+from pacs_cloud.dicomweb.part_answer import is_of_state
+from pacs_cloud.dicomweb.problems import problem
+from pacs_cloud.dicomweb.requests import ANY_TAG, tags_of, uid_of
 from pacs_cloud.dicomweb.responses import Answer
+from pacs_cloud.retrieve.archive import Archive
+from pacs_cloud.retrieve.instances import state_tag
 
 _HEADERS: Final = {"cache-control": "no-store"}
 
@@ -21,8 +27,9 @@ _HEADERS: Final = {"cache-control": "no-store"}
 class Deletion:
     """The delete resources over one archive's trash."""
 
-    def __init__(self, trash: Trash, tenant: str) -> None:
+    def __init__(self, trash: Trash, archive: Archive, tenant: str) -> None:
         self._trash = trash
+        self._archive = archive
         self._tenant = tenant
 
     async def delete(self, request: Request) -> Answer:
@@ -36,5 +43,21 @@ class Deletion:
         study, series, instance = (
             uid_of(request, name) or "" for name in ("study", "series", "instance")
         )
+        if not await self._is_as_seen(request):
+            return problem(
+                HTTPStatus.PRECONDITION_FAILED,
+                "It is not any more what the ETag in If-Match names.",
+            )
         await self._trash.delete(Scope(self._tenant, study, series, instance))
         return Answer(status=HTTPStatus.NO_CONTENT, headers=_HEADERS)
+
+    async def _is_as_seen(self, request: Request) -> bool:
+        """Tell whether If-Match, where it is given, names what is there (RFC 9110 13.1.1).
+
+        It is looked at before the deletion: what is stored in between is deleted too.
+        """
+        tags = tags_of(request, "if-match")
+        if not tags or ANY_TAG in tags:
+            return True
+        state = state_tag(await addressed(request, self._archive, self._tenant))
+        return any(is_of_state(tag, state) for tag in tags)

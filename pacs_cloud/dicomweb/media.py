@@ -145,6 +145,12 @@ def _parse_one(text: str, start: int) -> tuple[MediaType, int]:
     return MediaType("*/*" if name == "*" else name, parameters), position
 
 
+_OTHER_VIDEO: Final[Mapping[str, str]] = {
+    uid.MPEG2_MAIN: "video/mpeg",
+    uid.MPEG2_HIGH: "video/mpeg",
+    "1.2.840.10008.1.2.4.107": "video/h265",
+    "1.2.840.10008.1.2.4.108": "video/h265",
+}
 _FRAME_MEDIA: Final[Mapping[str, str]] = {
     uid.EXPLICIT_LE: OCTETS,
     uid.IMPLICIT_LE: OCTETS,
@@ -167,15 +173,12 @@ _FRAME_MEDIA: Final[Mapping[str, str]] = {
     "1.2.840.10008.1.2.4.111": "image/jxl",
     "1.2.840.10008.1.2.4.112": "image/jxl",
     uid.RLE_LOSSLESS: "image/dicom-rle",
-    "1.2.840.10008.1.2.4.100": "video/mpeg",
-    "1.2.840.10008.1.2.4.101": "video/mpeg",
-    "1.2.840.10008.1.2.4.102": "video/mp4",
-    "1.2.840.10008.1.2.4.103": "video/mp4",
-    "1.2.840.10008.1.2.4.104": "video/mp4",
-    "1.2.840.10008.1.2.4.105": "video/mp4",
-    "1.2.840.10008.1.2.4.106": "video/mp4",
-    "1.2.840.10008.1.2.4.107": "video/h265",
-    "1.2.840.10008.1.2.4.108": "video/h265",
+    **dict.fromkeys(uid.VIDEO, "video/mp4"),
+    **{
+        f"{one}{fragmented}": media
+        for one, media in _OTHER_VIDEO.items()
+        for fragmented in ("", ".1")
+    },
 }
 
 FRAME_DEFAULTS: Final[Mapping[str, str]] = {

@@ -18,7 +18,7 @@ _LOSSY: Final = frozenset(
         uid.JPEG_LS_NEAR_LOSSLESS,
         uid.JPEG_2000,
         uid.HTJ2K,
-        *(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109)),
+        *uid.VIDEO,
     }
 )
 """What may be kept in these is lost or video already: PS3.18 8.7.3.4 lets them go out as stored."""

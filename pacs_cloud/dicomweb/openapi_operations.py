@@ -135,7 +135,8 @@ def _delete(name: str, what: str) -> Operation:
         f"Put {what} into the trash, from which it can be restored for a time.",
         "",
         _DELETE,
-        statuses=(204, 403, 404, 410),
+        (parameters.IF_MATCH,),
+        statuses=(204, 403, 404, 410, 412),
     )
 
 

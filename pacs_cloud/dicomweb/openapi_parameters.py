@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pacs_cloud.dicom.pixel_tags import PIXEL_DATA
 from pacs_cloud.dicomweb.openapi_terms import FLAG_SCHEMA, UID_SCHEMA, Parameter
 
 PATH: Final = {
@@ -22,7 +23,7 @@ PATH: Final = {
             "path",
             "Where in the data set: tags, with item numbers between, as BulkDataURI gives it.",
             {"type": "string", "pattern": "^[0-9A-F]{8}(/[0-9]+/[0-9A-F]{8})*$"},
-            "7FE00010",
+            PIXEL_DATA,
         ),
     )
 }
@@ -35,6 +36,12 @@ ACCEPT: Final = Parameter(
 )
 IF_NONE_MATCH: Final = Parameter(
     "If-None-Match", "header", "ETags of what the client holds (RFC 9110 13.1.2).", example='"x"'
+)
+IF_MATCH: Final = Parameter(
+    "If-Match",
+    "header",
+    "An ETag of what is to be changed, as it was last seen (RFC 9110 13.1.1).",
+    example='"x"',
 )
 CONTENT_ENCODING: Final = Parameter(
     "Content-Encoding",

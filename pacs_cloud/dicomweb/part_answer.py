@@ -101,8 +101,21 @@ def part_answer(request: Request, objects: ObjectStore, whole: Whole) -> Answer:
 
 
 def etag_of(state: str, *variants: str) -> str:
-    """Return the ETag of one representation of a resource in a state, quoted."""
+    """Return the ETag of one representation of a resource in a state, quoted.
+
+    The state stands in front: whoever changes a resource has seen it in that state, in
+    whatever representation.
+    """
     mark = blake3(state.encode())
     for variant in sorted(variants):
         mark.update(f"\n{variant}".encode())
-    return f'"{mark.hexdigest(length=16)}"'
+    return f'{_front(state)}{mark.hexdigest(length=16)}"'
+
+
+def is_of_state(etag: str, state: str) -> bool:
+    """Tell whether `etag` is a strong one of a resource in a state (RFC 9110 13.1.1)."""
+    return etag.startswith(_front(state))
+
+
+def _front(state: str) -> str:
+    return f'"{blake3(state.encode()).hexdigest(length=12)}-'

@@ -1,8 +1,9 @@
 """What an instance can be rendered as, and the parts that this makes (PS3.18 8.7.4)."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 
 from pacs_cloud.dicom.render.frame_picture import Wanted
 from pacs_cloud.dicom.render.picture import GIF, JPEG, MEDIA_TYPES
@@ -24,14 +25,45 @@ class Part:
     Attributes:
         content_type: of it.
         pieces: makes it, when its turn comes.
-        source: what it shows: of a presentation state, its image.
         is_found: whether its pieces are only found, so that HEAD may ask for them too.
     """
 
     content_type: str
     pieces: Callable[[], Awaitable[Sequence[Piece]]]
-    source: Located
     is_found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What one instance has in a response.
+
+    Attributes:
+        content_type: of each of its parts.
+        parts: yields them, at least one, each made as it is asked for: a study may have a
+            million frames.
+        images: that a presentation state shows: with others it looks different.
+    """
+
+    content_type: str
+    parts: Callable[[], Iterator[Part]]
+    images: Sequence[Located] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How an instance is wanted.
+
+    Attributes:
+        content: one of the media types that it is offered in.
+        frames: that are asked for; None: the whole instance.
+        parameters: how pictures are wanted.
+        is_multipart: whether there may be more than one part.
+    """
+
+    content: str
+    frames: Sequence[int] | None
+    parameters: RenderingParameters
+    is_multipart: bool
 
 
 class Parts:
@@ -61,29 +93,16 @@ class Parts:
             case _:
                 return ()
 
-    async def parts(
-        self,
-        located: Located,
-        content: str,
-        frames: Sequence[int] | None,
-        parameters: RenderingParameters,
-        *,
-        is_multipart: bool,
-    ) -> list[Part]:
+    async def portion(self, located: Located, asked: Asked) -> Portion:
         """Return what one instance has in a response.
-
-        Args:
-            located: the instance.
-            content: one of the media types that it is offered in.
-            frames: that are asked for; None: the whole instance.
-            parameters: how pictures are wanted.
-            is_multipart: whether there may be more than one.
 
         Raises:
             InvalidRequest: the parameters do not go with the instance.
+            NotAcceptable: its frames cannot be told apart.
             NotFound: there is no such frame, or no image to show.
         """
         renditions = self._archive.renditions
+        content = asked.content
         match kind_of(located):
             case Kind.REPORT:
 
@@ -92,59 +111,65 @@ class Parts:
                         return (native_xml.encode(await renditions.header(located)),)
                     return (await renditions.report(located, content),)
 
-                return [Part(f"{content}; charset=utf-8", report, located)]
+                return _of_one(Part(f"{content}; charset=utf-8", report))
             case Kind.DOCUMENT:
-                return [
-                    Part(content, partial(renditions.document, located), located, is_found=True)
-                ]
+                found = partial(renditions.document, located)
+                return _of_one(Part(content, found, is_found=True))
             case Kind.VIDEO:
 
                 async def video() -> Sequence[Piece]:
                     return (await renditions.video(located))[1]
 
-                return [Part(content, video, located, is_found=True)]
+                return _of_one(Part(content, video, is_found=True))
+            case Kind.STATE:
+                return self.pictures(await self._presented(located, asked), asked)
             case _:
-                shown = await self._shown(
-                    located, content, frames, parameters, is_multipart=is_multipart
+                numbers = await self._numbers(located, asked)
+                return Portion(
+                    content,
+                    lambda: (self._picture(Shown(located, number), asked) for number in numbers),
                 )
-                return [self._picture(one, content, parameters) for one in shown]
 
-    async def _shown(
-        self,
-        located: Located,
-        content: str,
-        frames: Sequence[int] | None,
-        parameters: RenderingParameters,
-        *,
-        is_multipart: bool,
-    ) -> list[Shown]:
-        """Return the frames that are shown: of many, a single part has the one that stands for all.
+    def pictures(self, shown: Sequence[Shown], asked: Asked) -> Portion:
+        """Return the frames that a presentation state shows as one portion."""
+        return Portion(
+            asked.content,
+            lambda: (self._picture(one, asked) for one in shown),
+            [image for image, _ in groupby(one.located for one in shown)],
+        )
 
-        A GIF moves: it has them all.
+    async def _presented(self, state: Located, asked: Asked) -> Sequence[Shown]:
+        if asked.frames is not None:
+            raise NotFound("A presentation state has no frames.")
+        check_presented(asked.parameters)
+        frames_of = self._archive.renderer.shown
+        if asked.is_multipart:
+            return await frames_of.presented(self._tenant, state)
+        return (await frames_of.first_presented(self._tenant, state),)
+
+    async def _numbers(self, located: Located, asked: Asked) -> Sequence[int]:
+        """Return the frames of an image that are shown: one stands for all in a single part.
+
+        A GIF moves: it has them all, as number 0.
         """
         frames_of = self._archive.renderer.shown
-        if kind_of(located) is Kind.STATE:
-            if frames is not None:
-                raise NotFound("A presentation state has no frames.")
-            if parameters.window is not None or parameters.has_region:
-                raise InvalidRequest(
-                    "A presentation state says itself what is shown: window cannot be given, "
-                    "and viewport is a width and a height."
-                )
-            shown = await frames_of.presented(self._tenant, located)
-            return shown if is_multipart else shown[:1]
         count = frames_of.frame_count(located)
-        if frames is not None:
-            if beyond := [number for number in frames if number > count]:
+        pixels = located.instance.pixels
+        viewport = asked.parameters.viewport
+        if viewport is not None and pixels is not None:
+            viewport.region(pixels.rows, pixels.columns)  # raises InvalidRequest
+        if asked.frames is not None:
+            if beyond := [number for number in asked.frames if number > count]:
                 raise NotFound(f"There is no frame {beyond[0]}; there are {count}.")
-            return [Shown(located, number) for number in frames]
-        if content == GIF and count > 1:
-            return [Shown(located, 0)]
-        if is_multipart:
-            return [Shown(located, number) for number in range(1, count + 1)]
-        return [Shown(located, await frames_of.representative_frame(located))]
+            return asked.frames
+        if asked.content == GIF and count > 1:
+            return (0,)
+        if asked.is_multipart:
+            return range(1, count + 1)
+        return (await frames_of.representative_frame(located),)
 
-    def _picture(self, shown: Shown, content: str, parameters: RenderingParameters) -> Part:
+    def _picture(self, shown: Shown, asked: Asked) -> Part:
+        content, parameters = asked.content, asked.parameters
         wanted = Wanted(
             content,
             parameters.quality if content == JPEG else 0,
@@ -155,4 +180,17 @@ class Parts:
         async def pieces() -> Sequence[Piece]:
             return (await self._archive.renderer.picture(shown, wanted, parameters.annotation),)
 
-        return Part(content, pieces, shown.located)
+        return Part(content, pieces)
+
+
+def check_presented(parameters: RenderingParameters) -> None:
+    """Return where they go with a presentation state; raises InvalidRequest."""
+    if parameters.window is not None or parameters.has_region:
+        raise InvalidRequest(
+            "A presentation state says itself what is shown: a window cannot be given, nor a "
+            "region, and a viewport is a width and a height."
+        )
+
+
+def _of_one(part: Part) -> Portion:
+    return Portion(part.content_type, lambda: iter((part,)))

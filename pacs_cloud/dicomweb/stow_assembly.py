@@ -15,7 +15,6 @@ from pacs_cloud.dicom.coding.codestream import (
 from pacs_cloud.dicom.coding.encapsulating import ITEM_TAG, Piece, Span
 from pacs_cloud.dicom.coding.video import video_syntax
 from pacs_cloud.dicom.composing import (
-    PIXEL_DATA,
     SOP_CLASS,
     SOP_INSTANCE,
     Bulk,
@@ -25,8 +24,9 @@ from pacs_cloud.dicom.composing import (
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.explicit_elements import SEQUENCE_DELIMITER
 from pacs_cloud.dicom.given_elements import bulk_uri, uid_in
+from pacs_cloud.dicom.pixel_tags import PIXEL_DATA
 from pacs_cloud.dicomweb import media, stow_metadata
-from pacs_cloud.dicomweb.stow_bulk import BulkParts, StowBulk
+from pacs_cloud.dicomweb.stow_bulk import BulkParts, Decoded, StowBulk
 from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal
 
 _TRANSFER_SYNTAX: Final = "00020010"
@@ -175,16 +175,22 @@ class _Assembly:
 
     def _transform(self, parts: BulkParts) -> None:
         """Decode an image that no transfer syntax holds; what it is decides its description."""
-        if len(parts.spans) != 1 or parts.spans[0].length > consumer_images.MAX_FILE_BYTES:
-            raise InvalidInstance("One image of up to 64 MiB can be decoded.", Refusal.TOO_LARGE)
-        offset, length = parts.spans[0]
-        image = consumer_images.decode(parts.media.name, self._bulk.read(offset, length))
+        if parts.decoded is None:
+            parts.decoded = self._decoded(parts)
+        image = parts.decoded
         for tag in (_ROWS, _COLUMNS, _FRAME_COUNT):
             said, found = (_number(one, tag) for one in (self._elements, image.elements))
             if said and said != max(found, 1):
                 raise InvalidInstance(f"{tag} is not what the image has.", Refusal.UNREADABLE)
         self._elements.update(image.elements)
-        self._transformed = self._bulk.keep(image.pixels)
+        self._transformed = image.pixels
+
+    def _decoded(self, parts: BulkParts) -> Decoded:
+        if len(parts.spans) != 1 or parts.spans[0].length > consumer_images.MAX_FILE_BYTES:
+            raise InvalidInstance("One image of up to 64 MiB can be decoded.", Refusal.TOO_LARGE)
+        offset, length = parts.spans[0]
+        image = consumer_images.decode(parts.media.name, self._bulk.read(offset, length))
+        return Decoded(image.elements, self._bulk.keep(image.pixels))
 
     def _claims(self, parts: BulkParts) -> Claims | None:
         return claims_of(self._head(parts))

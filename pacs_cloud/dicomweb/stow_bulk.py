@@ -4,18 +4,34 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urljoin
 
 from pacs_cloud.dicom.coding.encapsulating import Span
+from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicomweb.media import MediaType
 from pacs_cloud.dicomweb.multipart import MAX_PART_HEADER_BYTES
-from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.ingest.side_file import SideFile
 
 MAX_LOCATIONS_BYTES: Final = 64 << 20
 """Of all different locations of one request."""
+MAX_USES: Final = 4_000_000
+"""Parts that the metadata of one request may use, each as often as it is named: without any
+length they cost nothing to send, and time to put together."""
+
+
+class Decoded(NamedTuple):
+    """What an image that no transfer syntax holds became.
+
+    Attributes:
+        elements: its Image Pixel Description Macro.
+        pixels: where its Pixel Data lies in the side file.
+    """
+
+    elements: Elements
+    pixels: Span
 
 
 @dataclass(slots=True)
@@ -26,11 +42,13 @@ class BulkParts:
         media: of the first part.
         is_mixed: whether others have another media type or transfer syntax.
         is_used: whether metadata refers to them.
+        decoded: of an image that was decoded: once, however many instances it is in.
     """
 
     media: MediaType
     is_mixed: bool = False
     is_used: bool = False
+    decoded: Decoded | None = None
     _offsets: "array[int]" = field(default_factory=lambda: array("Q"))
     _lengths: "array[int]" = field(default_factory=lambda: array("Q"))
 
@@ -38,6 +56,11 @@ class BulkParts:
     def spans(self) -> tuple[Span, ...]:
         """Where they lie in the side file."""
         return tuple(map(Span, self._offsets, self._lengths))
+
+    @property
+    def count(self) -> int:
+        """How many parts."""
+        return len(self._offsets)
 
     def add(self, span: Span, media: MediaType) -> None:
         """Add the next part."""
@@ -62,6 +85,7 @@ class StowBulk:
         self._file: SideFile | None = None
         self._parts: dict[str, BulkParts] = {}
         self._locations_left = MAX_LOCATIONS_BYTES
+        self._uses_left = MAX_USES
         self._open: tuple[BulkParts, MediaType, int] | None = None
 
     def begin(self, location: str, media: MediaType) -> None:
@@ -98,6 +122,9 @@ class StowBulk:
         """Return the parts that `uri` stands for, None if there are none.
 
         Frames may be located at `{uri}/frames/{number}`, as WADO-RS once named them.
+
+        Raises:
+            InvalidInstance: TOO_LARGE, too many parts are used, or too often.
         """
         if len(uri) > MAX_PART_HEADER_BYTES:
             return None  # no part can have said it, and it would be kept in memory
@@ -112,6 +139,11 @@ class StowBulk:
             self._parts[key] = parts
         if parts is not None:
             parts.is_used = True
+            self._uses_left -= parts.count
+            if self._uses_left < 0:
+                raise InvalidInstance(
+                    "Bulk data of one request is used too often.", Refusal.TOO_LARGE
+                )
         return parts
 
     @property

@@ -20,6 +20,9 @@ MAX_PARTS: Final = 500_000
 """Of one body: with compressed bulk data each frame may be one."""
 MAX_UNREADABLE: Final = 20_000
 """Parts that can only be refused; with more the whole body is."""
+MAX_FILES: Final = 100_000
+"""Part 10 files of one body: what became of each is in memory until the answer is sent, a
+kilobyte or two."""
 _COPY_BYTES: Final = 1 << 20
 _METADATA: Final = frozenset({media.DICOM_JSON, media.DICOM_XML})
 _BATCH: Final = 256
@@ -69,6 +72,7 @@ class Parts:
         self._gate = gate
         self._bulk_left = max_bytes
         self._pending: list[_Pending] = []
+        self._files_left = MAX_FILES
         self._metadata_left = stow_metadata.MAX_METADATA_BYTES
         self._reception: Reception | None = None
         self._metadata: tuple[MediaType, bytearray] | None = None
@@ -122,6 +126,9 @@ class Parts:
             raise InvalidRequest("The body has too many parts for one request.")
         location = headers.get("content-location", "")
         if kind.name == media.DICOM:
+            self._files_left -= 1
+            if self._files_left < 0:
+                raise InvalidRequest(f"A body may have up to {MAX_FILES} instances.")
             self._reception = self.session.begin_file(study_instance_uid=self._study)
         elif kind.name in _METADATA or (kind.name in {media.JSON, media.XML} and not location):
             self._metadata = kind, bytearray()

@@ -4,17 +4,13 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from pacs_cloud.dicom.render.frame_picture import Wanted
-from pacs_cloud.dicom.render.picture import JPEG
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.dicomweb import media
 from pacs_cloud.dicomweb.media import MediaType
-from pacs_cloud.dicomweb.part_answer import CACHING, etag_of
 from pacs_cloud.dicomweb.rendered import Rendered
-from pacs_cloud.dicomweb.rendered_parts import Parts
+from pacs_cloud.dicomweb.rendered_parts import Parts, check_presented
 from pacs_cloud.dicomweb.rendering_parameters import RenderingParameters
-from pacs_cloud.dicomweb.requests import is_unchanged
-from pacs_cloud.dicomweb.responses import Answer, Bytes
+from pacs_cloud.dicomweb.responses import Answer
 from pacs_cloud.dicomweb.wado import Wado
 from pacs_cloud.dicomweb.wado_uri_query import (
     RENDERING,
@@ -28,7 +24,7 @@ from pacs_cloud.dicomweb.wado_uri_query import (
 from pacs_cloud.errors import InvalidRequest, NotAcceptable
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.depiction import Kind, kind_of
-from pacs_cloud.retrieve.instances import Located, state_tag
+from pacs_cloud.retrieve.instances import Located
 
 
 class WadoUri:
@@ -122,10 +118,7 @@ class WadoUri:
         parameters: RenderingParameters,
     ) -> Answer:
         """Return an image as a presentation state of its study shows it."""
-        if parameters.window is not None or parameters.has_region:
-            raise InvalidRequest(
-                "A presentation state says itself what is shown: no window and no region."
-            )
+        check_presented(parameters)
         (state,) = await self._archive.instances.locate(
             self._tenant,
             located.pack.study_instance_uid,
@@ -142,11 +135,4 @@ class WadoUri:
         ]
         if not shown:
             raise InvalidRequest("The presentation state does not show this image or frame.")
-        mark = etag_of(state_tag((located, state)), content, repr(parameters), str(frame))
-        headers = {**CACHING, "etag": mark}
-        if is_unchanged(request, mark):
-            return Answer(status=304, headers=headers)
-        quality = parameters.quality if content == JPEG else 0
-        wanted = Wanted(content, quality, viewport=parameters.viewport)
-        body = await self._archive.renderer.picture(shown[0], wanted, parameters.annotation)
-        return Bytes(body, content, headers=headers)
+        return await self._rendered.presented(request, shown[0], content, parameters)

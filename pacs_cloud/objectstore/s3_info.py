@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pacs_cloud.objectstore.port import Availability, ObjectInfo
-
-COLD_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""The storage classes that are read only after a recall."""
+from pacs_cloud.objectstore.storage_classes import needs_recall
 
 
 def told(key: str, length_bytes: int, found: Mapping[str, Any]) -> ObjectInfo:
@@ -27,5 +25,5 @@ def _availability(found: Mapping[str, Any]) -> Availability:
     restore = found.get("Restore", "")
     if 'ongoing-request="true"' in restore:
         return Availability.RESTORING
-    cold = found.get("StorageClass") in COLD_CLASSES or found.get("ArchiveStatus")
+    cold = needs_recall(found.get("StorageClass", "")) or found.get("ArchiveStatus")
     return Availability.OFFLINE if cold and not restore else Availability.ONLINE

@@ -5,6 +5,7 @@ from typing import Final
 
 from pacs_cloud.catalogue.records import PackRecord, SeriesRecord, StudyRecord
 from pacs_cloud.dicom.elements import Element, Elements
+from pacs_cloud.objectstore.storage_classes import is_at_hand
 
 INSTANCE_AVAILABILITY: Final = "00080056"
 AVAILABLE_TRANSFER_SYNTAX: Final = "00083002"
@@ -28,9 +29,6 @@ OF_NO_INSTANCE: Final = (
     | SERIES_COMPUTED
     | {INSTANCE_AVAILABILITY, AVAILABLE_TRANSFER_SYNTAX}
 )
-
-_OFFLINE_CLASSES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""S3's classes whose objects must be restored before they can be read."""
 
 
 def of_patient(studies: Iterable[StudyRecord]) -> Elements:
@@ -62,10 +60,12 @@ def of_series(series: SeriesRecord) -> Elements:
     return {SERIES_INSTANCES: _count(series.instance_count)}
 
 
-def availability(packs: Iterable[PackRecord]) -> Element:
+def availability(packs: Iterable[PackRecord], now_us: int) -> Element:
     """Return Instance Availability: ONLINE, or NEARLINE where a pack must be recalled first."""
-    is_cold = any(pack.storage_class in _OFFLINE_CLASSES for pack in packs)
-    return {"vr": "CS", "Value": ["NEARLINE" if is_cold else "ONLINE"]}
+    is_at_hand_whole = all(
+        is_at_hand(pack.storage_class, pack.recalled_until_us, now_us) for pack in packs
+    )
+    return {"vr": "CS", "Value": ["ONLINE" if is_at_hand_whole else "NEARLINE"]}
 
 
 def _count(number: int) -> Element:

@@ -1,7 +1,7 @@
 """The series and the instances of one study that match, in a stable order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final, NamedTuple, Protocol
 
@@ -50,11 +50,19 @@ class _Instance(NamedTuple):
 class Parts:
     """Reads below the study."""
 
-    def __init__(self, catalogue: Catalogue, tables: Tables, *, has_cold_packs: bool) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tables: Tables,
+        *,
+        has_cold_packs: bool,
+        now_us: Callable[[], int],
+    ) -> None:
         self._catalogue = catalogue
         self._tables = tables
         self._headers = Headers(tables)
         self._has_cold_packs = has_cold_packs
+        self._now_us = now_us
 
     async def have_match(self, criteria: Criteria, candidate: Candidate, budget: Budget) -> bool:
         """Tell whether one series, and one instance of it, match the keys of their levels."""
@@ -98,7 +106,7 @@ class Parts:
                     yield Row(row, await self._places(criteria, (series,), budget))
                 continue
             found = await self._instances(criteria, series, candidate.refs, budget)
-            for elements, one in _rows(request.returns, found, above):
+            for elements, one in _rows(request.returns, found, above, self._now_us()):
                 yield Row(elements) if criteria.wish.is_empty else Row(elements, (one.place,))
 
     async def places(
@@ -129,7 +137,7 @@ class Parts:
             return {}
         names = series.tenant, series.study_instance_uid, series.series_instance_uid
         packs = await self._catalogue.packs(*names) if self._has_cold_packs else ()
-        return {tag: computed.availability(packs)}
+        return {tag: computed.availability(packs, self._now_us())}
 
     async def _instances(
         self,
@@ -177,7 +185,7 @@ class Parts:
 
 
 def _rows(
-    returns: frozenset[str] | None, instances: Sequence[_Instance], above: Elements
+    returns: frozenset[str] | None, instances: Sequence[_Instance], above: Elements, now_us: int
 ) -> Iterator[tuple[Elements, _Instance]]:
     """Yield each instance with what `returns` names of it.
 
@@ -190,7 +198,7 @@ def _rows(
         base = shared.get(key)
         if base is None:
             own = {
-                computed.INSTANCE_AVAILABILITY: computed.availability((one.pack,)),
+                computed.INSTANCE_AVAILABILITY: computed.availability((one.pack,), now_us),
                 computed.AVAILABLE_TRANSFER_SYNTAX: {"vr": "UI", "Value": [key[1]]},
             }
             base = shared[key] = project(returns, own, one.table.common, above)

@@ -9,14 +9,11 @@ from pacs_cloud.dicom.coding.frame_decoding import can_decode
 from pacs_cloud.dicom.element_values import number, text
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.render.presentation_state import SHOWN_STATES
+from pacs_cloud.dicom.uid import VIDEO
 from pacs_cloud.retrieve.instances import Located
 
 _REPORTS: Final = "1.2.840.10008.5.1.4.1.1.88."
 _DOCUMENTS: Final = "1.2.840.10008.5.1.4.1.1.104."
-_VIDEO_SYNTAXES: Final = frozenset(
-    f"1.2.840.10008.1.2.4.{number}{suffix}" for number in range(100, 109) for suffix in ("", ".1")
-)
-"""MPEG-2, H.264 and H.265, whole and in fragments (PS3.5 A.4.6 to A.4.8)."""
 _DERIVED_MODALITIES: Final = frozenset({"SEG", "RTDOSE", "OT", "DOC", "REG", "PR", "KO", "SR"})
 _INSTANCE_NUMBER: Final = "00200013"
 _LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "SCANOGRAM", "SURVIEW", "TOPOGRAM"})
@@ -45,7 +42,7 @@ def kind_of(located: Located) -> Kind:
     if instance.sop_class_uid in SHOWN_STATES:
         return Kind.STATE
     if instance.pixels is not None and instance.pixels.rows:
-        is_video = instance.transfer_syntax_uid in _VIDEO_SYNTAXES
+        is_video = instance.transfer_syntax_uid in VIDEO
         return Kind.VIDEO if is_video else Kind.IMAGE
     if instance.sop_class_uid.startswith(_REPORTS):
         return Kind.REPORT

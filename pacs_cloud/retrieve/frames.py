@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.byte_order import swap_words, word_bytes
 from pacs_cloud.dicom.frames import FrameTable, NativeFrames, extract_bits
-from pacs_cloud.errors import NotFound
+from pacs_cloud.dicom.pixel_format import MAX_FRAME_BYTES
+from pacs_cloud.errors import InvalidInstance, NotFound, Refusal
 from pacs_cloud.retrieve.inflated import DataSets
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.retrieve.pieces import Made, Piece
@@ -110,3 +111,21 @@ def frame_table(located: Located) -> FrameTable:
     if pixels.frames is None:
         raise NotFound("The frames of this instance cannot be told apart.")
     return pixels.frames
+
+
+def stored_bytes(located: Located, number: int) -> int:
+    """Return in how many bytes frame `number`, which there is, is stored."""
+    return sum(end - start for start, end in frame_table(located).ranges(number - 1))
+
+
+def check_size(located: Located, number: int) -> None:
+    """Refuse to work on frame `number`, which there is, before anything of it is read.
+
+    Raises:
+        InvalidInstance: TOO_LARGE, over MAX_FRAME_BYTES as it is stored, or as it will be native.
+    """
+    pixels = located.instance.pixels
+    assert pixels is not None
+    cells = pixels.rows * pixels.columns * pixels.samples_per_pixel
+    if max(cells * pixels.bits_allocated // 8, stored_bytes(located, number)) > MAX_FRAME_BYTES:
+        raise InvalidInstance("A frame is too large to be worked on.", Refusal.TOO_LARGE)

@@ -1,4 +1,4 @@
-"""The process that works on pixels for another one; `pixel_workers` starts it as a program.
+"""The process that works on pixels for another one; `pixel_process` starts it as a program.
 
 Requests and answers lie, pickled, in a file in memory that both have open; a Unix socket,
 the standard input, says whose turn it is. It ends when its peer has gone.
@@ -17,7 +17,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, Final
 
-from pacs_cloud.errors import InvalidInstance, PacsError, Refusal
+from pacs_cloud.errors import InvalidInstance, PacsError, Refusal, Unavailable
 
 LENGTH: Final = Struct("=Q")
 """Of the pickle in the file; one is sent to say that it is there."""
@@ -131,6 +131,8 @@ def _answer(exchange: int) -> int:
             exchange,
             InvalidInstance("Its pixels need more memory than there is.", Refusal.TOO_LARGE),
         )
+    except OSError:  # the file cannot grow by so much; a few bytes may fit
+        return write(exchange, Unavailable("There is no room for what was made of the pixels."))
 
 
 def _done(work: Work, args: Iterable[Any]) -> object:

@@ -10,31 +10,21 @@ goes to a worker, where its codec can do no harm.
 """
 
 import asyncio
-import contextlib
 import logging
-import os
 import signal
-import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from pacs_cloud.errors import InvalidInstance, PacsError, Refusal, Unavailable
-from pacs_cloud.retrieve import pixel_worker
-from pacs_cloud.retrieve.pixel_answers import AnswerUnpickler
-from pacs_cloud.retrieve.pixel_worker import LENGTH, Surprise, Terms
+from pacs_cloud.retrieve.pixel_process import PixelProcess
+from pacs_cloud.retrieve.pixel_worker import Surprise, Terms
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 PRELOAD: Final = ("pacs_cloud.dicom.coding.recoding", "pacs_cloud.dicom.render.frame_picture")
-_PROGRAM: Final = f"from {pixel_worker.__name__} import main; main()"
-"""Not `-m`: then pickle would not know the module by its name."""
-_LARGE_BYTES: Final = 2 << 20
-"""What is copied beside the event loop, which it would hold up."""
-_REAP_S: Final = 5
 
 
 class PixelWorkers:
@@ -60,15 +50,15 @@ class PixelWorkers:
         self._slots = asyncio.Semaphore(processes)
         self._max_waiting = max_waiting
         self._waiting = 0
-        self._idle: list[_Worker] = []
-        self._workers: set[_Worker] = set()
+        self._idle: list[PixelProcess] = []
+        self._workers: set[PixelProcess] = set()
         self._under_way: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The process ids of the workers there are."""
-        return tuple(worker.pid for worker in self._workers)
+        return tuple(worker.pid for worker in self._workers if worker.pid is not None)
 
     async def run(self, work: Callable[..., T], /, *args: Any) -> T:
         """Return `work(*args)`, computed in a worker.
@@ -111,10 +101,12 @@ class PixelWorkers:
     def close(self) -> None:
         """End the workers and what they do; whoever waits gets Unavailable."""
         self._is_closed = True
-        for worker in tuple(self._workers):
+        for worker in self._workers:
             worker.kill()
         while self._idle:
-            self._forget(self._idle[-1])
+            worker = self._idle.pop()
+            self._workers.discard(worker)
+            worker.close()
 
     async def aclose(self) -> None:
         """End the workers, and return when nothing is under way any more."""
@@ -132,47 +124,44 @@ class PixelWorkers:
         self, work: Callable[..., Any], args: tuple[Any, ...]
     ) -> tuple[Any] | PacsError | Surprise:
         while True:
-            if self._is_closed:
-                raise Unavailable("The archive is being closed.")
-            worker = self._take()
+            worker = await self._take()
             try:
+                await worker.start()
+                self._check_open()
                 await worker.begin(work, args)
                 answer = await worker.answer()
             except BrokenPipeError:  # it died while it was idle: nothing has begun
-                self._forget(worker)
+                await self._forget(worker)
             except EOFError:
-                raise self._death(self._forget(worker)) from None
-            except asyncio.CancelledError:  # the loop ends; a thread may still write to the file
-                self._workers.discard(worker)
-                worker.kill()
-                raise
-            except BaseException:  # what cannot be pickled
-                self._forget(worker)
+                raise self._death(await self._forget(worker)) from None
+            except BaseException:  # what cannot be written or read, the end of the loop
+                await self._forget(worker)
                 raise
             else:
-                self._idle.append(worker)
                 if self._is_closed:
-                    self._forget(worker)
+                    await self._forget(worker)
+                else:
+                    self._idle.append(worker)
                 return answer
 
-    def _take(self) -> "_Worker":
+    async def _take(self) -> PixelProcess:
         while self._idle:
             worker = self._idle.pop()
             if worker.is_alive():
                 return worker
-            self._forget(worker)
-        try:
-            worker = _Worker(self._terms)
-        except OSError as error:
-            raise Unavailable("There can be no further process.") from error
+            await self._forget(worker)
+        self._check_open()
+        worker = PixelProcess(self._terms)
         self._workers.add(worker)
         return worker
 
-    def _forget(self, worker: "_Worker") -> int | None:
+    async def _forget(self, worker: PixelProcess) -> int | None:
         self._workers.discard(worker)
-        if worker in self._idle:
-            self._idle.remove(worker)
-        return worker.close()
+        return await worker.aclose()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise Unavailable("The archive is being closed.")
 
     def _death(self, code: int | None) -> PacsError:
         if self._is_closed:
@@ -183,94 +172,3 @@ class PixelWorkers:
         if code is None or code >= 0 or code == -signal.SIGKILL:
             return Unavailable("The process that worked on the pixels has ended.")
         return InvalidInstance("Its pixels make the codec crash.", Refusal.UNREADABLE)
-
-
-class _Worker:
-    """One process, idle or at one work."""
-
-    def __init__(self, terms: Terms) -> None:
-        """Start it; raises OSError."""
-        self._exchange = os.memfd_create("pixels")
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            with theirs:
-                command = [sys.executable, "-c", _PROGRAM, str(self._exchange)]
-                self._child = subprocess.Popen(  # noqa: S603 - our own program
-                    command,
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=(self._exchange,),
-                )
-        except OSError:
-            ours.close()
-            os.close(self._exchange)
-            raise
-        ours.setblocking(False)
-        self._socket = ours
-        self._terms: Terms | None = terms
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    def is_alive(self) -> bool:
-        return self._child.poll() is None
-
-    async def begin(self, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Hand over a work.
-
-        Raises:
-            BrokenPipeError: the process ended while it was idle.
-            EOFError: it ended before it was ready.
-            PicklingError, AttributeError, TypeError: pickle cannot write the work.
-        """
-        if self._terms is not None:
-            try:
-                self._send(pixel_worker.write(self._exchange, self._terms))
-            except BrokenPipeError as error:
-                raise EOFError from error
-            await self._received()
-            self._terms = None
-        size = sum(len(arg) for arg in args if isinstance(arg, (bytes, bytearray, memoryview)))
-        self._send(await _beside(size, pixel_worker.write, self._exchange, (work, args)))
-
-    async def answer(self) -> tuple[Any] | PacsError | Surprise:
-        """Return what the work came to; raises EOFError where the process ended."""
-        (length,) = LENGTH.unpack(await self._received())
-        return await _beside(length, pixel_worker.read, self._exchange, AnswerUnpickler)
-
-    def kill(self) -> None:
-        """End the process; a work that runs there raises EOFError."""
-        self._child.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(_REAP_S)
-
-    def close(self) -> int | None:
-        """End the process, forget it, and return its exit code: None where that does not come.
-
-        Of a process that has ended by itself it is its own.
-        """
-        self.kill()
-        self._socket.close()
-        os.close(self._exchange)
-        return self._child.returncode
-
-    def _send(self, length: int) -> None:
-        try:
-            self._socket.send(LENGTH.pack(length))
-        except ConnectionResetError as error:
-            raise BrokenPipeError from error
-
-    async def _received(self) -> bytes:
-        loop = asyncio.get_running_loop()
-        try:
-            told = await loop.sock_recv(self._socket, LENGTH.size)
-        except ConnectionResetError:
-            told = b""
-        if not told:
-            raise EOFError
-        return told
-
-
-async def _beside(size: int, step: Callable[..., T], *args: Any) -> T:
-    return await asyncio.to_thread(step, *args) if size > _LARGE_BYTES else step(*args)

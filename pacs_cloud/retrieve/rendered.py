@@ -15,7 +15,7 @@ from pacs_cloud.dicom.render.viewport import Viewport
 from pacs_cloud.errors import InvalidInstance, NotAcceptable
 from pacs_cloud.retrieve.appearances import Appearances
 from pacs_cloud.retrieve.cache import BoundedCache
-from pacs_cloud.retrieve.frames import Frames, frame_table
+from pacs_cloud.retrieve.frames import Frames, check_size, stored_bytes
 from pacs_cloud.retrieve.instances import Instances, Located
 from pacs_cloud.retrieve.pixel_workers import PixelWorkers
 from pacs_cloud.retrieve.shown_frames import Shown, ShownFrames
@@ -162,6 +162,7 @@ class Renderer:
     ) -> Frame:
         pixels = located.instance.pixels
         self.shown.check_frame(located, number_of)
+        check_size(located, number_of)
         assert pixels is not None
         appearance = await self._appearances.read(
             located, header, number_of, with_overlays=with_overlays
@@ -211,8 +212,7 @@ def _stored_bytes(shown: Shown) -> int:
     assert pixels is not None
     if shown.number == 0:
         return pixels.length
-    ranges = frame_table(shown.located).ranges(shown.number - 1)
-    return sum(end - start for start, end in ranges)
+    return stored_bytes(shown.located, shown.number)
 
 
 def _annotated(wanted: Wanted, header: DataSet, frame: int, annotation: Sequence[str]) -> Wanted:

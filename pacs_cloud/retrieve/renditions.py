@@ -95,7 +95,11 @@ class Renditions:
         assert pixels is not None
         found: list[Slice] = []
         at, end = pixels.offset, pixels.offset + pixels.length
-        while at + _ITEM_BYTES <= end and len(found) <= _MAX_FRAGMENTS:
+        while at + _ITEM_BYTES <= end:
+            if len(found) > _MAX_FRAGMENTS:
+                raise NotAcceptable(
+                    "The video is in too many fragments; it can be had as bulk data."
+                )
             where = located.data_set(at, at + _ITEM_BYTES)
             header = await self._objects.get(where.key, where.start, where.end)
             start = at + _ITEM_BYTES

@@ -1,6 +1,7 @@
 """Which frames stand for an instance, a series or a study where somebody looks at it."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ from pacs_cloud.retrieve.frames import frame_table
 from pacs_cloud.retrieve.instances import Instances, Located
 from pacs_cloud.retrieve.viewed_headers import ViewedHeaders
 
+MAX_IMAGES: Final = 4096
+"""That a presentation state may be about, for each of them is looked up."""
 _REPRESENTATIVES_TRIED: Final = 8
 
 
@@ -81,26 +84,23 @@ class ShownFrames:
             raise NotFound(f"There is no frame {number_of}; there are {count}.")
 
     async def presented(self, tenant: str, state: Located) -> list[Shown]:
-        """Return the frames that a presentation state is about, as far as they are here.
+        """Return the frames that a presentation state is about, as far as they are here, each once.
 
         Raises:
             NotFound: none of its images is here.
+            NotAcceptable: it is about more than MAX_IMAGES.
         """
-        header = await self._headers.read(state)
-        found: list[Shown] = []
-        for reference in references(header):
-            image = await self._referenced(tenant, state, reference)
-            if image is None or kind_of(image) is not Kind.IMAGE:
-                continue
-            try:
-                count = self.frame_count(image)
-            except NotAcceptable:
-                continue
-            frames = reference.frames or tuple(range(1, count + 1))
-            found.extend(Shown(image, one, state) for one in frames if 1 <= one <= count)
+        found = [one async for one in self._presented(tenant, state)]
         if not found:
-            raise NotFound("None of the images that the presentation state shows is here.")
+            raise _nothing_presented()
         return found
+
+    async def first_presented(self, tenant: str, state: Located) -> Shown:
+        """Return the first of what `presented` does; later images are not looked up."""
+        async with aclosing(self._presented(tenant, state)) as presented:
+            async for one in presented:
+                return one
+        raise _nothing_presented()
 
     async def check_thumbnail(
         self, tenant: str, located: Sequence[Located], frame: int | None
@@ -124,7 +124,7 @@ class ShownFrames:
             NotAcceptable: there is, but it cannot be shown.
         """
         if frame is None and len(located) == 1 and kind_of(located[0]) is Kind.STATE:
-            yield (await self.presented(tenant, located[0]))[0]
+            yield await self.first_presented(tenant, located[0])
             return
         candidates = representatives(located)
         if not candidates:
@@ -148,6 +148,33 @@ class ShownFrames:
             assert failed is not None
             raise failed
 
+    async def _presented(self, tenant: str, state: Located) -> AsyncGenerator[Shown]:
+        named = references(await self._headers.read(state))
+        if len({_name(one) for one in named}) > MAX_IMAGES:
+            raise NotAcceptable("The presentation state is about too many images.")
+        images: dict[tuple[str, str], Located | None] = {}
+        seen: set[tuple[str, str, int]] = set()
+        whole: set[tuple[str, str]] = set()
+        for reference in named:
+            name = _name(reference)
+            if name in whole:
+                continue
+            if name not in images:
+                images[name] = await self._referenced(tenant, state, reference)
+            image = images[name]
+            if image is None or kind_of(image) is not Kind.IMAGE:
+                continue
+            try:
+                count = self.frame_count(image)
+            except NotAcceptable:
+                continue
+            if not reference.frames:
+                whole.add(name)
+            for one in reference.frames or range(1, count + 1):
+                if 1 <= one <= count and (*name, one) not in seen:
+                    seen.add((*name, one))
+                    yield Shown(image, one, state)
+
     async def _referenced(
         self, tenant: str, state: Located, reference: Reference
     ) -> Located | None:
@@ -170,3 +197,11 @@ class ShownFrames:
             one for one in candidates if is_localizer((await self._headers.read(one)).elements)
         ]
         return [one for one in candidates if one not in localizers] + localizers
+
+
+def _name(reference: Reference) -> tuple[str, str]:
+    return reference.series_instance_uid, reference.sop_instance_uid
+
+
+def _nothing_presented() -> NotFound:
+    return NotFound("None of the images that the presentation state shows is here.")

@@ -16,7 +16,7 @@ from pacs_cloud.dicom.frames import PixelData
 from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
 from pacs_cloud.errors import NotFound
 from pacs_cloud.retrieve.cache import BoundedCache
-from pacs_cloud.retrieve.frames import Frames, beside, frame_table
+from pacs_cloud.retrieve.frames import Frames, beside, check_size, frame_table
 from pacs_cloud.retrieve.inflated import DataSets
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.retrieve.tables import PackTables
@@ -113,13 +113,15 @@ class Stored:
 
         Raises:
             NotFound: there is no such frame.
-            InvalidInstance: its header does not say what its pixels are, or is wrong.
+            InvalidInstance: its header does not say what its pixels are, or is wrong; or it is
+                too large.
         """
         table = frame_table(located)
         if not 1 <= number <= len(table):
             raise NotFound(f"There is no frame {number}; there are {len(table)}.")
         pixels = located.instance.pixels
         assert pixels is not None
+        check_size(located, number)
         described = await self.pixel_format(located)
         check_sampling(pixels, described)
         if not pixels.encapsulated:

@@ -3,12 +3,13 @@
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from pacs_cloud.dicom.coding import transcode
 from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS
+from pacs_cloud.dicom.coding.frame_decoding import can_decode
+from pacs_cloud.dicom.coding.transcode import can_transcode
 from pacs_cloud.dicom.pixel_format import PixelFormat
+from pacs_cloud.dicom.pixel_tags import PIXEL_DATA
 from pacs_cloud.retrieve.instances import Located
 
-_PIXEL_DATA: Final = "7FE00010"
 _BITS_STORED: Final = "00280101"
 _PHOTOMETRIC: Final = "00280004"
 
@@ -51,7 +52,7 @@ def form_of(located: Located) -> Form:
         pixel_representation=0,
         photometric_interpretation=str(photometric or "MONOCHROME2"),
     )
-    has_frames = pixels.tag == _PIXEL_DATA and len(pixels.frames or ()) > 0
+    has_frames = pixels.tag == PIXEL_DATA and len(pixels.frames or ()) > 0
     return Form(syntax, described, is_encapsulated=pixels.encapsulated, has_frames=has_frames)
 
 
@@ -60,5 +61,5 @@ def can_make(form: Form, target: str) -> bool:
     """Tell whether an instance of this form can be had in `target`, as far as tables say."""
     syntax, pixel_format = form.transfer_syntax_uid, form.pixel_format
     if pixel_format is None or (target in NATIVE_TARGETS and not form.is_encapsulated):
-        return target in NATIVE_TARGETS and transcode.can_decode(syntax)
-    return form.has_frames and transcode.can_transcode(syntax, target, pixel_format)
+        return target in NATIVE_TARGETS and can_decode(syntax)
+    return form.has_frames and can_transcode(syntax, target, pixel_format)

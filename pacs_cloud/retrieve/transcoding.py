@@ -11,9 +11,9 @@ from contextlib import aclosing
 from typing import Final
 
 from pacs_cloud.dicom import uid
-from pacs_cloud.dicom.coding import transcode
 from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS, enclosure
 from pacs_cloud.dicom.coding.recoding import Recoding, begun, recodable, recoded
+from pacs_cloud.dicom.coding.transcode import transcoded_parts
 from pacs_cloud.dicom.frames import FrameTable, PixelData
 from pacs_cloud.dicom.part10 import encode_file_meta
 from pacs_cloud.dicom.pixel_format import PixelFormat
@@ -166,7 +166,7 @@ class Transcoder:
     async def _without_pixels(self, parts: StoredParts, target: str) -> AsyncGenerator[bytes]:
         data = await parts.read(0, parts.length_bytes)
         syntax = _inflated(parts.located.instance.transfer_syntax_uid)
-        pieces = transcode.decompressed_parts(data, syntax, target)
+        pieces = transcoded_parts(data, syntax, target)
         while (piece := await asyncio.to_thread(_next, pieces)) is not None:
             yield piece
 

@@ -651,6 +651,17 @@ class CatalogueContract:
         }
         assert state.series[0].attributes["00080060"] == element("CS", "CT")
 
+    async def test_a_patient_with_many_studies_is_found_in_pages_of_any_size(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        for number in range(10, 35):
+            said = {"patient_id": "P1", "accession": "A1", "date": f"202401{number - 9:02}"}
+            await shelf.commit(study_pack(number, **said))
+        newest_first = [str(number) for number in range(34, 9, -1)]
+        for anchor in (ByPatient("P1"), ByAccession("A1")):
+            for limit in (7, 20, 21, 24, 25, 100):
+                assert await found(catalogue, anchor, limit=limit) == newest_first
+
     async def test_a_deleted_study_is_found_by_nothing_and_comes_back(
         self, catalogue: Catalogue, shelf: Shelf
     ) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from objectstore_samples import config_at
 from pacs_cloud.errors import Conflict, Denied, NotFound, Offline, PacsError, Unavailable
 from pacs_cloud.objectstore import s3_multipart
 from pacs_cloud.objectstore.port import Availability
@@ -21,12 +22,7 @@ from servers.fixtures import Place
 
 @pytest.fixture
 def config(s3_bucket: Place) -> S3Config:
-    return S3Config(
-        s3_bucket.name,
-        endpoint=s3_bucket.endpoint.url,
-        access_key_id=s3_bucket.endpoint.access_key,
-        secret_access_key=s3_bucket.endpoint.secret_key,
-    )
+    return config_at(s3_bucket)
 
 
 @pytest.fixture

@@ -63,6 +63,16 @@ class Archive:
         """The ids of its living processes."""
         return list(self._members())
 
+    @property
+    def web_pids(self) -> set[int]:
+        """The ids of its processes that serve HTTP."""
+        found = set[int]()
+        for pid in self._members():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"--supervised" in words and b"web" in words:
+                found.add(pid)
+        return found
+
     def said(self) -> str:
         """Return the end of its log."""
         return self._log.read_text(errors="replace")[-3000:]

@@ -342,17 +342,9 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def web_pid(archive: Archive) -> int:
-    (found,) = [
-        pid
-        for pid in archive.pids
-        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2:] == [b"web", b""]
-    ]
-    return found
-
-
 @pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Archive]:
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    monkeypatch.setenv("PACS_WEB_PROCESSES", "1")
     log = tmp_path / "log"
     with running(tmp_path / "data", log=log) as started:
         body = b"".join(
@@ -388,7 +380,7 @@ def state_of(archive: Archive) -> list[bytes]:
 
 def run(archive: Archive, count: int, growth_bytes: int) -> None:
     before = state_of(archive)
-    web = web_pid(archive)
+    (web,) = archive.web_pids
     asyncio.run(ask_all(archive.http, count // 5))  # code is loaded, caches and pools are filled
     warm = resident_bytes(web)
     statuses = asyncio.run(ask_all(archive.http, count))
@@ -398,7 +390,7 @@ def run(archive: Archive, count: int, growth_bytes: int) -> None:
     assert statuses[0] < count // 4, "too many without an answer"
     assert statuses[400] > count // 10
     assert grown < growth_bytes, f"{grown / 2**20:.1f} MiB more"
-    assert web_pid(archive) == web, "the web process was started again"
+    assert archive.web_pids == {web}, "the web process was started again"
     assert state_of(archive) == before
 
 

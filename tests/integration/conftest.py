@@ -2,11 +2,16 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from dicomweb_archive import cloud_stores
 from pynetdicom.association import Association
+
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.objectstore.port import ObjectStore
+from servers.fixtures import Place
 
 
 class _Settled(threading.Event):
@@ -46,3 +51,12 @@ def pynetdicom_hands_over_orderly() -> Iterator[None]:
 
         patch.setattr(Association, "__init__", settled)
         yield
+
+
+@pytest.fixture
+async def cloud(
+    s3_bucket: Place, dynamodb_table: Place
+) -> AsyncIterator[tuple[ObjectStore, Catalogue]]:
+    """Empty stores on each pair of an S3 and a DynamoDB server that this machine has."""
+    async with cloud_stores(s3_bucket, dynamodb_table) as stores:
+        yield stores

@@ -1,7 +1,7 @@
-"""A whole archive over the embedded adapters, behind a real uvicorn on a free port."""
+"""A whole archive over embedded or cloud stores, behind a real uvicorn on a free port."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,13 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from catalogue_samples import config_of
+from objectstore_samples import config_at
 from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
 from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.bootstrap.web_role import server_config
 from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.deletion import Trash
@@ -21,8 +24,10 @@ from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.objectstore.s3 import S3ObjectStore
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
+from servers.fixtures import Place
 
 BOUNDARY = "a-boundary"
 
@@ -57,6 +62,16 @@ def multipart(*files: bytes, content_type: str = "application/dicom") -> bytes:
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
+def related(content: str, syntax: str = "") -> str:
+    """Return the media range of a multipart response with such parts."""
+    wanted = f"; transfer-syntax={syntax}" if syntax else ""
+    return f'multipart/related; type="{content}"{wanted}'
+
+
+def accept_related(content: str, syntax: str = "") -> dict[str, str]:
+    return {"accept": related(content, syntax)}
+
+
 def parts_of(response: httpx.Response) -> list[tuple[str, bytes]]:
     """Return the parts of a multipart response: Content-Type and content."""
     kind, _, rest = response.headers["content-type"].partition(";")
@@ -71,6 +86,16 @@ def parts_of(response: httpx.Response) -> list[tuple[str, bytes]]:
         headers = dict(line.split(": ", 1) for line in head.decode().strip().split("\r\n") if line)
         found.append((headers["Content-Type"], content))
     return found
+
+
+@asynccontextmanager
+async def cloud_stores(bucket: Place, table: Place) -> AsyncIterator[tuple[ObjectStore, Catalogue]]:
+    """Open the stores of an archive in the cloud."""
+    async with (
+        S3ObjectStore(config_at(bucket)) as objects,
+        DynamodbCatalogue(config_of(table)) as catalogue,
+    ):
+        yield objects, catalogue
 
 
 @asynccontextmanager
@@ -123,3 +148,24 @@ async def served(
         finally:
             server.should_exit = True
             await task
+
+
+@asynccontextmanager
+async def holding(
+    folder: Path, files: Iterable[bytes], stores: tuple[ObjectStore, Catalogue] | None = None
+) -> AsyncIterator[Running]:
+    """Serve an archive that has taken all of `files`."""
+    async with served(folder, stores) as running:
+        response = await running.store(*files)
+        assert response.status_code == 200, response.text
+        yield running
+
+
+async def found(archive: Running, url: str, tag: str = "0020000D") -> list[str]:
+    """Return one attribute of each row that a search finds, the study's UID unless said."""
+    response = await archive.client.get(url)
+    assert response.status_code in {200, 204}, response.text
+    if response.status_code == 204:
+        assert response.content == b""
+        return []
+    return [row[tag]["Value"][0] for row in response.json()]

@@ -1,6 +1,5 @@
 """Every readable real file into the whole running archive, and out again, on both back ends."""
 
-import contextlib
 import io
 import os
 import subprocess
@@ -22,7 +21,7 @@ from pynetdicom import AE
 
 from crash.archive import Archive, running
 from servers.endpoint import Endpoint
-from servers.fixtures import provision, read
+from servers.fixtures import Place, queue_at
 
 # pydicom warns about what real devices write; that is not what these tests look at.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -51,42 +50,29 @@ def archive(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Archive]:
     if request.param == "cloud":
-        for name, value in request.getfixturevalue("cloud").items():
+        for name, value in request.getfixturevalue("cloud_settings").items():
             monkeypatch.setenv(name, value)
     with running(tmp_path / "data", log=tmp_path / "log") as started:
         yield started
 
 
 @pytest.fixture
-def cloud(
-    moto_endpoint: Endpoint, best_s3: Endpoint, best_dynamodb: Endpoint
+def cloud_settings(
+    best_bucket: Place, best_table: Place, moto_endpoint: Endpoint
 ) -> Iterator[dict[str, str]]:
-    """A bucket, a table and a queue as the template describes them, as settings."""
-    name = f"t-{uuid.uuid4().hex[:20]}"
-    with contextlib.ExitStack() as stack:
-        s3, dynamodb, sqs = (
-            stack.enter_context(contextlib.closing(endpoint.client(service)))
-            for endpoint, service in (
-                (best_s3, "s3"),
-                (best_dynamodb, "dynamodb"),
-                (moto_endpoint, "sqs"),
-            )
-        )
-        provision.create_bucket(s3, read({"BucketName": name}))
-        provision.create_table(dynamodb, read({"TableName": name, "DeletionProtection": "false"}))
-        provision.create_queues(sqs, read({"QueueName": name}))
+    """The settings of an archive on a bucket, a table and a queue."""
+    s3 = best_bucket.endpoint
+    with queue_at(moto_endpoint) as queue:
         yield {
-            "AWS_ACCESS_KEY_ID": best_s3.access_key,
-            "AWS_SECRET_ACCESS_KEY": best_s3.secret_key,
-            "AWS_REGION": best_s3.region,
-            "PACS_OBJECTS": f"s3://{name}?endpoint={best_s3.url}",
-            "PACS_CATALOGUE": f"dynamodb://{name}?endpoint={best_dynamodb.url}",
-            "PACS_QUEUE": f"sqs://{name}?endpoint={moto_endpoint.url}",
+            "AWS_ACCESS_KEY_ID": s3.access_key,
+            "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+            "AWS_REGION": s3.region,
+            "PACS_OBJECTS": f"s3://{best_bucket.name}?endpoint={s3.url}",
+            "PACS_CATALOGUE": f"dynamodb://{best_table.name}?endpoint={best_table.endpoint.url}",
+            "PACS_QUEUE": f"sqs://{queue.name}?endpoint={queue.endpoint.url}",
             "PACS_PACK_LINGER_S": "0.2",
             "PACS_PACK_LINGER_MAX_S": "0.2",
         }
-        provision.remove_bucket(s3, name)
-        dynamodb.delete_table(TableName=name)
 
 
 @pytest.fixture(scope="module", params=["real", "pydicom"])

@@ -1,13 +1,8 @@
 """Custody on S3 and DynamoDB: the same findings and the same catalogue as on files."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import pytest
-
 from pacs_cloud.catalogue.commit import ConflictPolicy
-from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue, DynamodbConfig
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest, export_lines
@@ -16,40 +11,7 @@ from pacs_cloud.custody.fsck import check
 from pacs_cloud.custody.orphans import adopt_orphans
 from pacs_cloud.custody.rebuild import rebuild
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.objectstore.s3 import S3ObjectStore
-from pacs_cloud.objectstore.s3_clients import S3Config
-from servers.fixtures import Place
 from unit.custody.custody_packs import NOW_US, Clock, Sample, fill, make_pack, put
-
-
-@pytest.fixture
-async def cloud(
-    s3_bucket: Place, dynamodb_table: Place
-) -> AsyncIterator[tuple[ObjectStore, Catalogue]]:
-    s3, dynamodb = s3_bucket.endpoint, dynamodb_table.endpoint
-    async with AsyncExitStack() as stack:
-        objects = S3ObjectStore(
-            S3Config(
-                s3_bucket.name,
-                endpoint=s3.url,
-                region=s3.region,
-                access_key_id=s3.access_key,
-                secret_access_key=s3.secret_key,
-            )
-        )
-        catalogue = DynamodbCatalogue(
-            DynamodbConfig(
-                table=dynamodb_table.name,
-                region=dynamodb.region,
-                endpoint=dynamodb.url,
-                access_key_id=dynamodb.access_key,
-                secret_access_key=dynamodb.secret_key,
-            )
-        )
-        yield (
-            await stack.enter_async_context(objects),
-            await stack.enter_async_context(catalogue),
-        )
 
 
 async def kinds(objects: ObjectStore, catalogue: Catalogue) -> set[FindingKind]:

@@ -41,6 +41,15 @@ def store(archive: Archive) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def imported(tmp_path: Path) -> Path:
+    """A data directory that holds `FILES`."""
+    (tmp_path / "in").mkdir()
+    for uid, file in FILES.items():
+        (tmp_path / "in" / uid).write_bytes(file)
+    pacs("import", tmp_path / "in", "--data", tmp_path / "data")
+    return tmp_path / "data"
+
+
 def packs(data: Path, study: str) -> list[Path]:
     return list((data / "objects" / "packs").glob(f"*/*/{study}/*/*.zip"))
 
@@ -138,7 +147,7 @@ def test_every_edge_agrees_on_what_is_deleted(tmp_path: Path) -> None:
         ]
         assert STUDY in pacs("trash", "list", "--data", data).stdout
         told = lines(pacs("trash", "restore", STUDY, "--data", data, "--json"))
-        assert told == [{"instances": 4, "left": 0}]
+        assert told == [{"instances": 4, "left": 0, "purged": 0}]
         status, brought = get(archive, "STUDY", StudyInstanceUID=STUDY)
         assert (status, len(brought)) == (0, 4)
         assert pacs("trash", "list", "--data", data).stdout.strip() == "The trash is empty."
@@ -169,11 +178,7 @@ def test_a_retention_of_no_time_is_purged_by_the_worker_at_its_start(
 
 
 def test_deleting_is_confirmed(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    (tmp_path / "in").mkdir()
-    for uid, file in FILES.items():
-        (tmp_path / "in" / uid).write_bytes(file)
-    pacs("import", tmp_path / "in", "--data", data)
+    data = imported(tmp_path)
     for words in (("delete", STUDY), ("trash", "purge", "--all"), ("trash", "purge", STUDY)):
         assert "--yes" in pacs(*words, "--data", data, code=2).stderr
     assert len(lines(pacs("find", "--data", data, "--json"))) == 2
@@ -194,7 +199,7 @@ def test_deleting_is_confirmed(tmp_path: Path) -> None:
     # Stored again meanwhile: that one is shown, and what is deleted stays in the trash.
     pacs("import", tmp_path / "in", "--data", data)
     told = lines(pacs("trash", "restore", STUDY, "--data", data, "--json", code=1))
-    assert told == [{"instances": 0, "left": 1}]
+    assert told == [{"instances": 0, "left": 1, "purged": 0}]
     purged = lines(pacs("trash", "purge", STUDY, "-y", "--data", data, "--json"))
     assert purged[0]["instances"] == 1
     pacs("delete", STUDY, "-y", "--data", data)
@@ -208,11 +213,7 @@ def test_deleting_is_confirmed(tmp_path: Path) -> None:
 def test_a_purge_that_leaves_a_study_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = tmp_path / "data"
-    (tmp_path / "in").mkdir()
-    for uid, file in FILES.items():
-        (tmp_path / "in" / uid).write_bytes(file)
-    pacs("import", tmp_path / "in", "--data", data)
+    data = imported(tmp_path)
     pacs("delete", STUDY, "-y", "--data", data)
     (decision,) = (data / "objects" / "ledger").rglob(f"*/{STUDY}/*.json")
     decision.with_name(f"{decision.name[:-5]}bad.json").write_bytes(b"{}")
@@ -220,3 +221,17 @@ def test_a_purge_that_leaves_a_study_says_so(
     told = lines(pacs("trash", "purge", "--data", data, "--json", code=1))
     assert (told[0]["packs"], told[0]["problems"]) == (0, 1)
     assert packs(data, STUDY)
+    # It holds up no other, and the one alone is told why.
+    pacs("delete", OTHER, "-y", "--data", data)
+    told = lines(pacs("trash", "purge", "--all", "-y", "--data", data, "--json", code=1))
+    assert (told[0]["packs"], told[0]["problems"]) == (1, 1)
+    assert packs(data, OTHER) == []
+    assert "ledger" in pacs("trash", "purge", STUDY, "-y", "--data", data, code=2).stderr
+
+
+def test_a_restoration_after_the_purge_says_that_it_is_gone(tmp_path: Path) -> None:
+    data = imported(tmp_path)
+    pacs("delete", STUDY, "-y", "--data", data)
+    pacs("trash", "purge", STUDY, "-y", "--data", data)
+    told = pacs("trash", "restore", STUDY, "--data", data, code=2).stderr
+    assert "gone for good" in told

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 import pytest_asyncio
-from dicomweb_archive import Running, parts_of, served
+from dicomweb_archive import Running, accept_related, holding, parts_of
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
@@ -90,15 +90,8 @@ FILES = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def archive(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with served(tmp_path_factory.mktemp("archive")) as running:
-        response = await running.store(*FILES.values())
-        assert response.status_code == 200, response.text
+    async with holding(tmp_path_factory.mktemp("archive"), FILES.values()) as running:
         yield running
-
-
-def related(content: str, syntax: str = "") -> dict[str, str]:
-    wanted = f"; transfer-syntax={syntax}" if syntax else ""
-    return {"accept": f'multipart/related; type="{content}"{wanted}'}
 
 
 OCTETS = {"accept": "application/octet-stream"}
@@ -192,11 +185,13 @@ async def test_bulk_data_of_a_study_and_of_its_series(archive: Running) -> None:
 
 
 async def test_bulk_data_that_cannot_be_had_as_asked_for_is_left_out(archive: Running) -> None:
-    answer = await archive.client.get(f"{STUDY}/bulkdata", headers=related("image/dicom-rle"))
+    answer = await archive.client.get(
+        f"{STUDY}/bulkdata", headers=accept_related("image/dicom-rle")
+    )
     assert answer.status_code == 206
     assert answer.headers["warning"].startswith("299 ")
     assert {kind for kind, _ in parts_of(answer)} == {f"image/dicom-rle; transfer-syntax={RLE}"}
-    nothing = await archive.client.get(f"{STUDY}/bulkdata", headers=related("image/png"))
+    nothing = await archive.client.get(f"{STUDY}/bulkdata", headers=accept_related("image/png"))
     assert nothing.status_code == 406
 
 
@@ -216,8 +211,12 @@ async def test_pixel_data_of_an_instance_is_compressed_where_that_is_asked_for(
     archive: Running,
 ) -> None:
     url = f"{SERIES}/instances/{NATIVE}"
-    made = parts_of(await archive.client.get(f"{url}/pixeldata", headers=related("image/jls")))
-    frames = parts_of(await archive.client.get(f"{url}/frames/1,2,3", headers=related("image/jls")))
+    made = parts_of(
+        await archive.client.get(f"{url}/pixeldata", headers=accept_related("image/jls"))
+    )
+    frames = parts_of(
+        await archive.client.get(f"{url}/frames/1,2,3", headers=accept_related("image/jls"))
+    )
     assert made == frames
     assert len({content for _, content in made}) == 3
 

@@ -1,7 +1,6 @@
 """DICOMweb over S3 and DynamoDB: the same answers as on files and SQLite."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -9,44 +8,17 @@ from dicomweb_archive import Running, parts_of, served
 from test_dicomweb_roundtrip import check, samples_of, store_all
 
 from dicomweb_samples import make_instance
-from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue, DynamodbConfig
-from pacs_cloud.objectstore.s3 import S3ObjectStore
-from pacs_cloud.objectstore.s3_clients import S3Config
-from servers.fixtures import Place
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.objectstore.port import ObjectStore
 
 # pydicom warns of what is odd in the samples, which is why they are samples.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 @pytest.fixture
-async def archive(
-    s3_bucket: Place, dynamodb_table: Place, tmp_path: Path
-) -> AsyncIterator[Running]:
-    s3, dynamodb = s3_bucket.endpoint, dynamodb_table.endpoint
-    async with AsyncExitStack() as stack:
-        objects = S3ObjectStore(
-            S3Config(
-                s3_bucket.name,
-                endpoint=s3.url,
-                region=s3.region,
-                access_key_id=s3.access_key,
-                secret_access_key=s3.secret_key,
-            )
-        )
-        catalogue = DynamodbCatalogue(
-            DynamodbConfig(
-                table=dynamodb_table.name,
-                region=dynamodb.region,
-                endpoint=dynamodb.url,
-                access_key_id=dynamodb.access_key,
-                secret_access_key=dynamodb.secret_key,
-            )
-        )
-        stores = (
-            await stack.enter_async_context(objects),
-            await stack.enter_async_context(catalogue),
-        )
-        yield await stack.enter_async_context(served(tmp_path, stores))
+async def archive(cloud: tuple[ObjectStore, Catalogue], tmp_path: Path) -> AsyncIterator[Running]:
+    async with served(tmp_path, cloud) as running:
+        yield running
 
 
 async def test_searches_and_retrievals(archive: Running) -> None:

@@ -1,16 +1,13 @@
 """Damaged codestreams, asked for frame by frame: refused or decoded, and the archive goes on."""
 
 import random
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 from dicomweb_archive import served
-from pydicom.encaps import encapsulate
+from test_dicomweb_transcoding import compressed
 
-from dicomweb_samples import make_instance
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, encode_frame
 from pacs_cloud.dicom.pixel_format import PixelFormat
@@ -43,15 +40,7 @@ def instance(sop: str, syntax: str, seed: int) -> bytes:
     pixels = ((np.sin(x / 9) * np.cos(y / 7) + 1) * 120).astype(np.uint8).tobytes()
     codestream, _ = encode_frame(pixels, GREY, syntax)
     frames = [codestream, *(damaged(codestream, dice) for _ in range(FRAMES - 1))]
-    dataset = pydicom.dcmread(BytesIO(make_instance(sop, rows=SIDE, frames=FRAMES)))
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
-    dataset.PixelData = encapsulate(frames)
-    dataset["PixelData"].VR = "OB"
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = syntax
-    buffer = BytesIO()
-    dataset.save_as(buffer)
-    return buffer.getvalue()
+    return compressed(sop, frames, syntax, rows=SIDE)
 
 
 @pytest.mark.parametrize("syntax", ENCODABLE)

@@ -1,14 +1,13 @@
 """DELETE: gone from every answer, 410 to whoever reads it, and back byte for byte."""
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, closing
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
-from dicomweb_archive import Running, parts_of, served
+from dicomweb_archive import Running, cloud_stores, holding, parts_of, served
 from dicomweb_client import DICOMwebClient
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
@@ -16,33 +15,16 @@ from pydicom.data import get_testdata_file
 from dicomweb_samples import make_instance
 from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.catalogue.commit import ConflictPolicy
-from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue, DynamodbConfig
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.fsck import check
 from pacs_cloud.custody.purging import purge_study
 from pacs_cloud.custody.rebuild import rebuild
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash_marks import Scope
-from pacs_cloud.objectstore.s3 import S3ObjectStore
-from pacs_cloud.objectstore.s3_clients import S3Config
-from servers.endpoint import Endpoint
-from servers.fixtures import Place, provision, read
 
 STUDY = "1.2.3.1"
 FIRST, SECOND = f"{STUDY}.1", f"{STUDY}.2"
 FUTURE_US = 1 << 60
-
-
-@pytest.fixture
-def cloud_places(best_s3: Endpoint, best_dynamodb: Endpoint) -> Iterator[tuple[Place, Place]]:
-    """An empty bucket and an empty table, as the template describes them."""
-    name = f"t-{uuid.uuid4().hex[:20]}"
-    with closing(best_s3.client("s3")) as s3, closing(best_dynamodb.client("dynamodb")) as table:
-        provision.create_bucket(s3, read({"BucketName": name}))
-        provision.create_table(table, read({"TableName": name, "DeletionProtection": "false"}))
-        yield Place(best_s3, name), Place(best_dynamodb, name)
-        provision.remove_bucket(s3, name)
-        table.delete_table(TableName=name)
 
 
 @pytest.fixture(params=["embedded", "cloud"])
@@ -51,35 +33,9 @@ async def archive(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     async with AsyncExitStack() as stack:
         stores = None
         if request.param == "cloud":
-            s3_bucket, dynamodb_table = request.getfixturevalue("cloud_places")
-            s3, dynamodb = s3_bucket.endpoint, dynamodb_table.endpoint
-            stores = (
-                await stack.enter_async_context(
-                    S3ObjectStore(
-                        S3Config(
-                            s3_bucket.name,
-                            endpoint=s3.url,
-                            region=s3.region,
-                            access_key_id=s3.access_key,
-                            secret_access_key=s3.secret_key,
-                        )
-                    )
-                ),
-                await stack.enter_async_context(
-                    DynamodbCatalogue(
-                        DynamodbConfig(
-                            table=dynamodb_table.name,
-                            region=dynamodb.region,
-                            endpoint=dynamodb.url,
-                            access_key_id=dynamodb.access_key,
-                            secret_access_key=dynamodb.secret_key,
-                        )
-                    )
-                ),
-            )
-        running = await stack.enter_async_context(served(tmp_path, stores))
-        assert (await running.store(*FILES.values())).status_code == 200
-        yield running
+            bucket, table = map(request.getfixturevalue, ("best_bucket", "best_table"))
+            stores = await stack.enter_async_context(cloud_stores(bucket, table))
+        yield await stack.enter_async_context(holding(tmp_path, FILES.values(), stores))
 
 
 FILES = {
@@ -223,6 +179,46 @@ async def test_what_cannot_be_deleted(archive: Running, path: str, status: int) 
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert await found(archive, f"/studies/{STUDY}/instances") == FILES.keys()
+
+
+@pytest.mark.parametrize("level", PATHS)
+async def test_only_what_was_seen_is_deleted(archive: Running, level: str) -> None:
+    path = PATHS[level]
+    etags = [
+        (await archive.client.get(path, headers={"accept": accept})).headers["etag"]
+        for accept in (
+            "*/*",
+            "application/zip",
+            'multipart/related; type="application/dicom"; transfer-syntax=*',
+        )
+    ]
+    assert len(set(etags)) > 1
+    other = (await archive.client.get(f"/studies/{STUDY}/series/{SECOND}")).headers["etag"]
+    for tags in (other, f'{other}, "x"', f"W/{etags[0]}", etags[0].strip('"'), '""', ""):
+        answer = await archive.client.delete(path, headers={"if-match": tags})
+        assert answer.status_code == 412, tags
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert await found(archive, f"/studies/{STUDY}/instances") == FILES.keys()
+    new = make_instance(f"{FIRST}.3", series=FIRST)
+    if level != "instance":
+        assert (await archive.store(new)).status_code == 200
+        answer = await archive.client.delete(path, headers={"if-match": ", ".join(etags)})
+        assert answer.status_code == 412
+        etags = [(await archive.client.head(path)).headers["etag"]]
+    answer = await archive.client.delete(path, headers={"if-match": f"{other}, {etags[-1]}"})
+    assert answer.status_code == 204
+    assert (await archive.client.head(path)).status_code == 410
+    for tags in (etags[-1], "*"):
+        answer = await archive.client.delete(path, headers={"if-match": tags})
+        assert answer.status_code == 410
+        assert (
+            await archive.client.delete("/studies/1.9", headers={"if-match": tags})
+        ).status_code == 404
+
+
+async def test_whatever_is_there_is_deleted(archive: Running) -> None:
+    answer = await archive.client.delete(PATHS["series"], headers={"if-match": "*"})
+    assert answer.status_code == 204
 
 
 async def test_the_same_may_be_stored_again(archive: Running) -> None:

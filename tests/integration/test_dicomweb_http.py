@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import zstandard
-from dicomweb_archive import Running, served
+from dicomweb_archive import Running, holding, served
 from http_wire import request, wire
 
 from dicomweb_samples import make_instance
@@ -38,10 +38,9 @@ READABLE = [
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Running]:
-    async with served(tmp_path) as running:
-        comments = "".join(f"word {n} " for n in range(400))
-        made = [make_instance(f"1.2.3.4.{n}", PatientComments=comments) for n in range(1, 40)]
-        assert (await running.store(*made)).status_code == 200
+    comments = "".join(f"word {n} " for n in range(400))
+    made = [make_instance(f"1.2.3.4.{n}", PatientComments=comments) for n in range(1, 40)]
+    async with holding(tmp_path, made) as running:
         yield running
 
 

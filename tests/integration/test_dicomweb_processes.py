@@ -10,7 +10,7 @@ import pytest
 from dicomweb_archive import BOUNDARY, multipart
 from http_wire import Response, Wire, request, wire
 
-from crash.archive import Archive, running
+from crash.archive import running
 from dicomweb_samples import make_instance
 
 HEALTH = request("/healthz")
@@ -18,16 +18,6 @@ STUDIES = "/dicom-web/studies"
 SERIES = f"{STUDIES}/1.2.3.1/series/1.2.3.1.1"
 INSTANCE = f"{SERIES}/instances/1.2.3.4.1"
 MOST_CONNECTIONS = 200
-
-
-def web_processes(archive: Archive) -> set[int]:
-    """Return the ids of the processes that serve HTTP."""
-    found = set()
-    for pid in archive.pids:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"--supervised" in words and b"web" in words:
-            found.add(pid)
-    return found
 
 
 def server_of(connection: Wire, pids: set[int]) -> int:
@@ -71,7 +61,7 @@ async def test_two_processes_share_a_port_and_what_one_changes_the_other_sees(
     monkeypatch.setenv("PACS_HTTP_DELETE", "true")
     with running(tmp_path / "data", log=tmp_path / "log") as archive:
         async with AsyncExitStack() as stack:
-            pids = web_processes(archive)
+            pids = archive.web_pids
             assert len(pids) == 2
             by_pid: dict[int, Wire] = {}
             for _ in range(MOST_CONNECTIONS):
@@ -129,7 +119,7 @@ async def test_a_process_told_to_stop_finishes_what_it_has_begun(
             await half.send(ask_readiness[:20])
             assert (await ask(idle, "/healthz")).status == 200
 
-            for pid in web_processes(archive):
+            for pid in archive.web_pids:
                 os.kill(pid, signal.SIGTERM)
             assert await idle.rest() == b""
             await half.send(ask_readiness[20:])

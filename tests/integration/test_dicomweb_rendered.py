@@ -217,7 +217,9 @@ class TestParameters:
     async def test_a_gif_holds_no_profile(self, archive: Running, url: str) -> None:
         gif = {"accept": "image/gif"}
         assert (await archive.client.get(f"{url}?iccprofile=no", headers=gif)).status_code == 200
-        assert (await archive.client.get(f"{url}?iccprofile=yes", headers=gif)).status_code == 400
+        for accept in ("image/gif", "image/webp, image/gif"):
+            response = await archive.client.get(f"{url}?iccprofile=yes", headers={"accept": accept})
+            assert response.status_code == 400
 
     @pytest.mark.parametrize(
         ("accept", "media_type"),
@@ -399,6 +401,35 @@ class TestMany:
         alone = await archive.client.get(f"{SERIES}/instances/1.2.3.1.1.9/rendered")
         assert alone.status_code == 406
 
+    async def test_where_none_can_be_shown_the_status_says_so(self, archive: Running) -> None:
+        series = "1.2.3.1.3"
+        broken = [
+            make_image(np.zeros((4, 4), np.uint8), PhotometricInterpretation="PALETTE COLOR")
+            for _ in range(5)
+        ]
+        await stored(
+            archive,
+            *(file_of(one, f"{series}.{n}", series=series) for n, one in enumerate(broken, 1)),
+        )
+        response = await archive.client.get(f"/studies/1.2.3.1/series/{series}/rendered")
+        assert response.status_code == 406
+        assert response.headers["content-type"] == "application/problem+json"
+
+    async def test_what_a_region_lies_outside_of_is_left_out(self, archive: Running) -> None:
+        large = make_image(np.full((32, 32), 7, np.uint8))
+        await stored(archive, file_of(large, "1.2.3.1.1.9"))
+        query = "viewport=8,8,16,16,8,8"
+        response = await archive.client.get(f"{SERIES}/rendered?{query}", headers=JPEGS)
+        assert (response.status_code, len(parts_of(response))) == (206, 1)
+        assert response.headers["warning"].startswith("299 ")
+        small = f"{SERIES}/instances/1.2.3.1.1.1"
+        for url in (
+            f"{small}/rendered?{query}",
+            f"/studies/1.2.3.1/series/1.2.3.1.2/rendered?{query}",
+        ):
+            for method in ("GET", "HEAD"):
+                assert (await archive.client.request(method, url)).status_code == 400
+
     async def test_a_syntax_that_is_not_decoded_is_left_out(self, archive: Running) -> None:
         strange = make_image(np.zeros((4, 4), np.uint8))
         strange.PixelData = pydicom.encaps.encapsulate([b"\xff\x0a" + bytes(30)])
@@ -539,6 +570,18 @@ class TestOtherThings:
         assert (part.status_code, part.content) == (206, stream[:4])
         assert (await archive.client.get(self.URL, headers=PNG)).status_code == 406
 
+    async def test_bytes_that_are_lost_are_said_before_anything_is_sent(
+        self, archive: Running
+    ) -> None:
+        pdf = document(b"%PDF-" + b"x" * 20_000, "application/pdf", "1.2.840.10008.5.1.4.1.1.104.1")
+        await stored(archive, file_of(pdf, "1.2.3.1.1.1"))
+        async for info in archive.objects.list("packs/"):
+            await archive.objects.delete(info.key)
+        for accept in ("application/pdf", 'multipart/related; type="application/pdf"'):
+            response = await archive.client.get(self.URL, headers={"accept": accept})
+            assert response.status_code >= 400
+            assert response.headers["content-type"] == "application/problem+json"
+
     async def test_what_cannot_be_looked_at_says_so(self, archive: Running) -> None:
         plan = report()
         del plan.ContentSequence
@@ -590,6 +633,27 @@ class TestPresentationStates:
     ) -> None:
         state = samples.make_state(image, "1.2.3.1.9.1", window=(16384, 32768))
         assert (await self.asked(archive, state, f"?{query}")).status_code == 400
+
+    @pytest.mark.parametrize("query", ["window=1,2,linear", "viewport=8,8,1,1,2,2"])
+    async def test_among_others_it_is_left_out_where_the_parameters_do_not_go_with_it(
+        self, archive: Running, image: Dataset, query: str
+    ) -> None:
+        await stored(archive, samples.make_state(image, "1.2.3.1.9.1"))
+        whole = await archive.client.get("/studies/1.2.3.1/rendered", headers=JPEGS)
+        assert (whole.status_code, len(parts_of(whole))) == (200, 2)
+        response = await archive.client.get(f"/studies/1.2.3.1/rendered?{query}", headers=JPEGS)
+        assert (response.status_code, len(parts_of(response))) == (206, 1)
+        assert response.headers["warning"].startswith("299 ")
+
+    async def test_where_all_are_states_a_window_is_refused(
+        self, archive: Running, image: Dataset
+    ) -> None:
+        states = [samples.make_state(image, f"1.2.3.1.9.{number}") for number in (1, 2)]
+        await stored(archive, *states)
+        series = pydicom.dcmread(io.BytesIO(states[0])).SeriesInstanceUID
+        url = f"/studies/1.2.3.1/series/{series}/rendered"
+        assert (await archive.client.get(f"{url}?window=1,2,linear")).status_code == 400
+        assert (await archive.client.get(url)).status_code == 200
 
     async def test_several_images_are_several_parts(self, archive: Running, image: Dataset) -> None:
         second = make_instance("1.2.3.1.1.2", rows=8, Modality="CT")

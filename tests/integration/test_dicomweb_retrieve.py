@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import pytest_asyncio
-from dicomweb_archive import Running, parts_of, served
+from dicomweb_archive import Running, holding, parts_of, related, served
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLSLossless, RLELossless
 
@@ -87,15 +87,8 @@ FILES = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def archive(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with served(tmp_path_factory.mktemp("archive")) as running:
-        response = await running.store(*FILES.values())
-        assert response.status_code == 200, response.text
+    async with holding(tmp_path_factory.mktemp("archive"), FILES.values()) as running:
         yield running
-
-
-def related(content: str, syntax: str = "") -> str:
-    wanted = f"; transfer-syntax={syntax}" if syntax else ""
-    return f'multipart/related; type="{content}"{wanted}'
 
 
 @pytest.mark.parametrize(

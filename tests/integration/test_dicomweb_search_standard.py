@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import pytest_asyncio
-from dicomweb_archive import Running, parts_of, served
+from dicomweb_archive import Running, found, holding, parts_of, served
 from pydicom.dataset import Dataset
 
 from dicomweb_samples import make_instance
@@ -109,19 +109,8 @@ def files() -> list[bytes]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def archive(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with served(tmp_path_factory.mktemp("archive")) as running:
-        response = await running.store(*files())
-        assert response.status_code == 200, response.text
+    async with holding(tmp_path_factory.mktemp("archive"), files()) as running:
         yield running
-
-
-async def found(archive: Running, url: str, tag: str = STUDY) -> list[str]:
-    response = await archive.client.get(url)
-    assert response.status_code in {200, 204}, response.text
-    if response.status_code == 204:
-        assert response.content == b""
-        return []
-    return [row[tag]["Value"][0] for row in response.json()]
 
 
 # Attributes that only headers hold

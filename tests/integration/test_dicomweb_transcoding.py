@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 import pytest_asyncio
-from dicomweb_archive import Running, parts_of, served
+from dicomweb_archive import Running, accept_related, parts_of, served
 from pydicom.encaps import encapsulate, generate_fragmented_frames, generate_frames
 from pydicom.pixels import pixel_array
 
@@ -66,11 +66,6 @@ BITS = {"liver_nonbyte_aligned.dcm"}
 """Segmentations of one bit a pixel, which none of the compressed syntaxes takes."""
 
 
-def related(content: str, syntax: str = "") -> dict[str, str]:
-    wanted = f"; transfer-syntax={syntax}" if syntax else ""
-    return {"accept": f'multipart/related; type="{content}"{wanted}'}
-
-
 def url_of(dataset: pydicom.Dataset) -> str:
     return (
         f"/studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}"
@@ -78,10 +73,12 @@ def url_of(dataset: pydicom.Dataset) -> str:
     )
 
 
-def compressed(sop: str, codestreams: list[bytes], syntax: str, **attributes: object) -> bytes:
+def compressed(
+    sop: str, codestreams: list[bytes], syntax: str, *, rows: int = 16, **attributes: object
+) -> bytes:
     """Return an instance of 8-bit frames that says `codestreams` are in `syntax`."""
     dataset = pydicom.dcmread(
-        BytesIO(make_instance(sop, rows=16, frames=len(codestreams), **attributes))
+        BytesIO(make_instance(sop, rows=rows, frames=len(codestreams), **attributes))
     )
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.PixelData = encapsulate(codestreams)
@@ -133,10 +130,10 @@ async def test_every_lossless_pair_is_pixel_equal(real: Real, name: str, target:
     source = real.dataset(name)
     native = {uid.EXPLICIT_LE, uid.IMPLICIT_LE}
     if name in BITS and target not in native:
-        await real.get(url_of(source), related("application/dicom", target), 406)
+        await real.get(url_of(source), accept_related("application/dicom", target), 406)
         return
     ((content_type, content),) = await real.get(
-        url_of(source), related("application/dicom", target)
+        url_of(source), accept_related("application/dicom", target)
     )
     assert content_type == f"application/dicom; transfer-syntax={target}"
     made = pydicom.dcmread(BytesIO(content))
@@ -149,14 +146,16 @@ async def test_every_lossless_pair_is_pixel_equal(real: Real, name: str, target:
     listed = ",".join(str(number) for number in range(count, 0, -1))
     if target in native:
         frames = await real.get(
-            f"{url_of(source)}/frames/{listed}", related("application/octet-stream")
+            f"{url_of(source)}/frames/{listed}", accept_related("application/octet-stream")
         )
         joined = b"".join(data for _, data in reversed(frames))
         if name not in BITS:
             assert joined == made.PixelData[: len(joined)]
             assert len(made.PixelData) - len(joined) in {0, 1}
         return
-    frames = await real.get(f"{url_of(source)}/frames/{listed}", related(MEDIA[target], target))
+    frames = await real.get(
+        f"{url_of(source)}/frames/{listed}", accept_related(MEDIA[target], target)
+    )
     assert {kind for kind, _ in frames} == {f"{MEDIA[target]}; transfer-syntax={target}"}
     whole = list(generate_frames(made.PixelData, number_of_frames=count))
     padded = [data + bytes(len(data) % 2) for _, data in frames]
@@ -168,15 +167,15 @@ async def test_jpeg_baseline_only_where_it_is_named(real: Real, name: str) -> No
     source = real.dataset(name)
     frame = f"{url_of(source)}/frames/1"
     if source.BitsAllocated > 8:
-        await real.get(frame, related("image/jpeg", uid.JPEG_BASELINE), 406)
+        await real.get(frame, accept_related("image/jpeg", uid.JPEG_BASELINE), 406)
         return
-    ((named, lossy),) = await real.get(frame, related("image/jpeg", uid.JPEG_BASELINE))
-    ((unnamed, lossless),) = await real.get(frame, related("image/jpeg"))
+    ((named, lossy),) = await real.get(frame, accept_related("image/jpeg", uid.JPEG_BASELINE))
+    ((unnamed, lossless),) = await real.get(frame, accept_related("image/jpeg"))
     assert named == f"image/jpeg; transfer-syntax={uid.JPEG_BASELINE}"
     assert unnamed == f"image/jpeg; transfer-syntax={uid.JPEG_LOSSLESS_SV1}"
     assert lossy != lossless
     ((_, content),) = await real.get(
-        url_of(source), related("application/dicom", uid.JPEG_BASELINE)
+        url_of(source), accept_related("application/dicom", uid.JPEG_BASELINE)
     )
     made = pydicom.dcmread(BytesIO(content))
     assert made.LossyImageCompression == "01"
@@ -201,7 +200,7 @@ async def test_a_frame_that_was_made_is_not_made_again(
     monkeypatch.setattr(archive.workers, "run", counted)
     source = real.dataset("emri_small_jpeg_2k_lossless.dcm")
     url = f"{url_of(source)}/frames/7"
-    headers = related("image/dicom-rle", uid.RLE_LOSSLESS)
+    headers = accept_related("image/dicom-rle", uid.RLE_LOSSLESS)
     archive.pixel_cache.clear()
     answers = await asyncio.gather(*(real.get(url, headers) for _ in range(12)))
     assert works == 1
@@ -215,11 +214,11 @@ async def test_a_frame_that_was_made_is_not_made_again(
 async def test_the_workers_heal_when_one_is_killed(real: Real) -> None:
     archive = real.running.services.archive
     source = real.dataset("emri_small_jpeg_2k_lossless.dcm")
-    await real.get(f"{url_of(source)}/frames/2", related("image/jls"))
+    await real.get(f"{url_of(source)}/frames/2", accept_related("image/jls"))
     for pid in archive.workers.pids:
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    await real.get(f"{url_of(source)}/frames/3", related("image/jls"))
+    await real.get(f"{url_of(source)}/frames/3", accept_related("image/jls"))
 
 
 async def test_representations_have_marks_of_their_own(real: Real) -> None:
@@ -227,7 +226,7 @@ async def test_representations_have_marks_of_their_own(real: Real) -> None:
     client = real.running.client
     tags = set()
     for target in (*LOSSLESS, uid.JPEG_BASELINE):
-        headers = related("application/dicom", target)
+        headers = accept_related("application/dicom", target)
         first = await client.get(url_of(source), headers=headers)
         tags.add(first.headers["etag"])
         headers["if-none-match"] = first.headers["etag"]
@@ -263,7 +262,7 @@ async def test_a_broken_codestream_is_406_at_the_start_and_breaks_off_later(odd:
         stored = await odd.store(compressed(sop, frames, uid.RLE_LOSSLESS))
         assert stored.status_code == 200
     series = "/studies/1.2.3.1/series/1.2.3.1.1"
-    native = related("application/dicom", uid.EXPLICIT_LE)
+    native = accept_related("application/dicom", uid.EXPLICIT_LE)
     first = await odd.client.get(f"{series}/instances/1.2.3.4.1", headers=native)
     assert (first.status_code, first.headers["content-type"]) == (406, "application/problem+json")
     frames = f"{series}/instances/1.2.3.4.2/frames"
@@ -272,7 +271,7 @@ async def test_a_broken_codestream_is_406_at_the_start_and_breaks_off_later(odd:
     # As it is stored it can be had all the same.
     for sop in ("1.2.3.4.1", "1.2.3.4.2"):
         answer = await odd.client.get(
-            f"{series}/instances/{sop}", headers=related("application/dicom", "*")
+            f"{series}/instances/{sop}", headers=accept_related("application/dicom", "*")
         )
         assert answer.status_code == 200
     with pytest.raises(httpx.RemoteProtocolError):
@@ -293,12 +292,12 @@ async def test_mislabelled_colour_is_had_as_stored_only(odd: Running) -> None:
     assert (await odd.store(buffer.getvalue())).status_code == 200
     url = "/studies/1.2.3.1/series/1.2.3.1.1/instances/1.2.3.4.1"
     for path, headers in (
-        (url, related("application/dicom", uid.RLE_LOSSLESS)),
-        (f"{url}/frames/1", related("image/jls", uid.JPEG_LS_LOSSLESS)),
+        (url, accept_related("application/dicom", uid.RLE_LOSSLESS)),
+        (f"{url}/frames/1", accept_related("image/jls", uid.JPEG_LS_LOSSLESS)),
     ):
         assert (await odd.client.get(path, headers=headers)).status_code == 406
     for target in (uid.EXPLICIT_LE, uid.IMPLICIT_LE):
-        answer = await odd.client.get(url, headers=related("application/dicom", target))
+        answer = await odd.client.get(url, headers=accept_related("application/dicom", target))
         assert answer.status_code == 200
 
 
@@ -322,11 +321,15 @@ async def test_only_the_frames_asked_for_are_read_and_never_all_at_once(
     monkeypatch.setattr(odd.objects, "get", counted)
     url = "/studies/1.2.3.1/series/1.2.3.1.1/instances/1.2.3.4.1"
     largest = max(map(len, codestreams))
-    answer = await odd.client.get(f"{url}/frames/3,20", headers=related("application/octet-stream"))
+    answer = await odd.client.get(
+        f"{url}/frames/3,20", headers=accept_related("application/octet-stream")
+    )
     assert [data for _, data in parts_of(answer)] == [frames[2].tobytes(), frames[19].tobytes()]
     assert sum(reads) <= 2 * (largest + 1)
     reads.clear()
-    answer = await odd.client.get(url, headers=related("application/dicom", uid.JPEG_LS_LOSSLESS))
+    answer = await odd.client.get(
+        url, headers=accept_related("application/dicom", uid.JPEG_LS_LOSSLESS)
+    )
     ((_, made),) = parts_of(answer)
     assert np.array_equal(pixel_array(pydicom.dcmread(BytesIO(made))), frames)
     assert max(reads) <= largest

@@ -12,7 +12,7 @@ from dicomtrolley.core import Query, QueryLevels, Study
 from dicomtrolley.qido_rs import QidoRS, RelationalQuery
 from dicomtrolley.trolley import Trolley
 from dicomtrolley.wado_rs import WadoRS, WadoRSMetaData
-from dicomweb_archive import Running, served
+from dicomweb_archive import Running, holding
 from pydicom.dataset import Dataset
 
 from dicomweb_samples import make_instance
@@ -32,8 +32,7 @@ FILES = {
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Running]:
-    async with served(tmp_path) as running:
-        assert (await running.store(*FILES.values())).status_code == 200
+    async with holding(tmp_path, FILES.values()) as running:
         yield running
 
 

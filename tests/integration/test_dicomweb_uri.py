@@ -250,6 +250,32 @@ async def test_an_image_by_a_presentation_state(archive: Running) -> None:
     assert windowed.status_code == 400
 
 
+async def test_head_of_a_presentation_state_renders_nothing(archive: Running) -> None:
+    base = archive.url.removesuffix("/dicom-web")
+    asked = {"requestType": "WADO", **UIDS, "objectUID": "1.2.3.1.1.4", "rows": "19", **STATE}
+    renderer = archive.services.archive.renderer
+    before = len(renderer._pictures._kept)
+    head = await archive.client.head(f"{base}/wado", params=asked)
+    assert (head.status_code, head.headers["content-type"]) == (200, "image/jpeg")
+    assert len(renderer._pictures._kept) == before
+    got = await archive.client.get(f"{base}/wado", params=asked)
+    assert len(renderer._pictures._kept) == before + 1
+    assert head.headers["etag"] == got.headers["etag"]
+
+
+async def test_the_etag_of_a_presentation_states_picture_says_how_it_is_wanted(
+    archive: Running,
+) -> None:
+    asked = {"objectUID": "1.2.3.1.1.4", "contentType": "image/png", **STATE}
+    marks = [
+        (await uri(archive, **asked, **more)).headers["etag"]
+        for more in ({}, {"annotation": "patient,technique"}, {"annotation": "technique,patient"})
+    ]
+    assert marks[0] != marks[1] == marks[2]
+    told = await uri(archive, **asked, annotation="weather")
+    assert "not supported: weather" in told.headers["warning"]
+
+
 async def test_more_quality_is_more_bytes(archive: Running) -> None:
     few, many = [len((await uri(archive, imageQuality=q)).content) for q in ("5", "100")]
     assert few < many

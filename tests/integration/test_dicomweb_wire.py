@@ -14,6 +14,12 @@ from pacs_cloud.dicomweb.app import HttpOptions
 
 HEALTH = request("/healthz")
 STUDIES = "/dicom-web/studies"
+CHUNKED_STORE = request(
+    STUDIES,
+    f'content-type: multipart/related; type="application/dicom"; boundary={BOUNDARY}',
+    "transfer-encoding: chunked",
+    method="POST",
+)
 SMALL = ConnectionLimits(max_header_bytes=4096, max_pipelined=3)
 NEVER = 1e6
 """A time limit, in seconds, that no test reaches."""
@@ -134,12 +140,7 @@ async def test_a_long_target_is_414(archive: Running) -> None:
 async def test_a_trailer_without_end_is_cut_off(archive: Running) -> None:
     async with wire(archive.url) as connection:
         await connection.send(
-            request(
-                STUDIES,
-                f"content-type: multipart/related; type=application/dicom; boundary={BOUNDARY}",
-                "transfer-encoding: chunked",
-                method="POST",
-            ),
+            CHUNKED_STORE,
             b"1\r\n-\r\n0\r\nX: ",
         )
         await connection.send(*[b"a" * 16384] * 40)
@@ -150,12 +151,7 @@ async def test_a_trailer_is_no_header(archive: Running) -> None:
     body = multipart(make_instance("1.2.3.4.1"))
     async with wire(archive.url) as connection:
         await connection.send(
-            request(
-                STUDIES,
-                f'content-type: multipart/related; type="application/dicom"; boundary={BOUNDARY}',
-                "transfer-encoding: chunked",
-                method="POST",
-            ),
+            CHUNKED_STORE,
             b"%x\r\n%b\r\n0\r\nAccept: text/html\r\n\r\n" % (len(body), body),
         )
         assert (await connection.response()).status == 200
@@ -164,12 +160,7 @@ async def test_a_trailer_is_no_header(archive: Running) -> None:
 async def test_a_malformed_chunk_is_400_and_stores_nothing(archive: Running) -> None:
     async with wire(archive.url) as connection:
         await connection.send(
-            request(
-                STUDIES,
-                f"content-type: multipart/related; type=application/dicom; boundary={BOUNDARY}",
-                "transfer-encoding: chunked",
-                method="POST",
-            ),
+            CHUNKED_STORE,
             b"3\r\n--a\r\nzz\r\n",
         )
         await assert_refused(connection, 400)

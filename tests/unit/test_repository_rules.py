@@ -38,7 +38,6 @@ CATCHES_EVERYTHING: dict[str, str] = {
 MOST_LINES = 300
 LONG_MODULES: dict[str, str] = {
     "pacs_cloud.dicom.structure": "one walk, whose fast path and general path must agree",
-    "pacs_cloud.catalogue.commit": "one commit, from what was read to all that is written",
     "pacs_cloud.catalogue.dynamodb": "the adapter: a short method for each verb of the port",
     "pacs_cloud.catalogue.dynamodb_table": "one table's verbs, which share its limits and errors",
     "pacs_cloud.catalogue.items": "every item of the table beside its twin, so both stay in step",

@@ -19,7 +19,7 @@ from pydicom.uid import UID
 
 from pacs_cloud.dicom.coding.codestream import claimed_size
 from pacs_cloud.dicom.coding.direct_decoding import DIRECT_SYNTAXES, Samples, decode_directly
-from pacs_cloud.dicom.pixel_format import PixelFormat
+from pacs_cloud.dicom.pixel_format import MAX_FRAME_BYTES, PixelFormat
 from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.uid import (
     DEFLATED_IMAGE_FRAME,
@@ -38,15 +38,11 @@ from pacs_cloud.dicom.uid import (
 )
 from pacs_cloud.errors import InvalidInstance, Refusal
 
-__all__ = ["LOSSY_JPEG", "PixelFormat", "can_decode", "decode_frame"]
-
 LOSSY_JPEG: Final = frozenset(
     {JPEG_BASELINE, JPEG_EXTENDED, JPEG_SPECTRAL_SELECTION, JPEG_FULL_PROGRESSION}
 )
 _LOSSY_JPEG_BITS: Final = 12
 """The most that a sample of JPEG's DCT processes has (ISO/IEC 10918-1 Table B.2)."""
-_MAX_FRAME_BITS: Final = 8 << 30
-"""A GiB; the largest radiographs have a tenth of it, and larger slides come in tiles."""
 _WHOLE_BYTES: Final = frozenset({8, 16, 32, 64})
 _JUDGED_BY_PYDICOM: Final = frozenset(
     {JPEG_2000_LOSSLESS, JPEG_2000, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K}
@@ -101,7 +97,7 @@ def decode_frame(
             f"There is no decoder for transfer syntax {transfer_syntax_uid}.",
             Refusal.UNSUPPORTED_SYNTAX,
         )
-    if pixel_format.frame_bits > _MAX_FRAME_BITS:
+    if pixel_format.frame_bits > MAX_FRAME_BYTES * 8:
         raise InvalidInstance("A frame has more than 1 GiB of pixels.", Refusal.TOO_LARGE)
     claimed = claimed_size(codestream)
     if claimed is not None and claimed != (pixel_format.rows, pixel_format.columns):

@@ -28,8 +28,6 @@ from pacs_cloud.dicom.uid import (
 )
 from pacs_cloud.errors import InvalidInstance, Refusal
 
-__all__ = ["ENCODABLE", "LOSSY", "can_encode", "encode_frame"]
-
 _GREY: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOUR: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422"})
 _MAX_SIDE: Final = 65_500

@@ -6,6 +6,7 @@ from pacs_cloud.dicom.coding.frame_encoding import LOSSY
 from pacs_cloud.dicom.coding.value_parts import NativeValue
 from pacs_cloud.dicom.explicit_elements import LONG_LIMIT
 from pacs_cloud.dicom.pixel_format import PixelFormat
+from pacs_cloud.dicom.pixel_tags import FRAGMENT_TAGS
 from pacs_cloud.dicom.rewrite import Edits, NewValue, new_value
 from pacs_cloud.dicom.uid import JPEG_BASELINE
 from pacs_cloud.dicom.walk import Scope, Walk, find
@@ -18,8 +19,6 @@ _LOSSY_IMAGE_COMPRESSION_RATIO: Final = 0x00282112
 _LOSSY_IMAGE_COMPRESSION_METHOD: Final = 0x00282114
 _METHODS: Final = {JPEG_BASELINE: b"ISO_10918_1"}
 """PS3.3 C.7.6.1.1.5.1."""
-_LEFT_OUT: Final = (0x7FE00001, 0x7FE00002, 0x7FE00003)
-"""Extended Offset Table, its Lengths, Encapsulated Pixel Data Value Total Length."""
 
 
 def native_length(pixel_format: PixelFormat, count: int) -> int:
@@ -60,7 +59,7 @@ def lossy_edits(walk: Walk, scope: Scope, target: str, ratio: float) -> Edits:
 
 def format_edits(stored: PixelFormat, new: PixelFormat) -> dict[int, NewValue | None]:
     """Return the edits for new pixels: their module where it has changed, no old offset tables."""
-    edits: dict[int, NewValue | None] = dict.fromkeys(_LEFT_OUT)
+    edits: dict[int, NewValue | None] = dict.fromkeys(FRAGMENT_TAGS)
     if new.photometric_interpretation != stored.photometric_interpretation:
         photometric = new.photometric_interpretation.encode("ascii")
         edits[_PHOTOMETRIC_INTERPRETATION] = new_value("CS", photometric)

@@ -5,7 +5,7 @@ pickle can name.
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS, Enclosure, NewPixels, enclosure
 from pacs_cloud.dicom.coding.frame_decoding import decode_frame
@@ -13,10 +13,9 @@ from pacs_cloud.dicom.coding.frame_encoding import encode_frame
 from pacs_cloud.dicom.coding.value_parts import FragmentedValue, NativeValue
 from pacs_cloud.dicom.frames import FrameTable, PixelData
 from pacs_cloud.dicom.pixel_format import PixelFormat
+from pacs_cloud.dicom.pixel_tags import PIXEL_DATA
 from pacs_cloud.dicom.uid import is_encapsulated
 from pacs_cloud.errors import InvalidInstance, Refusal
-
-_PIXEL_DATA: Final = "7FE00010"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def recodable(pixels: PixelData, source: str, target: str) -> FrameTable:
         InvalidInstance: UNSUPPORTED_SYNTAX for floating point pixels that would have to be
             encapsulated, UNREADABLE where frames are missing or cannot be told apart.
     """
-    if target not in NATIVE_TARGETS and pixels.tag != _PIXEL_DATA:
+    if target not in NATIVE_TARGETS and pixels.tag != PIXEL_DATA:
         raise InvalidInstance(
             "Floating point pixels are not encapsulated (PS3.5 A.4).", Refusal.UNSUPPORTED_SYNTAX
         )

@@ -15,8 +15,8 @@ from typing import Final
 import orjson
 
 from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS, emptied
-from pacs_cloud.dicom.coding.frame_decoding import LOSSY_JPEG, can_decode, decode_frame
-from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, can_encode, encode_frame
+from pacs_cloud.dicom.coding.frame_decoding import LOSSY_JPEG, can_decode
+from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, can_encode
 from pacs_cloud.dicom.coding.recoding import (
     Recoding,
     StoredFrame,
@@ -43,20 +43,6 @@ from pacs_cloud.dicom.uid import (
 )
 from pacs_cloud.dicom.walk import Scope, Walk, find
 from pacs_cloud.errors import InvalidRequest
-
-__all__ = [
-    "TARGETS",
-    "PixelFormat",
-    "can_decode",
-    "can_encode",
-    "can_transcode",
-    "decode_frame",
-    "decompress",
-    "decompressed_parts",
-    "encode_frame",
-    "pixel_format_of",
-    "transcoded_parts",
-]
 
 TARGETS: Final = (EXPLICIT_LE, IMPLICIT_LE, *ENCODABLE)
 """The transfer syntaxes that instances can be had in, where their pixels allow it."""
@@ -125,37 +111,6 @@ def transcoded_parts(
         swapped = b"".join(Rewriter(walk, implicit=False).parts(scope, {}))
         return transcoded_parts(swapped, EXPLICIT_LE, target)
     return _recoded_parts(walk, scope, found, transfer_syntax_uid, target)
-
-
-def decompressed_parts(
-    dataset: View | bytearray, transfer_syntax_uid: str, target: str = EXPLICIT_LE
-) -> Iterator[bytes]:
-    """Yield what `transcoded_parts` does, for the targets that every peer knows (PS3.5 A.1, A.2).
-
-    Args:
-        dataset: as there.
-        transfer_syntax_uid: as there.
-        target: EXPLICIT_LE or IMPLICIT_LE.
-
-    Raises:
-        InvalidInstance: as there.
-        InvalidRequest: another target.
-    """
-    if target not in NATIVE_TARGETS:
-        raise InvalidRequest(f"{target} is not a native transfer syntax to be had here.")
-    return transcoded_parts(dataset, transfer_syntax_uid, target)
-
-
-def decompress(
-    dataset: View | bytearray, transfer_syntax_uid: str, target: str = EXPLICIT_LE
-) -> bytes:
-    """Return what `decompressed_parts` yields, in one piece.
-
-    Raises:
-        InvalidInstance: as there.
-        InvalidRequest: another target.
-    """
-    return b"".join(decompressed_parts(dataset, transfer_syntax_uid, target))
 
 
 def _recoded_parts(

@@ -7,6 +7,7 @@ import numpy as np
 
 from pacs_cloud.dicom.element_values import DataSet
 from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
+from pacs_cloud.dicom.pixel_tags import FLOAT_BITS, PIXEL_DATA
 from pacs_cloud.dicom.render.grey_shades import (
     GreyTransform,
     LookupTable,
@@ -16,6 +17,7 @@ from pacs_cloud.dicom.render.grey_shades import (
 )
 from pacs_cloud.dicom.render.overlays import GROUPS, Overlay, read_overlays
 from pacs_cloud.dicom.render.palettes import Palette, read_palette
+from pacs_cloud.dicom.render.showable import check_showable
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 _XRAY_CLASSES: Final = frozenset(
@@ -96,7 +98,7 @@ class Appearance:
         return replace(self, pixel_format=pixel_format, high_bit=pixel_format.bits_stored - 1)
 
 
-def read_appearance(image: DataSet, frame: int, pixel_tag: str = "7FE00010") -> Appearance:
+def read_appearance(image: DataSet, frame: int, pixel_tag: str = PIXEL_DATA) -> Appearance:
     """Return how a frame looks by its instance's header.
 
     Args:
@@ -105,15 +107,16 @@ def read_appearance(image: DataSet, frame: int, pixel_tag: str = "7FE00010") -> 
         pixel_tag: of its pixel data, floating point or not.
 
     Raises:
-        InvalidInstance: UNREADABLE, its Image Pixel module or its palette is broken.
+        InvalidInstance: UNREADABLE, its Image Pixel module or its palette is broken; and as
+            `check_showable`.
     """
-    is_float = pixel_tag != "7FE00010"
+    is_float = pixel_tag != PIXEL_DATA
     elements = image.elements
     if is_float and "00280100" not in elements:
-        bits = 32 if pixel_tag == "7FE00008" else 64
-        elements = {**elements, "00280100": {"vr": "US", "Value": [bits]}}
+        bits = {"vr": "US", "Value": [FLOAT_BITS[int(pixel_tag, 16)]]}
+        elements = {**elements, "00280100": bits}
     pixel_format = pixel_format_of(elements)
-    _check(pixel_format)
+    check_showable(pixel_format)
     groups = functional_groups(image, frame)
     bits_stored = pixel_format.bits_stored
     high_bit = int(image.number("00280102") or bits_stored - 1)
@@ -215,15 +218,6 @@ def presentation_of(item: DataSet, transform: GreyTransform) -> GreyTransform:
             return replace(transform, presentation_lut=table, is_inverse=False)
     shape = item.text("20500020").upper()
     return replace(transform, is_inverse=shape == "INVERSE") if shape else transform
-
-
-def _check(pixel_format: PixelFormat) -> None:
-    is_shaped = pixel_format.rows > 0 and pixel_format.columns > 0
-    bits = pixel_format.bits_stored
-    if not is_shaped or not 0 < bits <= pixel_format.bits_allocated:
-        raise InvalidInstance("The Image Pixel module is not that of an image.", Refusal.UNREADABLE)
-    if pixel_format.samples_per_pixel not in {1, 3}:
-        raise InvalidInstance("Such samples per pixel cannot be shown.", Refusal.UNREADABLE)
 
 
 def _grey(image: DataSet, groups: tuple[DataSet, ...], photometric: str) -> GreyTransform:

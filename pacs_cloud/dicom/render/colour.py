@@ -11,6 +11,7 @@ from pacs_cloud.errors import InvalidInstance, Refusal
 _AS_RGB: Final = frozenset({"RGB", "YBR_RCT", "YBR_ICT"})
 """JPEG 2000's own transforms are undone by its decoders."""
 _CELLS: Final = {8: np.dtype(np.uint8), 16: np.dtype("<u2"), 32: np.dtype("<u4")}
+_WHITE: Final = 255
 _SUBSAMPLED: Final = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 _PARTIAL: Final = frozenset({"YBR_PARTIAL_422", "YBR_PARTIAL_420"})
 
@@ -27,10 +28,11 @@ def rgb(data: bytes, pixel_format: PixelFormat) -> Shades:
     """
     photometric = pixel_format.photometric_interpretation
     samples = _samples(data, pixel_format)
+    top = _top(samples, pixel_format)
     if photometric in _AS_RGB:
-        return samples
+        return samples if top == _WHITE else _spread(samples, top)
     if photometric in {"YBR_FULL", "YBR_FULL_422", *_PARTIAL}:
-        return _from_ybr(samples, is_partial=photometric in _PARTIAL)
+        return _from_ybr(samples, top, is_partial=photometric in _PARTIAL)
     raise InvalidInstance(
         f"The photometric interpretation {photometric[:16]} cannot be shown.", Refusal.UNREADABLE
     )
@@ -63,9 +65,26 @@ def _samples(data: bytes, pixel_format: PixelFormat) -> Shades:
     return cells.reshape(rows, columns, 3)
 
 
-def _from_ybr(samples: Shades, *, is_partial: bool) -> Shades:
+def _top(samples: Shades, pixel_format: PixelFormat) -> int:
+    """Return the sample that is full intensity: the largest that its bits hold."""
+    if pixel_format.bits_stored >= 8:
+        return _WHITE
+    top = (1 << pixel_format.bits_stored) - 1
+    # Many a header has the bits wrong: a frame with larger samples has more of them.
+    return top if samples.max(initial=0) <= top else _WHITE
+
+
+def _spread(samples: Shades, top: int) -> Shades:
+    table = np.rint(np.arange(top + 1) * (_WHITE / top)).astype(np.uint8)
+    return table.take(samples)
+
+
+def _from_ybr(samples: Shades, top: int, *, is_partial: bool) -> Shades:
     ybr = samples.astype(np.float32)
-    luma, blue, red = ybr[..., 0], ybr[..., 1] - 128, ybr[..., 2] - 128
+    middle = (top + 1) // 2
+    luma, blue, red = ybr[..., 0], ybr[..., 1] - middle, ybr[..., 2] - middle
+    if top != _WHITE:
+        luma, blue, red = (one * (_WHITE / top) for one in (luma, blue, red))
     if is_partial:  # ITU-R BT.601 studio range
         luma, blue, red = (luma - 16) * (255 / 219), blue * (255 / 224), red * (255 / 224)
     mixed = np.stack(

@@ -1,7 +1,8 @@
 """From stored values to shades of grey: modality, VOI and presentation LUT (PS3.4 N.2, PS3.3 C.11).
 
-A frame of up to 16 bits is mapped by one table, made once for all frames that
-look the same: masking, sign, all three transformations and the padding in it.
+A frame of up to 16 bits under a window is computed in single precision, where that
+is enough. Else it is mapped by one table, made once for all frames that look the
+same: masking, sign, all three transformations and the padding in it.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ Numbers: TypeAlias = NDArray[Any]
 
 _TABLES_KEPT: Final = 64
 """Of 64 KiB each."""
+_STEEPEST: Final = 4.0
+"""Shades from one stored value to the next: at 65,535 single precision is off by 1/64 then."""
 
 
 class VoiFunction(StrEnum):
@@ -82,7 +85,7 @@ class LookupTable:
     def look_up(self, values: Numbers) -> Numbers:
         """Return the entries for `values`; those beyond the table get its ends."""
         entries = np.frombuffer(self.entries, "<u2")
-        places = np.clip(np.rint(values) - self.first, 0, len(entries) - 1)
+        places = np.clip(np.rint(values.astype(np.float64)) - self.first, 0, len(entries) - 1)
         return entries[places.astype(np.intp)].astype(np.float64)
 
     def share(self, values: Numbers) -> Numbers:
@@ -141,6 +144,26 @@ class GreyTransform:
         """Whether it shows all of a frame's values, whatever they are."""
         return self.window is None and self.voi_lut is None
 
+    @property
+    def ramp(self) -> "Ramp | None":
+        """The same as one line through the shades; None where it is none, or too steep a one."""
+        window = self.window
+        is_line = not (self.modality_lut or self.voi_lut or self.presentation_lut)
+        if window is None or not is_line or window.function is VoiFunction.SIGMOID:
+            return None
+        is_linear = window.function is VoiFunction.LINEAR
+        width = window.width - 1 if is_linear else window.width
+        center = window.center - 0.5 if is_linear else window.center
+        if not width > 0:
+            return None
+        scale = self.slope / width * 255
+        offset = (self.intercept - center) / width * 255 + 127.5
+        if self.is_inverse:
+            scale, offset = -scale, 255 - offset
+        if not abs(scale) <= _STEEPEST or not abs(offset) <= _STEEPEST * 65_536:
+            return None
+        return Ramp(scale, offset)
+
     def shades(self, stored: Numbers) -> Shades:
         """Return the shades of `stored`; `needs_range` must not hold."""
         values = self.modality_values(stored)
@@ -160,6 +183,26 @@ class GreyTransform:
 
 
 @dataclass(frozen=True, slots=True)
+class Ramp:
+    """Shades that rise or fall evenly with the stored value, between black and white.
+
+    Attributes:
+        scale: shades from one stored value to the next.
+        offset: the shade of 0, which may lie beyond black or white.
+    """
+
+    scale: float
+    offset: float
+
+    def shades(self, stored: Numbers) -> Shades:
+        """Return the shades of integers of up to 16 bits."""
+        values = stored.astype(np.float32)
+        values *= self.scale
+        values += self.offset + 0.5
+        return np.clip(values, 0, 255, out=values).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
 class StoredBits:
     """How an integer lies in its cell (PS3.5 8.1.1).
 
@@ -176,18 +219,12 @@ class StoredBits:
     is_signed: bool
 
     def values(self, cells: Numbers) -> Numbers:
-        """Return the values in `cells`, which may hold other bits around them."""
-        shift = self.high_bit + 1 - self.stored
-        values = cells.astype(np.int32) >> shift & (1 << self.stored) - 1
+        """Return the values in unsigned `cells`, which may hold other bits around them."""
+        above, others = self.allocated - 1 - self.high_bit, self.allocated - self.stored
+        values = cells << above if above else cells
         if self.is_signed:
-            sign = 1 << self.stored - 1
-            values = (values ^ sign) - sign
-        return values
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether a cell, read as its integer type, is the value."""
-        return self.stored == self.allocated
+            values = values.view(values.dtype.str.replace("u", "i"))
+        return values >> others if others else values
 
 
 @lru_cache(_TABLES_KEPT)
@@ -202,7 +239,8 @@ def shade_table(
         padding: stored values, first and last, that stand for no value and are black.
     """
     shift = bits.high_bit + 1 - bits.stored
-    stored = bits.values(np.arange(1 << bits.stored) << shift)
+    cell = np.uint8 if bits.allocated == 8 else np.uint16
+    stored = bits.values(np.arange(1 << bits.stored, dtype=cell) << shift)
     table = transform.shades(stored)
     if padding is not None:
         table[(stored >= padding[0]) & (stored <= padding[1])] = 0

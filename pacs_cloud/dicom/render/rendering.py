@@ -11,8 +11,6 @@ from pacs_cloud.dicom.render.colour import rgb
 from pacs_cloud.dicom.render.grey_shades import Numbers, Shades, shade_table
 from pacs_cloud.errors import InvalidInstance, Refusal
 
-MAX_PIXELS: Final = 1 << 28
-"""Of a frame that is rendered: 16,384 by 16,384."""
 _UNSIGNED: Final = {8: np.dtype(np.uint8), 16: np.dtype("<u2"), 32: np.dtype("<u4")}
 _FLOATS: Final = {32: np.dtype("<f4"), 64: np.dtype("<f8")}
 
@@ -27,12 +25,9 @@ def render(data: bytes, appearance: Appearance) -> Shades:
         appearance: how it looks, with the format that `data` has.
 
     Raises:
-        InvalidInstance: UNREADABLE: too short, or of a kind that cannot be shown;
-            TOO_LARGE over MAX_PIXELS.
+        InvalidInstance: UNREADABLE: too short, or of a kind that cannot be shown.
     """
     pixel_format = appearance.pixel_format
-    if pixel_format.rows * pixel_format.columns > MAX_PIXELS:
-        raise InvalidInstance("A frame is too large to be rendered.", Refusal.TOO_LARGE)
     if pixel_format.samples_per_pixel == 3:
         return rgb(data, pixel_format)
     cells = _cells(data, pixel_format, is_float=appearance.is_float)
@@ -43,8 +38,11 @@ def render(data: bytes, appearance: Appearance) -> Shades:
     transform = appearance.grey
     if transform.needs_range:
         transform = transform.showing(*(appearance.shown or _range_of_cells(cells, appearance)))
-    table = shade_table(appearance.bits, transform, appearance.padding)
-    return table.take(cells)
+    ramp = transform.ramp
+    if ramp is None:
+        return shade_table(appearance.bits, transform, appearance.padding).take(cells)
+    values = appearance.bits.values(cells)
+    return _without_padding(ramp.shades(values), values, appearance)
 
 
 def value_range(
@@ -116,6 +114,11 @@ def _computed(cells: Numbers, appearance: Appearance) -> Shades:
         with np.errstate(over="ignore", invalid="ignore"):
             shades = transform.shades(np.nan_to_num(values))
         shades[~np.isfinite(values)] = 0
+    return _without_padding(shades, values, appearance)
+
+
+def _without_padding(shades: Shades, values: Numbers, appearance: Appearance) -> Shades:
+    """Return the shades, black where a value stands for none."""
     if appearance.padding is not None:
         low, high = appearance.padding
         shades[(values >= low) & (values <= high)] = 0

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,22 @@ async def test_an_upgrade_lets_others_write_and_can_be_stopped(
     connection.close()
 
 
+async def test_a_file_that_another_process_is_making_is_waited_for_without_a_word(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "c.sqlite"
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    done = threading.Timer(0.3, connection.execute, ["COMMIT"])
+    done.start()
+    told: list[int] = []
+    async with SqliteCatalogue(path, lambda: told.append(1)):
+        assert not told
+    done.join()
+    connection.close()
+
+
 async def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     async with SqliteCatalogue(tmp_path / "c.sqlite"):
         pass
@@ -228,6 +245,7 @@ async def test_an_upgrade_waits_for_another_that_goes_on_and_for_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_schema, "_PATIENCE_S", 0.25)
+    monkeypatch.setattr(sqlite_schema, "_TOLD_AFTER_S", 0.0)
     path = tmp_path / "c.sqlite"
     async with SqliteCatalogue(path) as catalogue:
         await fill(Shelf(catalogue), 2)

@@ -1,5 +1,6 @@
 """Decisions about the trash: as objects, and against those of commits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogue_samples import NOW_US, SERIES, STUDY, Shelf, instance, pack, uids
+from catalogue_samples import NOW_US, SERIES, STUDY, TENANT, Shelf, instance, pack, uids
 from pacs_cloud.catalogue.decisions import (
     Decision,
     decode_decisions,
@@ -16,7 +17,7 @@ from pacs_cloud.catalogue.decisions import (
     standing,
 )
 from pacs_cloud.catalogue.hiding import is_purged
-from pacs_cloud.catalogue.records import HiddenReason, PackRecord
+from pacs_cloud.catalogue.records import CHANGED_AT_ONCE, HiddenReason, PackRecord, StudyChange
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import Corrupt
 
@@ -123,3 +124,31 @@ async def test_only_tables_of_packs_that_show_something_are_read(tmp_path: Path)
         shelf.loaded.clear()
         await shelf.change(STUDY, lambda one, _: DELETED if one.pack_id == first.pack_id else None)
         assert shelf.loaded == [second.pack_id]
+
+
+async def test_a_deletion_leaves_records_of_other_series_as_they_are(tmp_path: Path) -> None:
+    # An older release made them in another way: more of them than one change may put.
+    async with SqliteCatalogue(tmp_path / "c.sqlite") as catalogue:
+        shelf = Shelf(catalogue)
+        for number in range(CHANGED_AT_ONCE + 2):
+            series = f"{STUDY}.{number}"
+            await shelf.commit(pack([instance(f"{series}.1")], series=series))
+        for first in range(0, CHANGED_AT_ONCE + 2, 50):
+            state = await catalogue.study(TENANT, STUDY)
+            assert state is not None
+            change = StudyChange(
+                tenant=TENANT,
+                study_instance_uid=STUDY,
+                before=state.study,
+                after=replace(state.study, rev=state.study.rev + 1),
+                put_series=tuple(
+                    replace(one, length_bytes=1) for one in state.series[first : first + 50]
+                ),
+            )
+            await catalogue.commit(change)
+        one = f"{STUDY}.7.1"
+        changed = await shelf.change(STUDY, lambda _, uid: DELETED if uid == one else None)
+        assert changed.instances == 1
+        left = await catalogue.series(TENANT, STUDY)
+        assert len(left) == CHANGED_AT_ONCE + 1
+        assert {series.length_bytes for series in left} == {1}

@@ -7,6 +7,7 @@ import pytest
 
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.objectstore.local import LocalObjectStore
+from unit.custody.custody_house import House
 
 
 @pytest.fixture
@@ -19,3 +20,8 @@ async def objects(tmp_path: Path) -> AsyncIterator[LocalObjectStore]:
 async def catalogue(tmp_path: Path) -> AsyncIterator[SqliteCatalogue]:
     async with SqliteCatalogue(tmp_path / "catalogue.sqlite") as opened:
         yield opened
+
+
+@pytest.fixture
+def house(objects: LocalObjectStore, catalogue: SqliteCatalogue) -> House:
+    return House(objects, catalogue)

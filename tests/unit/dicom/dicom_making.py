@@ -7,7 +7,9 @@ from struct import pack
 
 import pydicom.data
 
+from pacs_cloud.dicom.coding.transcode import transcoded_parts
 from pacs_cloud.dicom.part10 import read_file_meta
+from pacs_cloud.dicom.uid import EXPLICIT_LE
 from pacs_cloud.errors import InvalidInstance
 
 LONG_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
@@ -37,6 +39,11 @@ def item(content: bytes, *, delimited: bool = False) -> bytes:
 def encapsulated(*fragments: bytes, table: bytes = b"") -> bytes:
     items = b"".join(item(fragment) for fragment in (table, *fragments))
     return explicit(0x7FE00010, "OB", items, length=UNDEFINED) + implicit(0xFFFEE0DD, b"")
+
+
+def transcoded(dataset: bytes | bytearray, syntax: str, target: str = EXPLICIT_LE) -> bytes:
+    """The data set in another transfer syntax, in one piece."""
+    return b"".join(transcoded_parts(dataset, syntax, target))
 
 
 def uids(order: str = "<") -> dict[int, bytes]:

@@ -10,12 +10,12 @@ from dicom_making import encapsulated, explicit, image
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacs_cloud.dicom.byte_order import swap_words
 from pacs_cloud.dicom.frames import (
     EncapsulatedFrames,
     FrameTable,
     NativeFrames,
     extract_bits,
-    swap_words,
 )
 from pacs_cloud.dicom.header import HeaderReader
 from pacs_cloud.dicom.uid import EXPLICIT_LE, JPEG_BASELINE

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import (
@@ -478,10 +478,63 @@ def test_a_table_has_for_each_cell_the_shade_of_its_value(
     high_bit = min(high_bit, allocated - 1)
     bits = StoredBits(allocated, min(stored, high_bit + 1), high_bit, is_signed)
     transform = GreyTransform(1.5, -20, window=Window(40, 400, function))
-    values = bits.values(np.arange(1 << allocated))
+    cell = np.uint8 if allocated == 8 else np.uint16
+    values = bits.values(np.arange(1 << allocated, dtype=cell))
     expected = transform.shades(values)
     expected[(values >= -3) & (values <= 5)] = 0
     assert np.array_equal(shade_table(bits, transform, (-3.0, 5.0)), expected)
+
+
+@given(
+    st.integers(1, 16),
+    st.booleans(),
+    st.floats(-3, 3).filter(bool),
+    st.floats(-70_000, 70_000),
+    st.floats(-70_000, 70_000),
+    st.floats(1, 70_000),
+    st.sampled_from([VoiFunction.LINEAR, VoiFunction.LINEAR_EXACT]),
+    st.booleans(),
+)
+@example(16, False, 1.0, 0.0, 65_500.0, 64.0, VoiFunction.LINEAR_EXACT, False)
+@example(12, False, 1.0, -1024.0, 40.0, 400.0, VoiFunction.LINEAR, True)
+def test_a_ramp_gives_the_shades_of_its_transform(
+    stored: int,
+    is_signed: bool,
+    slope: float,
+    intercept: float,
+    center: float,
+    width: float,
+    function: VoiFunction,
+    is_inverse: bool,
+) -> None:
+    window = Window(center, width, function)
+    transform = GreyTransform(slope, intercept, window=window, is_inverse=is_inverse)
+    ramp = transform.ramp
+    if ramp is None:
+        return
+    bits = StoredBits(16, stored, stored - 1, is_signed)
+    values = bits.values(np.arange(1 << 16, dtype=np.uint16))
+    exact = window.spread(transform.modality_values(values)) * 255
+    off = np.abs(ramp.shades(values) - (255 - exact if is_inverse else exact))
+    assert off.max() <= 0.5 + 1 / 32
+
+
+@pytest.mark.parametrize(
+    ("window", "has_ramp"),
+    [
+        (Window(40, 400), True),
+        (Window(40, 64.0, VoiFunction.LINEAR_EXACT), True),
+        (Window(40, 63.0, VoiFunction.LINEAR_EXACT), False),
+        (Window(40, 1), False),
+        (Window(40, 400, VoiFunction.SIGMOID), False),
+        (Window(1e9, 400), False),
+        (None, False),
+    ],
+)
+def test_only_a_line_that_single_precision_can_draw_is_a_ramp(
+    window: Window | None, has_ramp: bool
+) -> None:
+    assert (GreyTransform(window=window).ramp is not None) is has_ramp
 
 
 @pytest.mark.parametrize(

@@ -19,20 +19,17 @@ from dicom_making import (
     item,
     real_files,
     real_folder,
+    transcoded,
 )
 from pydicom import Dataset, dcmread
 
 from pacs_cloud.dicom.coding.codestream import claimed_size
-from pacs_cloud.dicom.coding.transcode import (
-    PixelFormat,
-    can_decode,
-    decode_frame,
-    decompress,
-    decompressed_parts,
-)
+from pacs_cloud.dicom.coding.frame_decoding import can_decode, decode_frame
+from pacs_cloud.dicom.coding.transcode import transcoded_parts
 from pacs_cloud.dicom.dicomjson import read_elements
 from pacs_cloud.dicom.header import HeaderReader
 from pacs_cloud.dicom.part10 import encode_file_meta
+from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.uid import (
     DEFLATED_IMAGE_FRAME,
@@ -99,7 +96,7 @@ def check(path: Path, target: str) -> None:
     with quiet_pydicom():
         before, after = (
             dcmread(path, force=True),
-            part10(decompress(dataset, syntax, target), target),
+            part10(transcoded(dataset, syntax, target), target),
         )
         left, right = elements(before), elements(after)
         for name in {name for name in left if name.endswith(("(0028,0004)", "(0028,0006)"))}:
@@ -148,7 +145,7 @@ def test_what_cannot_be_decoded_is_refused_before_a_byte_is_given() -> None:
     assert files
     for path in files:
         with pytest.raises(InvalidInstance):
-            decompressed_parts(*dataset_of(path))
+            transcoded_parts(*dataset_of(path), EXPLICIT_LE)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +178,7 @@ def test_decodable_depends_on_the_bits_of_a_sample() -> None:
 def test_others_are_not() -> None:
     assert not can_decode("1.2.3.4")
     with pytest.raises(InvalidInstance) as refused:
-        decompress(image(encapsulated(b"??")), "1.2.3.4")
+        transcoded(image(encapsulated(b"??")), "1.2.3.4")
     assert refused.value.refusal is Refusal.UNSUPPORTED_SYNTAX
 
 
@@ -194,27 +191,27 @@ def test_htj2k() -> None:
         check(path, EXPLICIT_LE)
 
 
-def test_only_two_targets() -> None:
+def test_no_target_that_nobody_is_given() -> None:
     with pytest.raises(InvalidRequest):
-        decompress(instance(), EXPLICIT_LE, EXPLICIT_BE)
+        transcoded(instance(), EXPLICIT_LE, EXPLICIT_BE)
 
 
 def test_the_same_syntax_gives_the_same_bytes() -> None:
     data = instance(explicit(0x00080000, "UL", b"\1\0\0\0"))
-    assert decompress(data, EXPLICIT_LE) == data
-    assert decompress(bytearray(data), EXPLICIT_LE) == data
+    assert transcoded(data, EXPLICIT_LE) == data
+    assert transcoded(bytearray(data), EXPLICIT_LE) == data
 
 
 def test_a_deflated_data_set_is_inflated() -> None:
     deflater = zlib.compressobj(wbits=-15)
     stream = deflater.compress(instance()) + deflater.flush()
-    assert decompress(stream, DEFLATED_LE) == instance()
+    assert transcoded(stream, DEFLATED_LE) == instance()
 
 
 def test_lossless_colour_keeps_its_space() -> None:
     path = next(p for p in bundled_files() if p.name == "SC_rgb_rle.dcm")
     dataset, syntax = dataset_of(path)
-    assert read_elements(decompress(dataset, syntax), EXPLICIT_LE)["00280004"]["Value"] == ["RGB"]
+    assert read_elements(transcoded(dataset, syntax), EXPLICIT_LE)["00280004"]["Value"] == ["RGB"]
 
 
 def test_jpeg_colour_becomes_rgb_by_pixel_and_keeps_its_uid() -> None:
@@ -222,7 +219,7 @@ def test_jpeg_colour_becomes_rgb_by_pixel_and_keeps_its_uid() -> None:
     dataset, syntax = dataset_of(path)
     before, after = (
         HeaderReader().read(dataset, syntax),
-        HeaderReader().read(decompress(dataset, syntax), EXPLICIT_LE),
+        HeaderReader().read(transcoded(dataset, syntax), EXPLICIT_LE),
     )
     assert before.attributes["00280004"]["Value"] == ["YBR_FULL_422"]
     assert after.attributes["00280004"]["Value"] == ["RGB"]
@@ -237,12 +234,12 @@ def test_offset_tables_of_what_is_no_longer_encapsulated_go() -> None:
         explicit(0x7FE00002, "OV", b"\4\0\0\0\0\0\0\0"),
         encapsulated(b"\1\2\3\4"),
     )
-    out = decompress(data, ENCAPSULATED_UNCOMPRESSED)
+    out = transcoded(data, ENCAPSULATED_UNCOMPRESSED)
     assert [tag for tag in read_elements(out, EXPLICIT_LE) if tag.startswith("7FE0")] == [
         "7FE00010"
     ]
     assert out.endswith(explicit(0x7FE00010, "OB", b"\1\2\3\4"))
-    assert decompress(data, ENCAPSULATED_UNCOMPRESSED, IMPLICIT_LE).endswith(
+    assert transcoded(data, ENCAPSULATED_UNCOMPRESSED, IMPLICIT_LE).endswith(
         implicit(0x7FE00010, b"\1\2\3\4")
     )
 
@@ -256,25 +253,25 @@ def test_frames_of_single_bits_share_bytes_again() -> None:
     ]
     fragments = [f + b"\0" * (len(f) % 2) for f in fragments]
     data = image(encapsulated(*fragments), rows=3, columns=3, bits=1, frames=3)
-    out = decompress(data, DEFLATED_IMAGE_FRAME)
+    out = transcoded(data, DEFLATED_IMAGE_FRAME)
     packed = np.packbits(pixels.ravel(), bitorder="little").tobytes()
     assert out.endswith(explicit(0x7FE00010, "OB", packed))
 
 
 def test_frames_come_one_by_one() -> None:
     data = image(encapsulated(b"\1\2\3\4", b"\5\6\7\10"), frames=2)
-    parts = list(decompressed_parts(data, ENCAPSULATED_UNCOMPRESSED))
+    parts = list(transcoded_parts(data, ENCAPSULATED_UNCOMPRESSED, EXPLICIT_LE))
     assert parts[-2:] == [b"\1\2\3\4", b"\5\6\7\10"]
 
 
 def test_a_short_frame_is_unreadable() -> None:
     with pytest.raises(InvalidInstance):
-        decompress(image(encapsulated(b"\1\2")), ENCAPSULATED_UNCOMPRESSED)
+        transcoded(image(encapsulated(b"\1\2")), ENCAPSULATED_UNCOMPRESSED)
 
 
 def test_frames_that_cannot_be_told_apart_are_refused() -> None:
     with pytest.raises(InvalidInstance, match="told apart"):
-        decompress(image(encapsulated(b"\1\2\3\4"), frames=2), ENCAPSULATED_UNCOMPRESSED)
+        transcoded(image(encapsulated(b"\1\2\3\4"), frames=2), ENCAPSULATED_UNCOMPRESSED)
 
 
 def test_big_endian_words_are_swapped_in_items_too() -> None:
@@ -285,7 +282,7 @@ def test_big_endian_words_are_swapped_in_items_too() -> None:
         explicit(0x00282000, "OW", b"\1\2", order=">"),
         order=">",
     )
-    out = decompress(data, EXPLICIT_BE)
+    out = transcoded(data, EXPLICIT_BE)
     assert explicit(0x00280010, "US", b"\2\1") in out
     assert explicit(0x00282000, "OW", b"\2\1") in out
 
@@ -296,7 +293,7 @@ def test_group_lengths_go_and_odd_values_are_padded() -> None:
         explicit(0x00100020, "LO", b"1"),
         explicit(0x00400275, "SQ", item(explicit(0x00400009, "SH", b"123"))),
     )
-    out = decompress(data, EXPLICIT_LE, IMPLICIT_LE)
+    out = transcoded(data, EXPLICIT_LE, IMPLICIT_LE)
     assert implicit(0x00100020, b"1 ") in out
     assert implicit(0x00400009, b"123 ") in out
     assert implicit(0x00100000, b"\1\0\0\0") not in out
@@ -306,7 +303,7 @@ def test_a_long_value_becomes_un_where_its_vr_cannot_hold_it() -> None:
     text = b"9" * 70_000
     long = implicit(0x00200032, text)
     uids = [implicit(t, b"1.2\0") for t in (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)]
-    out = decompress(b"".join([*uids, long]), IMPLICIT_LE, EXPLICIT_LE)
+    out = transcoded(b"".join([*uids, long]), IMPLICIT_LE, EXPLICIT_LE)
     assert out.endswith(explicit(0x00200032, "UN", text))
 
 
@@ -363,6 +360,6 @@ def test_a_frame_stored_by_plane_stays_so() -> None:
         encapsulated(bytes(range(12))),
         samples=3,
     )
-    out = decompress(data, ENCAPSULATED_UNCOMPRESSED)
+    out = transcoded(data, ENCAPSULATED_UNCOMPRESSED)
     assert explicit(0x00280006, "US", b"\1\0") in out
     assert out.endswith(bytes(range(12)))

@@ -21,16 +21,16 @@ from dicom_making import (
     readable,
     real_files,
     real_folder,
+    transcoded,
 )
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_fragments
 
-from pacs_cloud.dicom.coding import transcode
 from pacs_cloud.dicom.coding.frame_encoding import ENCODABLE, LOSSY, encode_frame
-from pacs_cloud.dicom.coding.transcode import can_transcode, decompress, transcoded_parts
+from pacs_cloud.dicom.coding.transcode import can_transcode, transcoded_parts
 from pacs_cloud.dicom.dicomjson import read_elements
 from pacs_cloud.dicom.part10 import encode_file_meta
-from pacs_cloud.dicom.pixel_format import PixelFormat
+from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
 from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.dicom.uid import (
     DEFLATED_LE,
@@ -52,10 +52,6 @@ from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal
 LOSSLESS = [syntax for syntax in ENCODABLE if syntax not in LOSSY]
 SMALL = 300_000  # bytes of a file
 DESCRIBED_ANEW = {"00280004", "00280006"}
-
-
-def transcoded(dataset: bytes, syntax: str, target: str) -> bytes:
-    return b"".join(transcoded_parts(dataset, syntax, target))
 
 
 def part10(dataset: bytes, syntax: str) -> Dataset:
@@ -97,7 +93,7 @@ def images(paths: list[Path], largest: int) -> Iterator[Source]:
             continue
         dataset, syntax = dataset_of(path)
         try:
-            native = decompress(dataset, syntax)
+            native = transcoded(dataset, syntax)
             elements = read_elements(native, EXPLICIT_LE)
         except InvalidInstance:
             continue  # broken on purpose
@@ -108,7 +104,7 @@ def images(paths: list[Path], largest: int) -> Iterator[Source]:
         except (ValueError, AttributeError):
             continue  # fewer pixels than it says
         stored = read_elements(dataset, syntax) if syntax != DEFLATED_LE else elements
-        pixel_format = transcode.pixel_format_of(stored)
+        pixel_format = pixel_format_of(stored)
         yield Source(path.name, dataset, syntax, native, pixel_format, pixels)
 
 
@@ -169,7 +165,7 @@ def test_from_every_native_syntax(target: str) -> None:
     deflated = deflater.compress(dataset) + deflater.flush()
     assert transcoded(deflated, DEFLATED_LE, target) == expected
     implicitly = part10(
-        transcoded(decompress(dataset, syntax, IMPLICIT_LE), IMPLICIT_LE, target), target
+        transcoded(transcoded(dataset, syntax, IMPLICIT_LE), IMPLICIT_LE, target), target
     )
     assert np.array_equal(pixels_of(implicitly), pixels_of(part10(dataset, syntax)))
     big, big_syntax = one_of("MR_small_bigendian.dcm")
@@ -208,7 +204,7 @@ def test_the_same_syntax_gives_the_same_bytes() -> None:
 def test_without_pixels_only_the_headers_change() -> None:
     data = instance(explicit(0x0040A730, "SQ", b""))
     assert transcoded(data, EXPLICIT_LE, RLE_LOSSLESS) == transcoded(data, EXPLICIT_LE, EXPLICIT_LE)
-    out = transcoded(decompress(data, EXPLICIT_LE, IMPLICIT_LE), IMPLICIT_LE, RLE_LOSSLESS)
+    out = transcoded(transcoded(data, EXPLICIT_LE, IMPLICIT_LE), IMPLICIT_LE, RLE_LOSSLESS)
     assert read_elements(out, EXPLICIT_LE) == read_elements(data, EXPLICIT_LE)
 
 

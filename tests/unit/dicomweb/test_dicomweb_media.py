@@ -127,4 +127,7 @@ def test_covers(accepted: str, content: str, covers: bool) -> None:
 
 def test_every_syntax_has_a_media_type() -> None:
     assert frame_media("1.2.840.10008.1.2.4.202") == "image/jphc"
+    assert frame_media("1.2.840.10008.1.2.4.101.1") == "video/mpeg"
+    assert frame_media("1.2.840.10008.1.2.4.106.1") == "video/mp4"
+    assert frame_media("1.2.840.10008.1.2.4.108") == "video/h265"
     assert frame_media("1.2.3.4") == "application/octet-stream"

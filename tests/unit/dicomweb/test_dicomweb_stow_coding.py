@@ -81,3 +81,39 @@ async def test_a_bomb_is_stopped_early(monkeypatch: pytest.MonkeyPatch) -> None:
             longest = max(longest, len(part))
     assert longest <= 256 << 10
     assert given < 32 << 20
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
+@pytest.mark.parametrize("content", [b"", b"x"])
+@pytest.mark.parametrize("step", [7, 1 << 18])
+async def test_members_that_hold_next_to_nothing_are_refused(
+    coding: str, encode: Callable[[bytes], bytes], content: bytes, step: int
+) -> None:
+    taken = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
+        member = encode(content)
+        pieces = member * (step // len(member) + 1)
+        while taken < 1 << 20:
+            taken += len(pieces)
+            yield pieces
+
+    found = decoding(coding, 64 << 30)
+    assert found is not None
+    with pytest.raises(InvalidRequest, match="members"):
+        async for _ in found.decoded(endless()):
+            pass
+    assert taken < 1 << 19
+
+
+async def test_many_members_of_some_size_are_decoded() -> None:
+    content = bytes(range(256)) * 4
+    assert await decoded("gzip", gzip.compress(content) * 5000, step=60_000) == content * 5000
+
+
+async def test_empty_members_among_others_are_decoded() -> None:
+    body = gzip.compress(CONTENT) + gzip.compress(b"") * 900 + gzip.compress(b"end")
+    assert await decoded("gzip", body) == CONTENT + b"end"

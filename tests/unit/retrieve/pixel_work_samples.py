@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -66,3 +67,10 @@ def hung() -> None:
 
 def filled(length_bytes: int) -> int:
     return int(np.ones(length_bytes, np.uint8)[-1])
+
+
+def larger_than_a_file_may_be(length_bytes: int) -> bytes:
+    """Return what the file that answers go through has no room for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length_bytes // 2, hard))
+    return bytes(length_bytes)

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from retrieve_making import CountingStore
 
 from pacs_cloud.errors import NotAcceptable, NotFound
-from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import CHUNK_BYTES
 from pacs_cloud.retrieve.pieces import (
     MAX_GAP_BYTES,
@@ -25,20 +25,6 @@ CONTENT = {
     "packs/a": random.Random(1).randbytes(5 * CHUNK_BYTES + 17),
     "packs/b": random.Random(2).randbytes(1000),
 }
-
-
-class CountingStore(LocalObjectStore):
-    """Counts ranged reads."""
-
-    reads = 0
-
-    async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        self.reads += 1
-        return await super().get(key, start, end)
-
-    def stream(self, *args: object, **options: object) -> AsyncIterator[bytes]:
-        self.reads += 1
-        return super().stream(*args, **options)
 
 
 @pytest.fixture

@@ -4,10 +4,15 @@ import asyncio
 import logging
 import os
 import pickle
+import resource
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pixel_work_samples as samples
 import pytest
@@ -34,6 +39,42 @@ def _is_gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def _files_in_memory() -> int:
+    """Return how many files this process shares with workers."""
+    found = 0
+    for one in Path("/proc/self/fd").iterdir():
+        try:
+            found += "memfd:pixels" in str(one.readlink())
+        except FileNotFoundError:  # the folder's own
+            continue
+    return found
+
+
+@contextmanager
+def _files_up_to(length_bytes: int) -> Generator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+class SlowlyWritten:
+    """An argument that is `b"late"` once it may be written; it tells which files are open then."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+        self.files_in_memory = 0
+
+    def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
+        self.begun.set()
+        self.may_end.wait(60)
+        self.files_in_memory = _files_in_memory()
+        return bytes, (b"late",)
 
 
 @pytest.mark.parametrize("size", [0, 3, 70_000, 5 << 20])
@@ -205,6 +246,114 @@ async def test_what_has_only_begun_when_it_closes_starts_no_worker(workers: Pixe
     with pytest.raises(Unavailable, match="closed"):
         await asked
     assert workers.pids == ()
+
+
+def test_a_loop_that_ends_leaves_neither_process_nor_file(tmp_path: Path) -> None:
+    async def ask() -> tuple[int, ...]:
+        pool = PixelWorkers(1)
+        asked = asyncio.create_task(pool.run(samples.waited_for, str(tmp_path / "never"), b""))
+        await _exists(tmp_path / "never.pid")
+        assert not asked.done()
+        return pool.pids
+
+    before = _files_in_memory()
+    (pid,) = asyncio.run(ask())
+    assert _is_gone(pid)
+    assert _files_in_memory() == before
+
+
+def test_a_file_is_open_until_what_writes_to_it_has_ended() -> None:
+    slow = SlowlyWritten()
+
+    async def ask() -> None:
+        pool = PixelWorkers(1)
+        await pool.run(samples.pid)
+        asked = asyncio.create_task(pool.run(max, slow, bytes(5 << 20)))
+        await asyncio.to_thread(slow.begun.wait)
+        assert not asked.done()
+        # The loop ends now, and with it what waits for the thread that writes.
+        asyncio.get_running_loop().call_later(0.2, slow.may_end.set)
+
+    before = _files_in_memory()
+    asyncio.run(ask())
+    assert slow.files_in_memory == before + 1
+    assert _files_in_memory() == before
+
+
+async def test_processes_are_started_and_ended_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done_in: list[tuple[str, threading.Thread]] = []
+
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            done_in.append(("start", threading.current_thread()))
+            super().__init__(*args, **options)
+
+        def wait(self, timeout: float | None = None) -> int:
+            done_in.append(("wait", threading.current_thread()))
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Watched)
+    pool = PixelWorkers(1)
+    with pytest.raises(InvalidInstance, match="crash"):
+        await pool.run(samples.crashed)
+    assert {step for step, _ in done_in} == {"start", "wait"}
+    assert threading.current_thread() not in {thread for _, thread in done_in}
+
+
+async def test_a_pool_that_closes_while_it_starts_a_worker_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+    children: list[subprocess.Popen[bytes]] = []
+
+    class Slow(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            begun.set()
+            may_go_on.wait(60)
+            super().__init__(*args, **options)
+            children.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    pool = PixelWorkers(1)
+    asked = asyncio.create_task(pool.run(samples.pid))
+    await asyncio.to_thread(begun.wait)
+    pool.close()
+    may_go_on.set()
+    with pytest.raises(Unavailable, match="closed"):
+        await asked
+    await pool.aclose()
+    assert [child.returncode for child in children] == [-signal.SIGKILL]
+
+
+async def test_no_room_for_an_answer_is_unavailable_and_the_worker_goes_on(
+    workers: PixelWorkers,
+) -> None:
+    pid = await workers.run(samples.pid)
+    with pytest.raises(Unavailable):
+        await workers.run(samples.larger_than_a_file_may_be, 2 << 20)
+    assert await workers.run(samples.pid) == pid
+
+
+async def test_no_room_for_what_is_asked_is_unavailable(workers: PixelWorkers) -> None:
+    await workers.run(samples.pid)
+    with _files_up_to(1 << 20), pytest.raises(Unavailable):
+        await workers.run(samples.doubled, bytes(2 << 20))
+    assert await workers.run(samples.doubled, b"1") == b"11"
+
+
+async def test_a_worker_that_cannot_be_started_is_unavailable(
+    workers: PixelWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _files_in_memory()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(Unavailable):
+            await workers.run(samples.pid)
+    assert _files_in_memory() == before
+    assert workers.pids == ()
+    assert await workers.run(samples.doubled, b"1") == b"11"
 
 
 async def test_a_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Decisions about the trash, written behind the mark that says to look after them."""
+
+from collections.abc import Sequence
+
+from pacs_cloud.catalogue.decisions import Decision
+from pacs_cloud.custody.ledger import record_trash
+from pacs_cloud.custody.trash_marks import Action, Mark, Scope, put_mark, remove_mark
+from pacs_cloud.objectstore.port import ObjectStore
+
+
+class MarkedLedger:
+    """The ledger, for one deletion, restoration or purge."""
+
+    def __init__(self, objects: ObjectStore, scope: Scope, action: Action) -> None:
+        self._objects = objects
+        self._scope = scope
+        self._action = action
+        self._mark: Mark | None = None
+
+    async def record(self, decisions: Sequence[Decision]) -> None:
+        """Write decisions of one moment, as one; before the first ones, the mark.
+
+        Raises:
+            Conflict: other decisions of the same moment are there.
+        """
+        if self._mark is None:
+            mark = Mark(self._scope, self._action, decisions[0].decided_us)
+            await put_mark(self._objects, mark)
+            self._mark = mark
+        await record_trash(self._objects, decisions)
+
+    async def unmark(self) -> None:
+        """Remove the mark, if there is one: the catalogue shows all that was decided."""
+        if self._mark is not None:
+            await remove_mark(self._objects, self._mark)

@@ -1,0 +1,188 @@
+"""What a purge of one study shall hide, from its records and its ledger."""
+
+from collections.abc import Mapping, Sequence
+
+from pacs_cloud.catalogue.decisions import Decision, deleted_since, standing
+from pacs_cloud.catalogue.hiding import Hidden
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import GONE, HiddenReason, PackRecord, StudyState
+from pacs_cloud.custody.ledger import decisions_of
+from pacs_cloud.objectstore.port import ObjectStore
+
+
+class PurgePlan:
+    """Says what is hidden, and why, once what is due of a study is purged.
+
+    First the catalogue follows the ledger in what was deleted and restored, where a
+    crash had kept it from that. A purge in the ledger is ended only where the catalogue
+    has its instances in the trash: else it has lost to a restoration, which is told and
+    must hold, and is taken back.
+
+    Attributes:
+        purged: by pack id and SOP Instance UID, what the last plan purges.
+        told: by pack id, what the ledger says of the trash that the catalogue does not.
+    """
+
+    def __init__(
+        self, objects: ObjectStore, catalogue: Catalogue, *, now_us: int, cutoff_us: int
+    ) -> None:
+        """Plan for one study.
+
+        Args:
+            objects: the store, with the ledger.
+            catalogue: the catalogue.
+            now_us: microseconds since 1970 UTC.
+            cutoff_us: what was deleted then or before is due.
+        """
+        self.purged: set[tuple[str, str]] = set()
+        self.told: dict[str, Decision] = {}
+        self._objects = objects
+        self._catalogue = catalogue
+        self._now_us = now_us
+        self._cutoff_us = cutoff_us
+
+    async def __call__(self, state: StudyState) -> Mapping[str, Hidden]:
+        """Return, by pack id, what each pack of the study shall hide.
+
+        Raises:
+            Corrupt, NotFound, Offline, Denied: a decision cannot be read.
+            Unavailable: a store cannot be reached.
+        """
+        # Read behind the state: whatever changes after both changes the state's `rev`.
+        study = state.study
+        decisions = await decisions_of(self._objects, study.tenant, study.study_instance_uid)
+        decided, since = standing(decisions), deleted_since(decisions)
+        packs = {pack.pack_id: pack for pack in state.packs}
+        # What an earlier try did not come to.
+        self.purged.difference_update(
+            [
+                (pack_id, uid)
+                for pack_id, uid in self.purged
+                if pack_id in packs and packs[pack_id].hidden.get(uid) is not HiddenReason.PURGED
+            ]
+        )
+        self.told |= _untrue(state.packs, decided, decisions)
+        followed = {
+            pack.pack_id: _follow(pack.hidden, decided.get(pack.pack_id)) for pack in state.packs
+        }
+        due = {
+            pack_id: {
+                uid
+                for uid, why in hidden.items()
+                if why is HiddenReason.DELETED
+                # Not what is hidden only now: that is purged at the second pass.
+                and packs[pack_id].hidden.get(uid) is HiddenReason.DELETED
+                and since.get(pack_id, {}).get(uid, self._now_us) <= self._cutoff_us
+            }
+            for pack_id, hidden in followed.items()
+        }
+        wanted = _purge(followed, due)
+        await _purge_others(self._catalogue, state.packs, wanted, decided)
+        self.purged.update(
+            (pack.pack_id, uid)
+            for pack in state.packs
+            for uid, why in wanted[pack.pack_id].items()
+            if why is HiddenReason.PURGED and pack.hidden.get(uid) is not why
+        )
+        return wanted
+
+
+def _untrue(
+    packs: Sequence[PackRecord],
+    decided: Mapping[str, Hidden],
+    decisions: Sequence[Decision],
+) -> dict[str, Decision]:
+    """Return, by pack id, what stands in the ledger where the trash of the catalogue differs.
+
+    As of the time of the study's last decision: what is decided next must be later.
+    """
+    last_us = max((one.decided_us for one in decisions), default=0)
+    return {
+        pack.pack_id: Decision(
+            tenant=pack.tenant,
+            study_instance_uid=pack.study_instance_uid,
+            series_instance_uid=pack.series_instance_uid,
+            pack_id=pack.pack_id,
+            hidden=decided[pack.pack_id],
+            decided_us=last_us,
+            about_trash=True,
+        )
+        for pack in packs
+        if pack.pack_id in decided and _gone(decided[pack.pack_id]) != _gone(pack.hidden)
+    }
+
+
+def _gone(hidden: Hidden) -> dict[str, HiddenReason]:
+    return {uid: why for uid, why in hidden.items() if why in GONE}
+
+
+def _follow(hidden: Hidden, decided: Hidden | None) -> dict[str, HiddenReason]:
+    """Return `hidden` with what the ledger says of the trash, and nothing else, taken over.
+
+    What else a decision says is its own commit's affair: that may never have happened.
+    Nor is a purge followed of what is not in the trash: it may have lost to a
+    restoration, which is told and must hold.
+    """
+    if decided is None:
+        return dict(hidden)
+    followed: dict[str, HiddenReason] = {}
+    for uid in {*hidden, *decided}:
+        was, now = hidden.get(uid), decided.get(uid)
+        if now is HiddenReason.PURGED and was not in GONE:
+            now = was
+        why = now if now in GONE or was in GONE else was
+        if why is not None:
+            followed[uid] = why
+    return followed
+
+
+def _purge(
+    hidden: Mapping[str, Hidden], due: Mapping[str, set[str]]
+) -> dict[str, dict[str, HiddenReason]]:
+    """Return, by pack id, what is hidden once `due` is purged."""
+    return {
+        pack_id: {**reasons, **dict.fromkeys(due[pack_id], HiddenReason.PURGED)}
+        for pack_id, reasons in hidden.items()
+    }
+
+
+async def _purge_others(
+    catalogue: Catalogue,
+    packs: Sequence[PackRecord],
+    wanted: Mapping[str, dict[str, HiddenReason]],
+    decided: Mapping[str, Hidden],
+) -> None:
+    """Purge in `wanted` the versions, too, that were hidden because of one that is purged.
+
+    That one may be gone by now: then the ledger says of the version that it goes too.
+    A version stays while one of the same UID is visible in its series, or in the trash.
+    """
+    purged: set[tuple[str, str]] = set()
+    other: dict[tuple[str, str], list[str]] = {}
+    alive: set[tuple[str, str]] = set()
+    for pack in packs:
+        for uid, why in wanted[pack.pack_id].items():
+            place = pack.series_instance_uid, uid
+            said = decided.get(pack.pack_id, {}).get(uid)
+            if HiddenReason.PURGED in {why, said}:
+                purged.add(place)
+            if why is HiddenReason.PURGED:
+                continue
+            if why is HiddenReason.DELETED:
+                alive.add(place)
+            else:
+                other.setdefault(place, []).append(pack.pack_id)
+    ending = (purged & other.keys()) - alive
+    if not ending:
+        return
+    found = await catalogue.find_uids(packs[0].tenant, {uid for _, uid in ending})
+    for series, uid in ending:
+        is_shown = any(
+            ref.series_instance_uid == series
+            and ref.pack_id in wanted
+            and uid not in wanted[ref.pack_id]
+            for ref in found.get(uid, ())
+        )
+        if not is_shown:
+            for pack_id in other[series, uid]:
+                wanted[pack_id][uid] = HiddenReason.PURGED
