@@ -11,9 +11,11 @@
     │   └── Gone            it was there, and was deleted
     ├── NotAcceptable       it is there, but not in a form the caller takes
     ├── Conflict            something else is already there, or changed meanwhile
+    │   └── Held            a legal hold or a retention date forbids it
     ├── Corrupt             stored bytes are not what was stored
     ├── Offline             the bytes are in a cold tier
-    │   └── …               of one room: `tiering.recall.BeingRecalled`
+    │   └── …               of one room: `tiering.recall.BeingRecalled`,
+    │                       `tiering.recall_surprises.ColdBySurprise`
     ├── Denied              not for this caller
     ├── Unavailable         try again later
     │   ├── StorageFull     the disk is over its high-water mark
@@ -109,12 +111,22 @@ class Conflict(PacsError):
     """Something else is already there, or changed since it was read."""
 
 
+class Held(Conflict):
+    """Its study is on legal hold, or its retention date is not over."""
+
+
 class Corrupt(PacsError):
     """Stored bytes are not what was stored."""
 
 
 class Offline(PacsError):
-    """The bytes are in a cold tier; recall them first."""
+    """The bytes are in a cold tier; recall them first.
+
+    Attributes:
+        retry_after_s: when it is worth asking again.
+    """
+
+    retry_after_s: int = 3600
 
 
 class Denied(PacsError):

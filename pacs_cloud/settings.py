@@ -223,6 +223,23 @@ class Settings(BaseModel):
     trash_days: float = Field(
         30, ge=0, le=36_500, description="how long what is deleted can be restored"
     )
+    recall_days: int = Field(7, ge=1, le=365, description="how long a recalled copy stays")
+    recall_speed: str = Field("Standard", pattern="^(Expedited|Standard|Bulk)$")
+    recall_c_move: str = Field(
+        "refuse", pattern="^(refuse|wait)$", description="what C-MOVE does with a cold study"
+    )
+    recall_wait_s: float = Field(
+        3600, ge=0, le=604_800, description="how long C-MOVE waits; then the worker sends"
+    )
+    tier_policies: Path | None = Field(
+        None, description="tier policies, TOML, that the worker carries out"
+    )
+    fixity_days: float = Field(
+        90, ge=0, le=36_500, description="every pack is read again once in so many days; 0: never"
+    )
+    fixity_rate_bytes_s: int = Field(
+        20 << 20, ge=1 << 10, description="how much of that in a second, at most"
+    )
     search_budget: int = Field(50_000, ge=100, description="records one search may examine")
     max_stow_bytes: int = Field(64 << 30, ge=1 << 20, description="of one STOW-RS body")
     stop_grace_s: float = Field(20, ge=0, le=600)

@@ -1,5 +1,6 @@
 """The only place that knows which adapter a store's URL means."""
 
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Literal
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.objectstore.storage_classes import StorageClass
 from pacs_cloud.settings import StoreUrl
 from pacs_cloud.workqueue.port import WorkQueue
 
@@ -26,14 +28,21 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
     if url.scheme == "file":
         from pacs_cloud.objectstore.local import LocalObjectStore
 
-        _only(url)
-        async with LocalObjectStore(Path(url.name)) as local:
+        tiers = {one.value: one for one in StorageClass if one is not StorageClass.STANDARD}
+        options = _only(url, *tiers, "recall_delay_s")
+        async with LocalObjectStore(
+            Path(url.name),
+            {tiers[name]: Path(path) for name, path in options.items() if name in tiers},
+            recall_delay_s=_seconds(options, "recall_delay_s"),
+        ) as local:
             yield local
     else:
         from pacs_cloud.objectstore.s3 import S3ObjectStore
         from pacs_cloud.objectstore.s3_clients import S3Config
 
-        options = _only(url, "endpoint", "region", "prefix", "storage_class", "checksum")
+        options = _only(
+            url, "endpoint", "region", "prefix", "storage_class", "checksum", "moves", "cold"
+        )
         bucket, _, folder = url.name.partition("/")
         prefix = options.get("prefix", folder).strip("/")
         config = S3Config(
@@ -43,6 +52,8 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
             prefix=prefix and f"{prefix}/",
             storage_class=options.get("storage_class", ""),
             checksum=_checksum(options.get("checksum", "CRC64NVME")),
+            moves=_moves(options.get("moves", "")),
+            reads_cold=_reads_cold(options.get("cold", "offline")),
         )
         async with S3ObjectStore(config) as s3:
             yield s3
@@ -116,3 +127,25 @@ def _checksum(name: str) -> Literal["CRC64NVME", "SHA256", ""]:
             return ""
         case _:
             raise InvalidRequest(f"checksum={name!r} is not crc64nvme, sha256 or none")
+
+
+def _moves(name: str) -> Literal["tag", "copy", ""]:
+    match name:
+        case "tag" | "copy" | "" as known:
+            return known
+        case _:
+            raise InvalidRequest(f"moves={name!r} is not tag or copy")
+
+
+def _reads_cold(name: str) -> bool:
+    if name not in {"offline", "online"}:
+        raise InvalidRequest(f"cold={name!r} is not offline or online")
+    return name == "online"
+
+
+def _seconds(options: dict[str, str], name: str) -> float:
+    """Return an option's seconds, 0 where it is not given."""
+    text = options.get(name, "0")
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) is None:
+        raise InvalidRequest(f"{name}={text!r} is not a number of seconds")
+    return float(text)

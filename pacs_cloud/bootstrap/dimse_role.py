@@ -1,10 +1,10 @@
 """The DICOM process: the DIMSE services over the upper layer."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from pacs_cloud.bootstrap.services import Reading, Stores, open_intake, open_reading
+from pacs_cloud.bootstrap.services import Reading, Stores, now_us, open_intake, open_reading
 from pacs_cloud.dimse.c_find import CFind
 from pacs_cloud.dimse.c_get import CGet
 from pacs_cloud.dimse.c_move import CMove
@@ -13,6 +13,7 @@ from pacs_cloud.dimse.command import CommandField
 from pacs_cloud.dimse.information_models import IDENTIFIER_SYNTAXES, MODELS
 from pacs_cloud.dimse.limits import Limits
 from pacs_cloud.dimse.negotiation import Offer, Repertoire
+from pacs_cloud.dimse.patience import Patience
 from pacs_cloud.dimse.query_extension import Answer, answer_find, answer_retrieve
 from pacs_cloud.dimse.requestor import Peer
 from pacs_cloud.dimse.selection import Shelf
@@ -25,7 +26,9 @@ from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import Acknowledge
 from pacs_cloud.ingest.sync_process import SyncProcess
 from pacs_cloud.ingest.syncer import Syncer
+from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.settings import Settings
+from pacs_cloud.workers.send_recalled import jobs_for
 
 
 @asynccontextmanager
@@ -38,7 +41,7 @@ async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None
     ):
         server = Server(
             ServerSettings(
-                repertoire=_repertoire(settings, intake, reading),
+                repertoire=_repertoire(settings, stores, intake, reading),
                 endpoint=Endpoint(settings.dimse.host, settings.dimse.port, reuse_port=True),
                 limits=limits_of(settings),
                 max_associations=settings.max_associations,
@@ -69,23 +72,41 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(network_s=settings.network_timeout_s, max_length=settings.max_pdu_bytes)
 
 
-def _repertoire(settings: Settings, intake: Intake, reading: Reading) -> Repertoire:
+def peers_of(settings: Settings) -> dict[str, Peer]:
+    """Return whom we send to, by AE title."""
+    return {one.aet: Peer(one.aet, one.host, one.port) for one in settings.destinations}
+
+
+def _repertoire(settings: Settings, stores: Stores, intake: Intake, reading: Reading) -> Repertoire:
     """Return everything that peers may ask of this archive."""
     storage = storage_repertoire(
         Offer(None, {CommandField.C_STORE: CStore(intake, settings.tenant)}, invokes=True),
         private_classes=settings.private_sop_classes,
     )
-    peers = {one.aet: Peer(one.aet, one.host, one.port) for one in settings.destinations}
+    peers = peers_of(settings)
+    patience = _patience(settings, stores)
     shelf = Shelf(reading.search, reading.archive, settings.tenant)
     limits = limits_of(settings)
     offers = {**storage.offers, VERIFICATION: VERIFICATION_OFFER}
     for model in MODELS:
         find = CFind(reading.search, settings.tenant, model, settings.aet)
-        move = CMove(shelf, model, peers.get, settings.aet, limits)
+        move = CMove(shelf, model, peers.get, settings.aet, limits, patience)
         offers[model.find] = _query_offer(CommandField.C_FIND, find, answer_find)
         offers[model.move] = _query_offer(CommandField.C_MOVE, move, answer_retrieve)
         offers[model.get] = _query_offer(CommandField.C_GET, CGet(shelf, model), answer_retrieve)
     return Repertoire(offers, storage.private)
+
+
+def _patience(settings: Settings, stores: Stores) -> Patience | None:
+    """Return how C-MOVE waits for what is cold; None: it does not."""
+    if settings.recall_c_move == "refuse":
+        return None
+
+    async def leave_word(destination: str, instances: Sequence[Located]) -> None:
+        for job in jobs_for(destination, instances, now_us()):
+            await stores.queue.send(job)
+
+    return Patience(leave_word, settings.recall_wait_s)
 
 
 def _query_offer(field: CommandField, service: Service[Any], extended: Answer) -> Offer:

@@ -20,9 +20,14 @@ from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
 from pacs_cloud.ingest.syncer import Syncer
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.objectstore.storage_classes import RecallSpeed
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.settings import Settings
+from pacs_cloud.tiering.access_counter import AccessCounter, counting
+from pacs_cloud.tiering.recall import Recalls, RecallWish
+from pacs_cloud.tiering.recall_surprises import NotingObjects
+from pacs_cloud.tiering.recall_times import ArrivalTime, service_arrival_s
 from pacs_cloud.workqueue.port import WorkQueue
 
 DICOM_ROOT = "1.2.840.10008."
@@ -120,16 +125,57 @@ async def open_intake(
 
 @asynccontextmanager
 async def open_reading(settings: Settings, stores: Stores) -> AsyncGenerator[Reading]:
-    """Open the way out."""
+    """Open the way out; what is read is counted, and the counts are written to the access log."""
+    counter = AccessCounter(stores.objects, now_us)
+    recalls = recalls_of(settings, stores)
     archive = Archive(
         stores.catalogue,
-        stores.objects,
+        NotingObjects(stores.objects, counter.read, stores.catalogue, now_us),
         pixel_processes=settings.pixel_processes,
         pixel_cache_bytes=settings.pixel_cache_bytes,
+        demand=recalls.demand,
+        opened=counter.opened,
     )
     with closing(archive):
-        search = Search(stores.catalogue, archive.tables, budget=settings.search_budget)
-        yield Reading(archive, search)
+        search = Search(
+            stores.catalogue,
+            archive.tables,
+            budget=settings.search_budget,
+            can_be_read=recalls.can_be_read,
+        )
+        async with counting(counter):
+            yield Reading(archive, search)
+
+
+def recalls_of(settings: Settings, stores: Stores) -> Recalls:
+    """Return what asks for packs that lie in a cold class."""
+    return Recalls(
+        stores.objects,
+        stores.catalogue,
+        now_us,
+        wish=wish_of(settings),
+        arrival_s=arrival_of(settings),
+        reads_cold=reads_cold(settings),
+    )
+
+
+def reads_cold(settings: Settings) -> bool:
+    """Return whether the object store reads every class at once: it has no recall."""
+    return settings.objects_url.options.get("cold") == "online"
+
+
+def wish_of(settings: Settings) -> RecallWish:
+    """Return how recalls are wanted."""
+    return RecallWish(RecallSpeed(settings.recall_speed), settings.recall_days)
+
+
+def arrival_of(settings: Settings) -> ArrivalTime:
+    """Return how long a recall takes: a file store's cold class only pretends to be slow."""
+    url = settings.objects_url
+    if url.scheme != "file":
+        return service_arrival_s
+    delay_s = float(url.options.get("recall_delay_s", 0))
+    return lambda *_: delay_s
 
 
 def trash_of(stores: Stores, archive: Archive) -> Trash:

@@ -8,7 +8,7 @@ removed cannot be subtracted: then the records are made again from all packs.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -224,6 +224,7 @@ def add_to_study(
         length_bytes=contribution.length_bytes + (study.length_bytes if study else 0),
         first_received_us=_first(study, contribution),
         last_received_us=_last(study, contribution),
+        has_cold_packs=study.has_cold_packs if study else False,
     )
 
 
@@ -259,13 +260,14 @@ def _last(record: StudyRecord | SeriesRecord | None, contribution: Contribution)
 
 
 def recompute(
-    contributions: Iterable[Contribution], *, rev: int
+    contributions: Iterable[Contribution], *, rev: int, before: StudyRecord | None = None
 ) -> tuple[StudyRecord | None, dict[str, SeriesRecord]]:
     """Return a study's records, made from the contributions of all its packs.
 
     Args:
         contributions: one of each committed pack, also of those that show nothing.
         rev: of the study record that is returned.
+        before: the record that was, for what no instance tells.
 
     Returns:
         The study, None without packs, and by UID the series of which something is visible.
@@ -273,11 +275,13 @@ def recompute(
     study: StudyRecord | None = None
     series: dict[str, SeriesRecord] = {}
     for contribution in contributions:
-        before = series.get(contribution.series_instance_uid)
-        after = add_to_series(before, contribution)
+        known = series.get(contribution.series_instance_uid)
+        after = add_to_series(known, contribution)
         if after is not None:
             series[contribution.series_instance_uid] = after
-        study = add_to_study(study, contribution, rev=rev, new_series=before is None)
+        study = add_to_study(study, contribution, rev=rev, new_series=known is None)
+    if study is not None and before is not None:
+        study = replace(study, has_cold_packs=before.has_cold_packs)
     return study, series
 
 

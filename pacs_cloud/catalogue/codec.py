@@ -35,6 +35,8 @@ def encode_study(study: StudyRecord) -> bytes:
             study.length_bytes,
             study.first_received_us,
             study.last_received_us,
+            # Most are not, and older records do not say.
+            *([1] if study.has_cold_packs else ()),
         ]
     )
 
@@ -43,7 +45,7 @@ def decode_study(tenant: str, study_instance_uid: str, rev: int, data: bytes) ->
     """Return the study that `encode_study` made `data` from; raises Corrupt."""
     try:
         attributes, ranks, given, patients, modalities, classes, *numbers = orjson.loads(data)
-        series, instances, length_bytes, first, last = numbers
+        series, instances, length_bytes, first, last, *more = numbers
         return StudyRecord(
             tenant,
             study_instance_uid,
@@ -58,6 +60,7 @@ def decode_study(tenant: str, study_instance_uid: str, rev: int, data: bytes) ->
             length_bytes,
             first,
             last,
+            bool(more and more[0]),
         )
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise Corrupt("a study record cannot be read") from error

@@ -10,7 +10,7 @@ from pacs_cloud.catalogue.records import GONE, HiddenReason
 from pacs_cloud.errors import Corrupt
 
 _VERSION = 1
-_HIDDEN, _TRASH = "hidden", "trash"
+_HIDDEN, _TRASH, _CHOICE = "hidden", "trash", "choice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Decision:
             written for: it grows from commit to commit of a study on any machine.
         about_trash: whether it deletes, restores or purges. Only such a decision
             takes back that an instance was deleted (`standing`).
+        is_choice: whether somebody chose it (`encode_choice`).
     """
 
     tenant: str
@@ -37,6 +38,7 @@ class Decision:
     hidden: Mapping[str, HiddenReason]
     decided_us: int
     about_trash: bool = False
+    is_choice: bool = False
 
     def to_json(self) -> bytes:
         """Return the bytes of the ledger object of a decision that is not about the trash."""
@@ -77,6 +79,30 @@ def encode_trash(decisions: Sequence[Decision]) -> bytes:
     Args:
         decisions: of one study and one moment, one for each pack, at least one.
     """
+    return _encode_together(decisions, _TRASH, {})
+
+
+def encode_choice(decisions: Sequence[Decision], choice: Mapping[str, str]) -> bytes:
+    """Return one ledger object for what somebody chose to show instead of something else.
+
+    Args:
+        decisions: of one study and one moment, one for each pack, at least one; none is
+            about the trash.
+        choice: what was chosen, and by whom, for `decode_choice`.
+    """
+    return _encode_together(decisions, _CHOICE, {"choice": dict(choice)})
+
+
+def decode_choice(data: bytes) -> dict[str, str]:
+    """Return what `encode_choice` was told; raises Corrupt."""
+    try:
+        fields: dict[str, Any] = orjson.loads(data)
+        return {str(name): str(value) for name, value in fields["choice"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Corrupt("a choice in the ledger cannot be read") from error
+
+
+def _encode_together(decisions: Sequence[Decision], kind: str, more: Mapping[str, Any]) -> bytes:
     first = decisions[0]
     packs: list[dict[str, Any]] = []
     for one in sorted(decisions, key=lambda one: one.pack_id):
@@ -88,20 +114,21 @@ def encode_trash(decisions: Sequence[Decision]) -> bytes:
         )
     fields = {
         "version": _VERSION,
-        "kind": _TRASH,
+        "kind": kind,
         "tenant": first.tenant,
         "study": first.study_instance_uid,
         "decided_us": first.decided_us,
         "packs": packs,
+        **more,
     }
     return orjson.dumps(fields)
 
 
 def decode_decisions(data: bytes) -> tuple[Decision, ...]:
-    """Return the decisions in a ledger object of either kind; raises Corrupt."""
+    """Return the decisions in a ledger object of any kind; raises Corrupt."""
     try:
         fields: dict[str, Any] = orjson.loads(data)
-        if fields["kind"] != _TRASH:
+        if fields["kind"] not in {_TRASH, _CHOICE}:
             return (Decision.from_json(data),)
         if fields["version"] != _VERSION:
             raise Corrupt("a ledger object is of a version that is not known here")
@@ -117,7 +144,8 @@ def decode_decisions(data: bytes) -> tuple[Decision, ...]:
                     for uid in uids
                 },
                 decided_us=int(fields["decided_us"]),
-                about_trash=True,
+                about_trash=fields["kind"] == _TRASH,
+                is_choice=fields["kind"] == _CHOICE,
             )
             for pack in fields["packs"]
         )
@@ -137,10 +165,29 @@ def standing(decisions: Iterable[Decision]) -> dict[str, Mapping[str, HiddenReas
     return latest
 
 
+def unfollowed_choices(
+    decisions: Sequence[Decision], hidden: Mapping[str, Mapping[str, HiddenReason]]
+) -> set[str]:
+    """Return the ids of packs of which the last decision is a choice that is not so.
+
+    Args:
+        decisions: all about one study.
+        hidden: by pack id, what its packs hide.
+    """
+    last = {one.pack_id: one for one in _in_order(decisions)}
+    stands = standing(decisions)
+    return {
+        pack_id
+        for pack_id, one in last.items()
+        if one.is_choice and pack_id in hidden and stands[pack_id] != hidden[pack_id]
+    }
+
+
 def deleted_since(decisions: Iterable[Decision]) -> dict[str, dict[str, int]]:
     """Return, by pack id and SOP Instance UID, when what is deleted now was deleted.
 
-    Microseconds since 1970 UTC. What was restored in between counts from its last deletion.
+    Microseconds since 1970 UTC. What was restored in between counts from its last deletion,
+    and a purge that was taken back counts for nothing.
     """
     latest: dict[str, Mapping[str, HiddenReason]] = {}
     since: dict[str, dict[str, int]] = {}
@@ -148,11 +195,16 @@ def deleted_since(decisions: Iterable[Decision]) -> dict[str, dict[str, int]]:
         latest[one.pack_id] = hidden = _after(latest.get(one.pack_id, {}), one)
         before = since.get(one.pack_id, {})
         since[one.pack_id] = {
-            uid: before.get(uid, one.decided_us)
-            for uid, why in hidden.items()
-            if why is HiddenReason.DELETED
+            uid: before.get(uid, one.decided_us) for uid, why in hidden.items() if why in GONE
         }
-    return since
+    return {
+        pack_id: {
+            uid: time_us
+            for uid, time_us in times.items()
+            if latest[pack_id][uid] is HiddenReason.DELETED
+        }
+        for pack_id, times in since.items()
+    }
 
 
 def _in_order(decisions: Iterable[Decision]) -> list[Decision]:

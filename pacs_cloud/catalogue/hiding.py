@@ -215,7 +215,7 @@ class _HiddenChange:
         elif shows_the_same:
             study = replace(state.study, rev=rev)
         else:
-            study, series = recompute(await self._contributions(left), rev=rev)
+            study, series = recompute(await self._contributions(left), rev=rev, before=state.study)
             known = {one.series_instance_uid: one for one in state.series}
             # Not all that differ: other packs' may be too many for one change.
             touched = {pack.series_instance_uid for pack in after}

@@ -102,6 +102,9 @@ _LOST = frozenset({HiddenReason.KEPT_FIRST, HiddenReason.QUARANTINED})
 _GAVE_WAY = frozenset({HiddenReason.REPLACED})
 """Why something is hidden that a newcomer stands for."""
 
+_STANDS = frozenset({None, HiddenReason.DELETED})
+"""Why something is hidden (None: it is not) that stands against another one, or for it."""
+
 
 def outcome_of(reason: HiddenReason | None, other_pack_id: str = "") -> InstanceOutcome:
     """Return the outcome of an instance that is hidden for `reason` (None: it is not)."""
@@ -318,7 +321,8 @@ def _follow(
 ) -> None:
     """Apply what was decided, and find again the conflicts that it settled.
 
-    The packs may come back in any order, so either of the two may be the newcomer.
+    The packs may come back in any order, so either of the two may be the newcomer. One that
+    lies in the trash counts as shown: it may be restored.
     """
     uid = instance.sop_instance_uid
     reason = decided.get(uid)
@@ -328,12 +332,14 @@ def _follow(
     verdict.outcomes[uid] = outcome_of(reason, shown[0].pack_id if shown else "")
     for pack in met:
         theirs = pack.hidden.get(uid)
-        if (reason in _GAVE_WAY and theirs is None) or (reason is None and theirs in _LOST):
-            newcomer, other, resolution = ref_of(pack), ref_of(index), reason or theirs
-        elif (reason in _LOST and theirs is None) or (reason is None and theirs in _GAVE_WAY):
-            newcomer, other, resolution = ref_of(index), ref_of(pack), reason or theirs
+        mine_stands, theirs_stands = reason in _STANDS, theirs in _STANDS
+        if (reason in _GAVE_WAY and theirs_stands) or (mine_stands and theirs in _LOST):
+            newcomer, other = ref_of(pack), ref_of(index)
+        elif (reason in _LOST and theirs_stands) or (mine_stands and theirs in _GAVE_WAY):
+            newcomer, other = ref_of(index), ref_of(pack)
         else:
             continue
+        resolution = theirs if mine_stands else reason
         assert resolution is not None
         verdict.conflicts.append(
             conflict(

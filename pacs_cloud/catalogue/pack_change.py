@@ -121,7 +121,7 @@ async def _recomputed(
         table = await newcomer.load_table(pack.tenant, ref_of(pack))
         shown = {one.sop_instance_uid for one in table.instances} - pack.hidden.keys()
         contributions.append(summarise(table, shown))
-    study, series = recompute(contributions, rev=rev)
+    study, series = recompute(contributions, rev=rev, before=state.study if state else None)
     assert study is not None
     return study, series.get(newcomer.index.series_instance_uid)
 

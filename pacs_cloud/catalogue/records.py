@@ -7,6 +7,10 @@ from enum import StrEnum
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import InvalidRequest
 
+COLD_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Where a pack lies that must be recalled before it is read: `objectstore.storage_classes`
+says the same, of which this room knows nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patient:
@@ -36,6 +40,9 @@ class StudyRecord:
         length_bytes: of their Part 10 files.
         first_received_us: of its first visible instance, microseconds since 1970 UTC.
         last_received_us: of its last.
+        has_cold_packs: whether a pack of it may lie in one of COLD_CLASSES, so that searches
+            look at its packs; that is about objects, and so no part of what makes two
+            studies equal.
     """
 
     tenant: str
@@ -51,6 +58,7 @@ class StudyRecord:
     length_bytes: int
     first_received_us: int
     last_received_us: int
+    has_cold_packs: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ class PackRecord:
         storage_class: where its object lies, "STANDARD" when fresh.
         committed_us: when it became visible first, microseconds since 1970 UTC.
         recalled_until_us: how long the restored copy of its object stays readable, where
-            that lies in a cold class; 0 where there was none. It only grows.
+            that lies in a cold class; 0 where there was none.
     """
 
     tenant: str

@@ -13,6 +13,10 @@ import typer
 
 from pacs_cloud import __version__
 from pacs_cloud.bootstrap.supervisor import Role
+from pacs_cloud.cli.conflict_commands import conflicts
+from pacs_cloud.cli.cost_commands import cost
+from pacs_cloud.cli.fixity_commands import fixity
+from pacs_cloud.cli.hold_commands import hold
 from pacs_cloud.cli.options import (
     AsJson,
     Config,
@@ -23,6 +27,8 @@ from pacs_cloud.cli.options import (
     Sure,
     settings_of,
 )
+from pacs_cloud.cli.recall_commands import recall
+from pacs_cloud.cli.tier_commands import tier
 from pacs_cloud.cli.trash_commands import trash
 from pacs_cloud.errors import PacsError
 
@@ -37,7 +43,16 @@ app = typer.Typer(
     help="A cloud-native PACS: DICOM in, packs in the bucket, DICOM and DICOMweb out.",
 )
 
-app.add_typer(trash, name="trash")
+for name, commands in (
+    ("trash", trash),
+    ("hold", hold),
+    ("conflicts", conflicts),
+    ("tier", tier),
+    ("recall", recall),
+    ("cost", cost),
+    ("fixity", fixity),
+):
+    app.add_typer(commands, name=name)
 
 Http = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where DICOMweb answers; port 0: any free.")

@@ -1,7 +1,6 @@
 """`delete`, and `trash`: what was deleted, brought back or purged."""
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from pacs_cloud.bootstrap.services import Stores, now_us, open_reading, open_stores, trash_of
-from pacs_cloud.cli.output import print_json, print_rows, stderr, stdout
+from pacs_cloud.cli.output import confirm, print_json, print_rows, stderr, stdout
 from pacs_cloud.custody.deletion import Restored, Trash
 from pacs_cloud.custody.purging import Purged, purge_readable, purge_study, tend_trash
 from pacs_cloud.custody.stored_pack import load_table
@@ -35,9 +34,10 @@ def delete(
         InvalidRequest: it was not confirmed.
         InvalidUid: a UID is none.
         NotFound: there is nothing of it.
+        Held: its study is on hold.
     """
     names = _checked(study, series, instance)
-    _confirm(f"Delete {' / '.join(filter(None, names))}?", sure=sure)
+    confirm(f"Delete {' / '.join(filter(None, names))}?", sure=sure)
     scope, deleted = asyncio.run(_delete(settings, names))
     if as_json:
         print_json({**_plain(scope), "deleted": deleted, "days": settings.trash_days})
@@ -105,17 +105,18 @@ def purge(settings: Settings, study: str, *, everything: bool, sure: bool, as_js
     """Remove for good what is over its time; of `study`, or with `everything`, all at once.
 
     Returns:
-        The exit code: 1 if studies were left because they cannot be read.
+        The exit code: 1 if studies were left because they cannot be read, or are held.
 
     Raises:
         InvalidRequest: it was not confirmed.
         InvalidUid: `study` is no UID.
         NotFound: nothing of `study` is in the trash.
+        Held: `study` is on hold.
     """
     study = parse_uid(study) if study else ""
     if study or everything:
         what = f"what is deleted of {study}" if study else "everything in the trash"
-        _confirm(f"Purge {what}? Nothing brings it back.", sure=sure)
+        confirm(f"Purge {what}? Nothing brings it back.", sure=sure)
     purged = asyncio.run(_purge(settings, study, everything=everything))
     if as_json:
         print_json(asdict(purged))
@@ -129,7 +130,12 @@ def purge(settings: Settings, study: str, *, everything: bool, sure: bool, as_js
                 f"{purged.problems} studies were left: their ledger or a pack's table cannot be"
                 " read. `pacs-cloud fsck` says which."
             )
-    return LEFT if purged.problems else 0
+        if purged.held:
+            stderr.print(
+                f"{purged.held} studies were left because they are on hold."
+                " `pacs-cloud hold list` says why."
+            )
+    return LEFT if purged.problems or purged.held else 0
 
 
 async def _purge(settings: Settings, study: str, *, everything: bool) -> Purged:
@@ -198,16 +204,6 @@ async def _scope(settings: Settings, stores: Stores, names: tuple[str, str, str]
             raise InvalidRequest("several series hold this instance: name one with --series")
         (series,) = of_study
     return Scope(settings.tenant, study, series, instance)
-
-
-def _confirm(question: str, *, sure: bool) -> None:
-    if sure:
-        return
-    if not sys.stdin.isatty():
-        raise InvalidRequest("not done: --yes says that it is meant, where nobody can be asked")
-    stderr.print(f"{question} [y/N] ", end="")
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise InvalidRequest("not done")
 
 
 def _plain(scope: Scope) -> dict[str, object]:

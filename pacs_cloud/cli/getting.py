@@ -32,7 +32,7 @@ def get_study(settings: Settings, study: str, output: Path, *, as_json: bool) ->
 
 async def _get(settings: Settings, study: str, output: Path) -> tuple[int, int]:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
-        located = await reading.archive.instances.locate(settings.tenant, study)
+        located = await reading.archive.readable.instances.locate(settings.tenant, study)
         length_bytes = sum(one.instance.length_bytes for one in located)
         with weighing("getting") as progress:
             task = progress.add_task("", total=length_bytes)

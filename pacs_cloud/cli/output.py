@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from pacs_cloud.errors import InvalidRequest
+
 PIPED_WIDTH = 250
 """Piped tables are not folded: what reads them is a program or a pager."""
 
@@ -59,6 +61,17 @@ def print_rows(
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     stdout.print(table if table.row_count else empty)
+
+
+def confirm(question: str, *, sure: bool) -> None:
+    """Return when somebody at the terminal says yes; raises InvalidRequest."""
+    if sure:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidRequest("not done: --yes says that it is meant, where nobody can be asked")
+    stderr.print(f"{question} [y/N] ", end="")
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise InvalidRequest("not done")
 
 
 def counting(what: str) -> Progress:

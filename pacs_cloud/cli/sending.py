@@ -90,7 +90,7 @@ def peer_of(to: str, settings: Settings) -> Peer:
 
 async def _send(settings: Settings, study: str, peer: Peer) -> Tally:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
-        located = await reading.archive.instances.locate(settings.tenant, study)
+        located = await reading.archive.readable.instances.locate(settings.tenant, study)
         with counting("sending") as progress:
             task = progress.add_task("", total=len(located))
 

@@ -53,7 +53,7 @@ def trash_purge(
     """Remove for good what was deleted longer ago than trash_days.
 
     A running archive does that by itself, every hour. Exits 1 if studies were left
-    because they cannot be read.
+    because they cannot be read, or are on hold.
     """
     from pacs_cloud.cli.deleting import purge
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from pacs_cloud.bootstrap.services import now_us, open_stores, policy_of
 from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdout
-from pacs_cloud.custody.findings import Finding
+from pacs_cloud.custody.findings import Finding, FindingKind, Severity
 from pacs_cloud.custody.fsck import check as check_archive
 from pacs_cloud.custody.rebuild import Rebuilt, rebuild
 from pacs_cloud.errors import PacsError
@@ -60,13 +60,27 @@ def _plain(finding: Finding) -> dict[str, str]:
 
 async def _check(settings: Settings, *, deep: bool) -> list[Finding]:
     findings: list[Finding] = []
+    cold = 0
     async with open_stores(settings, alone=True) as stores:
         with counting("checking") as progress:
             task = progress.add_task("", total=None)
             async for finding in check_archive(stores.objects, stores.catalogue, deep=deep):
-                findings.append(finding)
-                progress.update(task, completed=len(findings))
-    return findings
+                progress.advance(task)
+                if finding.kind is FindingKind.COLD:
+                    # Half an archive may be: one line for all of them.
+                    cold += 1
+                else:
+                    findings.append(finding)
+    return [*findings, _all_cold(cold)] if cold else findings
+
+
+def _all_cold(packs: int) -> Finding:
+    return Finding(
+        FindingKind.COLD,
+        Severity.NOTE,
+        f"packs in a cold tier, whose bytes were not checked: {packs}",
+        "recall those that shall be checked",
+    )
 
 
 def rebuild_catalogue(settings: Settings, *, as_json: bool) -> int:

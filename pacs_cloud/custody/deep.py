@@ -60,7 +60,7 @@ async def check_bytes(
                 end=one.offset + one.length_bytes,
                 # An instance without a member was reported with the table (`pack_check`).
                 crc32=crcs.get(member_name(one.sop_instance_uid), -1),
-                digest=one.digest,
+                digest=one.stored_digest,
             )
             for one in pack.table.instances
         ),

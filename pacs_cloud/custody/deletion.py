@@ -15,6 +15,7 @@ from pacs_cloud.catalogue.hiding import Hidden, Plan, change_hidden
 from pacs_cloud.catalogue.judging import LoadTable, ref_of
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyState
+from pacs_cloud.custody.holds import refuse_held
 from pacs_cloud.custody.ledger import decisions_of
 from pacs_cloud.custody.marked_ledger import MarkedLedger
 from pacs_cloud.custody.trash_marks import Action, Scope
@@ -75,7 +76,8 @@ class Trash:
         Raises:
             Gone: all of it was deleted before.
             NotFound: there is nothing of it.
-            Corrupt: a pack's table cannot be read.
+            Held: its study is on hold.
+            Corrupt: a pack's table, or a hold, cannot be read.
             Unavailable: a store cannot be reached, or the study keeps changing.
         """
         for _ in range(_TRIES):
@@ -84,6 +86,9 @@ class Trash:
             visible = await self._visible(scope, packs)
             if not visible:
                 raise absence(packs, scope.sop_instance_uid or None)
+            # One that is set from here on leaves the deletion, and keeps its purge away.
+            study = scope.tenant, scope.study_instance_uid
+            await refuse_held(self._objects, *study, now_us=self._now_us())
             ledger = MarkedLedger(self._objects, scope, Action.DELETE)
             deleted = await self._change(scope, ledger, _deletion_of(visible))
             if deleted:

@@ -1,6 +1,6 @@
 """The decisions of the ledger, as objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pacs_cloud.catalogue.decisions import Decision, decode_decisions, encode_trash, standing
@@ -52,7 +52,11 @@ class Decided:
 
 async def decided_of(objects: ObjectStore, tenant: str, study_instance_uid: str) -> Decided:
     """Return what stands decided about one study; raises Corrupt."""
-    decisions = await decisions_of(objects, tenant, study_instance_uid)
+    return decided_by(await decisions_of(objects, tenant, study_instance_uid))
+
+
+def decided_by(decisions: Collection[Decision]) -> Decided:
+    """Return what stands decided by all the decisions about one study."""
     last_us = max((decision.decided_us for decision in decisions), default=0)
     return Decided(standing(decisions), last_us)
 

@@ -8,8 +8,9 @@ from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import GONE, HiddenReason
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
-from pacs_cloud.custody.ledger import decided_of
-from pacs_cloud.custody.pack_removal import remove_pack
+from pacs_cloud.custody.ledger import decided_by, decisions_of
+from pacs_cloud.custody.pack_removal import remove_with_replaced
+from pacs_cloud.custody.repack_sweep import KEPT_US, retire_merged
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, read_study_packs
 from pacs_cloud.custody.walk import PACKS
@@ -33,7 +34,8 @@ class Swept:
         adopted: packs that are visible now.
         problems: packs that cannot be adopted, and why.
         after: where the next sweep goes on; "" when this one came to the end.
-        removed: packs whose purge was stopped before they were removed.
+        removed: packs whose purge was stopped before they were removed, and what repacks
+            have left.
     """
 
     studies: int
@@ -50,14 +52,16 @@ async def adopt_orphans(
     policy: ConflictPolicy,
     now_us: int,
     grace_us: int = GRACE_US,
+    kept_us: int = KEPT_US,
     after: str = "",
     limit: int = 10_000,
 ) -> Swept:
     """Commit the packs that lie in the store and are not in the catalogue.
 
-    An orphan is left alone while it is younger than the grace, when a merged pack
-    holds its instances, and when the ledger says that all of it was deleted. It is
-    removed when the ledger says that all of it was purged.
+    An orphan is left alone while it is younger than the grace, and when the ledger says
+    that all of it was deleted. It is removed when the ledger says that all of it was
+    purged, and when a merged pack has its instances, or it is a merged pack that was never
+    committed (`repack_sweep`).
 
     Args:
         objects: the store.
@@ -65,6 +69,7 @@ async def adopt_orphans(
         policy: for other content under a SOP Instance UID that is already there.
         now_us: microseconds since 1970 UTC.
         grace_us: see `GRACE_US`; 0 before anything is received.
+        kept_us: see `repack_sweep.KEPT_US`.
         after: where the sweep before this one ended.
         limit: how many studies to look at.
 
@@ -82,7 +87,9 @@ async def adopt_orphans(
         found = {key: info for info in packs if (key := parse_pack_key(info.key)) is not None}
         orphans = await _orphans(catalogue, found, now_us - grace_us)
         if orphans:
-            some = await _adopt(objects, catalogue, committing, found, orphans)
+            some = await _adopt(
+                objects, catalogue, committing, found, orphans, now_us=now_us, kept_us=kept_us
+            )
             adopted += some.adopted
             removed += some.removed
             problems += some.problems
@@ -126,35 +133,50 @@ async def _adopt(
     committing: Committing,
     found: Mapping[PackKey, ObjectInfo],
     orphans: list[PackKey],
+    *,
+    now_us: int,
+    kept_us: int,
 ) -> Swept:
     """Adopt or remove the orphans of one study."""
     packs = await read_study_packs(objects, found)
     try:
-        decided = await decided_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
+        decisions = await decisions_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
+        retired = await retire_merged(
+            objects,
+            catalogue,
+            {key: found[key] for key in orphans},
+            packs,
+            decisions,
+            now_us=now_us,
+            kept_us=kept_us,
+        )
     except Corrupt as error:
         return Swept(1, 0, tuple(_undecidable(key, error) for key in orphans), "")
-    adopted = removed = 0
+    decided = decided_by(decisions)
+    adopted, removed = 0, retired.removed
     for key in orphans:
         blob = packs.blobs.get(key)
-        if blob is None or key.pack_id in packs.replaced:
+        if blob is None or key in retired.keys:
             continue
-        uids = {one.sop_instance_uid for one in table_of(key, blob).instances}
+        table = table_of(key, blob)
+        uids = {one.sop_instance_uid for one in table.instances}
         hidden = decided.hidden.get(key.pack_id, {})
         if uids <= {uid for uid, why in hidden.items() if why is HiddenReason.PURGED}:
             # Its purge was stopped between catalogue and store.
-            await remove_pack(objects, catalogue, key, uids)
+            await remove_with_replaced(objects, catalogue, key, uids)
             removed += 1
             continue
         deleted = {uid for uid, why in hidden.items() if why in GONE}
         if uids <= deleted:
             continue
         # A decision without its commit was a try that lost or died: it is taken again,
-        # unless it is a deletion, which only a ledger may take back.
+        # unless it is a deletion, which only a ledger may take back, or that of a merged
+        # pack, which is proven to have been committed.
         await committing.commit(
             key,
             blob,
             found[key],
-            hidden if deleted else None,
+            hidden if deleted or table.merged_rev is not None else None,
             last_decided_us=decided.last_us,
         )
         adopted += 1
@@ -169,7 +191,7 @@ async def _adopt(
         )
     ids = {key.pack_id for key in orphans}
     about_orphans = tuple(one for one in packs.problems if one.pack_id in ids)
-    return Swept(1, adopted, about_orphans, "", removed)
+    return Swept(1, adopted, (*about_orphans, *retired.problems), "", removed)
 
 
 def _undecidable(key: PackKey, error: Corrupt) -> Finding:

@@ -2,14 +2,53 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import UidRef
+from pacs_cloud.custody.stored_pack import read_index_blob, table_of
+from pacs_cloud.errors import Corrupt, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.pack.index import PackIndex
 from pacs_cloud.telemetry import hashed
 
 log = logging.getLogger(__name__)
+
+
+async def remove_with_replaced(
+    objects: ObjectStore, catalogue: Catalogue, key: PackKey, sop_instance_uids: Iterable[str]
+) -> None:
+    """Remove a pack, and before it what it has replaced, as far as that waits for removal.
+
+    Without it nobody could tell those packs from such whose commit never happened.
+    Arguments as `remove_pack`.
+    """
+    for pack_id in await _replaced_by(objects, key):
+        older = replace(key, pack_id=pack_id)
+        try:
+            table = await _table(objects, older)
+        except NotFound:
+            continue  # it is removed already
+        uids = [one.sop_instance_uid for one in table.instances] if table else []
+        await remove_pack(objects, catalogue, older, uids)
+    await remove_pack(objects, catalogue, key, sop_instance_uids)
+
+
+async def _replaced_by(objects: ObjectStore, key: PackKey) -> tuple[str, ...]:
+    try:
+        table = await _table(objects, key)
+    except NotFound:
+        return ()
+    return table.replaces if table else ()
+
+
+async def _table(objects: ObjectStore, key: PackKey) -> PackIndex | None:
+    """Return a pack's table, None where it cannot be read; raises NotFound."""
+    try:
+        return table_of(key, await read_index_blob(objects, key))
+    except (Corrupt, Offline):
+        return None
 
 
 async def remove_pack(

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from pacs_cloud.catalogue.decisions import Decision, deleted_since, standing
+from pacs_cloud.catalogue.decisions import Decision, deleted_since, standing, unfollowed_choices
 from pacs_cloud.catalogue.hiding import Hidden
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import GONE, HiddenReason, PackRecord, StudyState
+from pacs_cloud.custody.holds import is_held
 from pacs_cloud.custody.ledger import decisions_of
 from pacs_cloud.objectstore.port import ObjectStore
 
@@ -16,11 +17,14 @@ class PurgePlan:
     First the catalogue follows the ledger in what was deleted and restored, where a
     crash had kept it from that. A purge in the ledger is ended only where the catalogue
     has its instances in the trash: else it has lost to a restoration, which is told and
-    must hold, and is taken back.
+    must hold, and is taken back. So is one whose study is on hold meanwhile: of a held
+    study nothing is purged that the catalogue still has.
 
     Attributes:
         purged: by pack id and SOP Instance UID, what the last plan purges.
         told: by pack id, what the ledger says of the trash that the catalogue does not.
+        is_purging: whether the last plan purges something.
+        is_held: whether the last plan leaves something that is due, because of a hold.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class PurgePlan:
         """
         self.purged: set[tuple[str, str]] = set()
         self.told: dict[str, Decision] = {}
+        self.is_held = False
+        self.is_purging = False
         self._objects = objects
         self._catalogue = catalogue
         self._now_us = now_us
@@ -78,6 +84,15 @@ class PurgePlan:
         }
         wanted = _purge(followed, due)
         await _purge_others(self._catalogue, state.packs, wanted, decided)
+        is_due = _purges(state.packs, wanted)
+        names = study.tenant, study.study_instance_uid
+        self.is_held = is_due and await is_held(self._objects, *names, now_us=self._now_us)
+        self.is_purging = is_due and not self.is_held
+        if self.is_held:
+            return {
+                pack.pack_id: _follow(pack.hidden, decided.get(pack.pack_id), is_held=True)
+                for pack in state.packs
+            }
         self.purged.update(
             (pack.pack_id, uid)
             for pack in state.packs
@@ -94,9 +109,11 @@ def _untrue(
 ) -> dict[str, Decision]:
     """Return, by pack id, what stands in the ledger where the trash of the catalogue differs.
 
-    As of the time of the study's last decision: what is decided next must be later.
+    So does a choice that died before the catalogue followed it. As of the time of the
+    study's last decision: what is decided next must be later.
     """
     last_us = max((one.decided_us for one in decisions), default=0)
+    unfollowed = unfollowed_choices(decisions, {pack.pack_id: pack.hidden for pack in packs})
     return {
         pack.pack_id: Decision(
             tenant=pack.tenant,
@@ -108,7 +125,8 @@ def _untrue(
             about_trash=True,
         )
         for pack in packs
-        if pack.pack_id in decided and _gone(decided[pack.pack_id]) != _gone(pack.hidden)
+        if pack.pack_id in unfollowed
+        or (pack.pack_id in decided and _gone(decided[pack.pack_id]) != _gone(pack.hidden))
     }
 
 
@@ -116,19 +134,30 @@ def _gone(hidden: Hidden) -> dict[str, HiddenReason]:
     return {uid: why for uid, why in hidden.items() if why in GONE}
 
 
-def _follow(hidden: Hidden, decided: Hidden | None) -> dict[str, HiddenReason]:
+def _purges(packs: Sequence[PackRecord], wanted: Mapping[str, Hidden]) -> bool:
+    """Return whether `wanted` purges something that is not purged yet."""
+    return any(
+        why is HiddenReason.PURGED and pack.hidden.get(uid) is not why
+        for pack in packs
+        for uid, why in wanted[pack.pack_id].items()
+    )
+
+
+def _follow(
+    hidden: Hidden, decided: Hidden | None, *, is_held: bool = False
+) -> dict[str, HiddenReason]:
     """Return `hidden` with what the ledger says of the trash, and nothing else, taken over.
 
     What else a decision says is its own commit's affair: that may never have happened.
     Nor is a purge followed of what is not in the trash: it may have lost to a
-    restoration, which is told and must hold.
+    restoration, which is told and must hold. Of a held study none is followed.
     """
     if decided is None:
         return dict(hidden)
     followed: dict[str, HiddenReason] = {}
     for uid in {*hidden, *decided}:
         was, now = hidden.get(uid), decided.get(uid)
-        if now is HiddenReason.PURGED and was not in GONE:
+        if now is HiddenReason.PURGED and (is_held or was not in GONE):
             now = was
         why = now if now in GONE or was in GONE else was
         if why is not None:

@@ -8,18 +8,18 @@ bytes, with the purged instances hidden for ever.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pacs_cloud.catalogue.hiding import change_hidden
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import PackRecord
+from pacs_cloud.custody.holds import refuse_held
 from pacs_cloud.custody.marked_ledger import MarkedLedger
-from pacs_cloud.custody.pack_removal import remove_pack
+from pacs_cloud.custody.pack_removal import remove_with_replaced
 from pacs_cloud.custody.purge_plan import PurgePlan
+from pacs_cloud.custody.stored_pack import key_of
 from pacs_cloud.custody.trash_marks import Action, Mark, Scope, marks, put_mark, remove_mark
 from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
-from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
 
@@ -48,6 +48,7 @@ class Purged:
         finished: instances whose deletion or restoration had stopped between ledger
             and catalogue.
         problems: studies that were left, because their ledger or a table cannot be read.
+        held: studies of which something was left that is due, because they are on hold.
     """
 
     instances: int = 0
@@ -55,6 +56,7 @@ class Purged:
     length_bytes: int = 0
     finished: int = 0
     problems: int = 0
+    held: int = 0
 
     def __add__(self, other: "Purged") -> "Purged":
         return Purged(
@@ -63,6 +65,7 @@ class Purged:
             self.length_bytes + other.length_bytes,
             self.finished + other.finished,
             self.problems + other.problems,
+            self.held + other.held,
         )
 
 
@@ -93,14 +96,14 @@ async def tend_trash(
     total = Purged()
     cutoff_us = now_us - retention_us
     # A study deleted instance by instance has a mark for each, and is tended once.
-    is_tended: dict[tuple[str, str], bool] = {}
+    tended: dict[tuple[str, str], Purged] = {}
     async for mark in marks(objects, tenant):
         is_due = mark.marked_us <= cutoff_us
         is_settled = mark.marked_us <= now_us - GRACE_US
         if not is_due and not (is_settled and mark.marked_us >= unseen_us):
             continue
         study = mark.scope.tenant, mark.scope.study_instance_uid
-        if study not in is_tended:
+        if study not in tended:
             done = await purge_readable(
                 objects,
                 catalogue,
@@ -110,17 +113,19 @@ async def tend_trash(
                 cutoff_us=cutoff_us,
             )
             total += done
-            is_tended[study] = not done.problems
+            tended[study] = done
             if done.problems and not is_due:
                 # Else nobody would look at it again before it is.
                 await put_mark(objects, Mark(Scope(*study), Action.TEND, now_us))
-        if is_tended[study]:
+        if tended[study].problems:
+            if mark.action is Action.TEND and not is_due:
+                await remove_mark(objects, mark)  # another one keeps it in sight
+        elif mark.action is not Action.DELETE or not tended[study].held:
+            # The deletions of a held study wait for the end of the hold.
             is_deletion = mark.action is Action.DELETE
             stays_us = max(retention_us, _MARK_STAYS_US) if is_deletion else GRACE_US
             if mark.marked_us <= now_us - stays_us:
                 await remove_mark(objects, mark)
-        elif mark.action is Action.TEND and not is_due:
-            await remove_mark(objects, mark)  # another one keeps it in sight
     return total
 
 
@@ -134,13 +139,13 @@ async def purge_readable(
     now_us: int,
     cutoff_us: int,
 ) -> Purged:
-    """Do as `purge_study`, but count a study that cannot be read, so that the next may follow.
+    """Do as `purge_study`, but count a study that is held or cannot be read; the next may follow.
 
     Raises:
         Unavailable: the store or the catalogue cannot be reached.
     """
     try:
-        return await purge_study(
+        return await _purge(
             objects,
             catalogue,
             tenant,
@@ -171,10 +176,40 @@ async def purge_study(
     Raises:
         Corrupt, NotFound, Offline, Denied: a decision, or a pack's table, cannot be
             read; nothing is purged.
+        Held: the study is on hold, and something of it would be purged else.
         Unavailable: the store or the catalogue cannot be reached.
     """
+    done = await _purge(
+        objects,
+        catalogue,
+        tenant,
+        study_instance_uid,
+        load_table=load_table,
+        now_us=now_us,
+        cutoff_us=cutoff_us,
+    )
+    if done.held:
+        await refuse_held(objects, tenant, study_instance_uid, now_us=now_us)
+    return done
+
+
+async def _purge(
+    objects: ObjectStore,
+    catalogue: Catalogue,
+    tenant: str,
+    study_instance_uid: str,
+    *,
+    load_table: LoadTable,
+    now_us: int,
+    cutoff_us: int,
+) -> Purged:
     plan = PurgePlan(objects, catalogue, now_us=now_us, cutoff_us=cutoff_us)
-    ledger = MarkedLedger(objects, Scope(tenant, study_instance_uid), Action.TEND)
+
+    async def guard() -> None:
+        if plan.is_purging:
+            await refuse_held(objects, tenant, study_instance_uid, now_us=now_us)
+
+    ledger = MarkedLedger(objects, Scope(tenant, study_instance_uid), Action.TEND, guard)
     total = Purged()
     for _ in range(_PASSES):
         plan.purged.clear()
@@ -189,7 +224,7 @@ async def purge_study(
             told=plan.told,
         )
         for pack in changed.purged:
-            await remove_pack(objects, catalogue, _key_of(pack), pack.hidden)
+            await remove_with_replaced(objects, catalogue, key_of(pack), pack.hidden)
         finished = max(changed.instances - len(plan.purged), 0)
         total += Purged(
             instances=len(plan.purged),
@@ -200,8 +235,4 @@ async def purge_study(
         if not finished:
             break
     await ledger.unmark()
-    return total
-
-
-def _key_of(pack: PackRecord) -> PackKey:
-    return PackKey(pack.tenant, pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
+    return replace(total, held=int(plan.is_held))

@@ -2,19 +2,22 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.catalogue.records import HiddenReason, PackRecord
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.in_order import in_order
-from pacs_cloud.custody.ledger import Decided, decided_of
+from pacs_cloud.custody.ledger import decided_by, decisions_of
+from pacs_cloud.custody.repack_ledger import replaced_and_leftover
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, StudyPacks, read_study_packs
 from pacs_cloud.custody.walk import StudyObjects, walk_studies
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.objectstore.storage_classes import StorageClass
 from pacs_cloud.pack.index import PackIndex
 
 AT_ONCE = 8
@@ -30,7 +33,8 @@ class Rebuilt:
         packs: committed.
         instances: in these packs, hidden ones too.
         kept: packs that were in the catalogue already (without a wipe).
-        replaced: packs left out because others were merged from them.
+        replaced: packs left out because others were merged from them, or because they are
+            merged ones that were never committed.
         problems: packs that could not be brought back, and why.
     """
 
@@ -128,11 +132,13 @@ class _StudyRebuild:
     async def run(self) -> Rebuilt:
         found = self._found
         names = found.tenant, found.study_instance_uid
-        decided = await decided_of(self._objects, *names) if found.ledger else Decided({}, 0)
+        decisions = await decisions_of(self._objects, *names) if found.ledger else []
+        decided = decided_by(decisions)
         packs = await read_study_packs(self._objects, found.packs)
         kept = await self._kept(packs)
         new = packs.blobs.keys() - kept
-        merged = {key for key in new if key.pack_id in packs.replaced}
+        out = set[str]().union(*replaced_and_leftover(packs.merges, decisions))
+        merged = {key for key in new if key.pack_id in out}
         todo = [
             key
             for key in new - merged
@@ -156,6 +162,7 @@ class _StudyRebuild:
                 hidden,
                 last_decided_us=decided.last_us,
             )
+        await self._note_classes(now_us=decided.last_us)
         return Rebuilt(
             studies=bool(todo or kept),
             packs=len(todo),
@@ -179,6 +186,18 @@ class _StudyRebuild:
                 shown = self._shown.setdefault(record.series_instance_uid, set())
                 shown |= uids - record.hidden.keys()
         return kept
+
+    async def _note_classes(self, *, now_us: int) -> None:
+        """Note where the packs lie that left the class they were put in."""
+        lie_in = {key.pack_id: info.storage_class for key, info in self._found.packs.items()}
+        if set(lie_in.values()) <= {StorageClass.STANDARD}:
+            return
+
+        def noted(pack: PackRecord) -> PackRecord:
+            return replace(pack, storage_class=lie_in.get(pack.pack_id, pack.storage_class))
+
+        names = self._found.tenant, self._found.study_instance_uid
+        await note_packs(self._catalogue, *names, noted, now_us=now_us)
 
     def _without_pack(self) -> list[Finding]:
         return [

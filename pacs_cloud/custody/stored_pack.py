@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import StagedPack, UidRef
+from pacs_cloud.catalogue.records import PackRecord, StagedPack, UidRef
 from pacs_cloud.errors import Corrupt, NotFound
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
@@ -66,6 +66,13 @@ async def read_index_blob(objects: ObjectStore, key: PackKey) -> bytes:
         blob = (await read_stored_pack(objects, key.pack)).index
         await objects.put_new(key.index, blob)
         return blob
+
+
+def key_of(record: PackRecord) -> PackKey:
+    """Return the key of a committed pack."""
+    return PackKey(
+        record.tenant, record.study_instance_uid, record.series_instance_uid, record.pack_id
+    )
 
 
 def table_of(key: PackKey, blob: bytes) -> PackIndex:

@@ -18,6 +18,7 @@ from pacs_cloud.custody.findings import REBUILD, Finding, FindingKind, Severity,
 from pacs_cloud.custody.ledger import read_decisions
 from pacs_cloud.custody.ledger_check import against_ledger
 from pacs_cloud.custody.pack_check import PackReport, check_pack
+from pacs_cloud.custody.repack_ledger import Merge
 from pacs_cloud.custody.stored_pack import read_stored_pack
 from pacs_cloud.custody.walk import StudyObjects
 from pacs_cloud.errors import Corrupt, NotFound, Offline
@@ -57,6 +58,7 @@ class StudyCheck:
         self._study: StudyRecord | None = None
         self._shown: dict[str, set[str]] = {}
         self._replaced: set[str] = set()
+        self._decisions: list[Decision] = []
         self._decided: Mapping[str, Mapping[str, HiddenReason]] = {}
 
     async def run(self) -> AsyncIterator[Finding]:
@@ -74,7 +76,7 @@ class StudyCheck:
                 # A decision is written before its commit: a later one may be on its way.
                 rev = state.study.rev if state else 0
                 decided = standing(one for one in decisions if one.decided_us <= rev)
-                self._decided = standing(decisions)
+                self._decisions, self._decided = decisions, standing(decisions)
                 settled_us = max(rev, self._settled_us)
                 settled = standing(one for one in decisions if one.decided_us <= settled_us)
         whole = True
@@ -178,35 +180,37 @@ class StudyCheck:
         )
         if any(pack.pack_id == key.pack_id for pack in packs):
             return None
-        if await self._is_purged(key):
-            return about_pack(
-                key,
-                FindingKind.ORPHAN,
-                Severity.WARNING,
-                "a pack of which everything was deleted for good",
-                "start the archive: it removes what a purge has left",
-                object_key=key.pack,
-            )
-        return about_pack(
-            key,
-            FindingKind.ORPHAN,
+        table = await self._table_of_orphan(key)
+        severity, detail, repair = (
             Severity.ERROR,
             "a pack that the catalogue does not know",
             "start the archive: it adopts packs whose commit never happened",
-            object_key=key.pack,
         )
+        if table is not None and not Merge.of(table).is_proven(self._decisions):
+            severity, detail, repair = (
+                Severity.WARNING,
+                "a merged pack that was never committed",
+                "start the archive: it removes what a repack has left",
+            )
+        elif table is not None and self._is_purged(table):
+            severity, detail, repair = (
+                Severity.WARNING,
+                "a pack of which everything was deleted for good",
+                "start the archive: it removes what a purge has left",
+            )
+        return about_pack(key, FindingKind.ORPHAN, severity, detail, repair, object_key=key.pack)
 
-    async def _is_purged(self, key: PackKey) -> bool:
-        """Return whether the ledger says that nothing of an orphan is wanted any more."""
-        hidden = self._decided.get(key.pack_id, {})
-        if HiddenReason.PURGED not in hidden.values():
-            return False
+    async def _table_of_orphan(self, key: PackKey) -> PackIndex | None:
         try:
-            pack = await read_stored_pack(self._objects, key.pack)
+            return (await read_stored_pack(self._objects, key.pack)).table
         except (Corrupt, NotFound, Offline):
-            return False
-        uids = {one.sop_instance_uid for one in pack.table.instances}
-        return all(hidden.get(uid) is HiddenReason.PURGED for uid in uids)
+            return None
+
+    def _is_purged(self, table: PackIndex) -> bool:
+        """Return whether the ledger says that nothing of an orphan is wanted any more."""
+        hidden = self._decided.get(table.pack_id, {})
+        uids = {one.sop_instance_uid for one in table.instances}
+        return bool(uids) and all(hidden.get(uid) is HiddenReason.PURGED for uid in uids)
 
     def _is_settled(self, info: ObjectInfo) -> bool:
         return info.modified_us <= self._settled_us
@@ -256,7 +260,7 @@ def _differing(
     """Return the names of the fields that differ, "" when none does; never their values."""
     if given is None or kept is None:
         return "" if given is kept else "records"
-    names = [one.name for one in fields(kept) if one.name not in ignore]
+    names = [one.name for one in fields(kept) if one.compare and one.name not in ignore]
     return ", ".join(name for name in names if getattr(given, name) != getattr(kept, name))
 
 

@@ -9,6 +9,7 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, UidRef
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.ledger import record_decision
+from pacs_cloud.custody.repack_ledger import Merge
 from pacs_cloud.custody.stored_pack import load_table, read_index_blob, staged_pack, table_of
 from pacs_cloud.errors import Corrupt, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
@@ -22,12 +23,12 @@ class StudyPacks:
 
     Attributes:
         blobs: by key, the bytes of `index.zst`: compressed, since a study may have many.
-        replaced: ids of packs that others were merged from: their instances are there.
+        merges: what merged packs among them say they were merged from.
         problems: packs whose index cannot be read.
     """
 
     blobs: dict[PackKey, bytes] = field(default_factory=dict[PackKey, bytes])
-    replaced: set[str] = field(default_factory=set[str])
+    merges: list[Merge] = field(default_factory=list[Merge])
     problems: list[Finding] = field(default_factory=list[Finding])
 
 
@@ -37,7 +38,9 @@ async def read_study_packs(objects: ObjectStore, keys: Iterable[PackKey]) -> Stu
     for key in keys:
         try:
             blob = await read_index_blob(objects, key)
-            packs.replaced.update(table_of(key, blob).replaces)
+            merge = Merge.of(table_of(key, blob))
+            if merge.replaces:
+                packs.merges.append(merge)
             packs.blobs[key] = blob
         except (Corrupt, NotFound, Offline) as error:
             packs.problems.append(

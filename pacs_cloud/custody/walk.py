@@ -7,8 +7,8 @@ from pacs_cloud.objectstore.keys import PackKey, parse_pack_key, spread_of
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 
 PACKS, INDEX, LEDGER, THUMBS, TRASH = "packs/", "index/", "ledger/", "thumbs/", "trash/"
-RECALLS, FIXITY, HOLDS = "recalls/", "fixity/", "holds/"
-KNOWN = (PACKS, INDEX, LEDGER, THUMBS, TRASH, RECALLS, FIXITY, HOLDS)
+RECALLS, FIXITY, HOLDS, ACCESS = "recalls/", "fixity/", "holds/", "access/"
+KNOWN = (PACKS, INDEX, LEDGER, THUMBS, TRASH, RECALLS, FIXITY, HOLDS, ACCESS)
 """What the keys of this archive begin with."""
 
 _BEHIND_ALL = "~"

@@ -105,7 +105,7 @@ def create_app(
         more_routes: other edges' resources on the same port.
     """
     options = options or HttpOptions()
-    wado_uri = WadoUri(services.archive, options.tenant)
+    wado_uri = WadoUri(services.archive.readable, options.tenant)
     routes: list[BaseRoute] = [
         resource(HEALTHZ, get=_healthy),
         resource(READYZ, get=_readiness(services.ready)),
@@ -136,7 +136,7 @@ def dicomweb_routes(services: Services, options: HttpOptions) -> list[BaseRoute]
         body_idle_s=options.body_idle_s,
     )
     qido = Qido(services.search, tenant, public_url)
-    readable = services.archive
+    readable = services.archive.readable
     wado = Wado(readable, tenant, public_url)
     metadata = MetadataResource(services.archive, tenant, public_url)
     pixels = PixelResources(readable, tenant, public_url)

@@ -136,7 +136,7 @@ def _delete(name: str, what: str) -> Operation:
         "",
         _DELETE,
         (parameters.IF_MATCH,),
-        statuses=(204, 403, 404, 410, 412),
+        statuses=(204, 403, 404, 409, 410, 412),
     )
 
 

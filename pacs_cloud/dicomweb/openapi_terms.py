@@ -81,7 +81,7 @@ STATUSES: Final[dict[int, str]] = {
     404: "There is no such thing.",
     406: "It cannot be had in any form the client accepts.",
     408: "The request's body stopped coming.",
-    409: "Nothing was stored; the data set says why. Or something changed meanwhile.",
+    409: "Nothing was stored; the data set says why. Or it changed meanwhile, or is on hold.",
     410: "It was deleted, and is kept for a while before it is gone for good.",
     412: "A condition of the request does not hold.",
     413: "The search is too broad, or the body over its limit.",

@@ -1,5 +1,6 @@
 """Errors as HTTP answers: one table, RFC 9457 bodies, never patient data."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -9,12 +10,13 @@ from starlette.exceptions import HTTPException
 from pacs_cloud import errors
 from pacs_cloud.dicomweb.media import UnsupportedMedia
 from pacs_cloud.dicomweb.responses import Bytes
+from pacs_cloud.objectstore.port import Availability
+from pacs_cloud.tiering.recall import BeingRecalled, time_text
 
 PROBLEM_JSON: Final = "application/problem+json"
 
 _BUSY_S: Final = 5
 _FULL_S: Final = 60
-_COLD_S: Final = 3600
 
 
 class BodyTooLarge(errors.InvalidRequest):
@@ -38,7 +40,7 @@ _TABLE: Final[tuple[tuple[type[errors.PacsError], HTTPStatus, int | None], ...]]
     (errors.NotFound, HTTPStatus.NOT_FOUND, None),
     (errors.Conflict, HTTPStatus.CONFLICT, None),
     (errors.Denied, HTTPStatus.FORBIDDEN, None),
-    (errors.Offline, HTTPStatus.SERVICE_UNAVAILABLE, _COLD_S),
+    (errors.Offline, HTTPStatus.SERVICE_UNAVAILABLE, None),
     (errors.StorageFull, HTTPStatus.SERVICE_UNAVAILABLE, _FULL_S),
     (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE, _BUSY_S),
 )
@@ -46,8 +48,10 @@ _TABLE: Final[tuple[tuple[type[errors.PacsError], HTTPStatus, int | None], ...]]
 _OWN_WORDS: Final = {
     # What these say is about our insides, not about the request.
     errors.Corrupt: "What is stored cannot be read as it was written.",
+    errors.Held: "The study is on hold: nothing of it is deleted before that ends.",
     errors.Conflict: "Something else is already there, or changed meanwhile.",
     errors.Denied: "Not for this caller.",
+    BeingRecalled: "The bytes are in a cold tier, and are being recalled.",
     errors.Offline: "The bytes are in a cold tier and must be recalled first.",
     errors.StorageFull: "The archive has no room for more at the moment.",
     errors.Unavailable: "A part of the archive cannot be reached at the moment.",
@@ -55,7 +59,12 @@ _OWN_WORDS: Final = {
 
 
 def of_error(error: errors.PacsError) -> Bytes:
-    """Return the answer for one of our own errors."""
+    """Return the answer for one of our own errors.
+
+    What lies in a cold tier is 503 with further members: `state`, "offline" or
+    "restoring"; then `since` and `expected`, UTC, and of how many `packs` how many have
+    `arrived`.
+    """
     for kind, status, retry_after_s in _TABLE:
         if isinstance(error, kind):
             detail = next(
@@ -63,7 +72,14 @@ def of_error(error: errors.PacsError) -> Bytes:
             )
             # A body that has stopped will not go on: its connection is of no more use.
             headers = {"connection": "close"} if isinstance(error, BodyTooSlow) else None
-            return problem(status, detail, retry_after_s=retry_after_s, headers=headers)
+            is_cold = isinstance(error, errors.Offline)
+            return problem(
+                status,
+                detail,
+                retry_after_s=error.retry_after_s if is_cold else retry_after_s,
+                headers=headers,
+                members=_members_of(error),
+            )
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         next((words for kind, words in _OWN_WORDS.items() if isinstance(error, kind)), ""),
@@ -81,12 +97,32 @@ def problem(
     *,
     retry_after_s: int | None = None,
     headers: dict[str, str] | None = None,
+    members: Mapping[str, object] | None = None,
 ) -> Bytes:
-    """Return a problem details answer."""
-    body = {"type": "about:blank", "title": status.phrase, "status": int(status)}
+    """Return a problem details answer; with `members` of its own (RFC 9457 3.2)."""
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+    }
     if detail:
         body["detail"] = detail
+    body.update(members or {})
     fields = {"cache-control": "no-store", **(headers or {})}
     if retry_after_s is not None:
         fields["retry-after"] = str(retry_after_s)
     return Bytes(orjson.dumps(body), PROBLEM_JSON, status=int(status), headers=fields)
+
+
+def _members_of(error: errors.PacsError) -> dict[str, object]:
+    """Return what a program wants to know of what lies in a cold tier."""
+    if isinstance(error, BeingRecalled):
+        progress = error.progress
+        return {
+            "state": Availability.RESTORING,
+            "since": time_text(progress.since_us),
+            "expected": time_text(progress.expected_us),
+            "packs": progress.packs,
+            "arrived": progress.arrived,
+        }
+    return {"state": Availability.OFFLINE} if isinstance(error, errors.Offline) else {}

@@ -9,7 +9,7 @@ from pacs_cloud.dimse.selection import Shelf, select
 from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.tally import Tally
 from pacs_cloud.dimse.transfer import Dispatch, send_over
-from pacs_cloud.errors import PacsError, TooBroad, Unavailable
+from pacs_cloud.errors import Offline, PacsError, TooBroad, Unavailable
 
 
 class CGet:
@@ -31,11 +31,13 @@ class CGet:
             InvalidRequest: the identifier is wrong.
             InvalidInstance: it cannot be decoded.
             TooBroad, Unavailable: what it names could not be found out.
+            Offline: some of it lies in a cold class.
             AssociationAborted: the association is over.
         """
         syntax = operation.context.transfer_syntax
         identifier = read_identifier(sink.data, syntax, self._model)
         instances = await select(self._shelf, identifier, self._model)
+        await self._shelf.archive.require(instances)
         tally = Tally(len(instances))
 
         async def on_progress(tally: Tally) -> None:
@@ -49,6 +51,8 @@ class CGet:
         return suboperations.final(tally, syntax, cancelled=operation.cancelled.is_set())
 
     def failure(self, error: PacsError, /) -> Response:
-        """Return A900 for a wrong identifier, A701 for too much, C000 for the rest."""
+        """Return A900 for a wrong identifier, A701 for too much, A702 for cold, C000 else."""
+        if isinstance(error, Offline):
+            return suboperations.offline(error)
         is_too_much = isinstance(error, TooBroad | Unavailable)
         return refusal(error, Status.CANNOT_COUNT_MATCHES if is_too_much else None)

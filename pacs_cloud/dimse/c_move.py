@@ -8,13 +8,14 @@ from pacs_cloud.dimse.command import Element
 from pacs_cloud.dimse.identifier import IdentifierSink, read_identifier
 from pacs_cloud.dimse.information_models import Model
 from pacs_cloud.dimse.limits import Limits
+from pacs_cloud.dimse.patience import Patience
 from pacs_cloud.dimse.refusal import refusal
 from pacs_cloud.dimse.requestor import MoveOriginator, Peer
 from pacs_cloud.dimse.selection import Shelf, select
 from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.tally import Tally
 from pacs_cloud.dimse.transfer import Dispatch, transfer
-from pacs_cloud.errors import NotFound, PacsError, TooBroad, Unavailable
+from pacs_cloud.errors import NotFound, Offline, PacsError, TooBroad, Unavailable
 
 
 class CMove:
@@ -27,6 +28,7 @@ class CMove:
         find_peer: Callable[[str], Peer | None],
         ae_title: str,
         limits: Limits,
+        patience: Patience | None = None,
     ) -> None:
         """Send from `shelf`.
 
@@ -36,12 +38,14 @@ class CMove:
             find_peer: the peer with an AE title, None where it is unknown.
             ae_title: our own, that the destination is called with.
             limits: of the associations with it.
+            patience: how to wait for what lies in a cold class; None: refuse it.
         """
         self._shelf = shelf
         self._model = model
         self._find_peer = find_peer
         self._ae_title = ae_title
         self._limits = limits
+        self._patience = patience
 
     def open(self, operation: Operation, /) -> IdentifierSink:
         """Return what takes the identifier.
@@ -59,17 +63,23 @@ class CMove:
             InvalidRequest: the identifier is wrong.
             InvalidInstance: it cannot be decoded.
             TooBroad, Unavailable: what it names could not be found out.
+            Offline: some of it lies in a cold class, and that does not change in time.
         """
         syntax = operation.context.transfer_syntax
         identifier = read_identifier(sink.data, syntax, self._model)
         instances = await select(self._shelf, identifier, self._model)
+        destination, archive = self._destination(operation), self._shelf.archive
+        if self._patience is None:
+            await archive.require(instances)
+        else:
+            await self._patience.wait(operation, archive, instances, destination.ae_title)
 
         async def on_progress(tally: Tally) -> None:
             if tally.remaining:
                 await operation.respond(suboperations.pending(tally))
 
         dispatch = Dispatch(
-            self._shelf.archive,
+            archive,
             MoveOriginator(
                 operation.association.request.calling_ae_title, operation.command.message_id
             ),
@@ -77,7 +87,7 @@ class CMove:
             operation.cancelled,
         )
         tally = await transfer(
-            self._destination(operation), self._ae_title, instances, dispatch, limits=self._limits
+            destination, self._ae_title, instances, dispatch, limits=self._limits
         )
         return suboperations.final(tally, syntax, cancelled=operation.cancelled.is_set())
 
@@ -85,6 +95,8 @@ class CMove:
         """Return A801 for an unknown destination, else as C-GET does."""
         if isinstance(error, NotFound):
             return refusal(error, Status.MOVE_DESTINATION_UNKNOWN)
+        if isinstance(error, Offline):
+            return suboperations.offline(error)
         is_too_much = isinstance(error, TooBroad | Unavailable)
         return refusal(error, Status.CANNOT_COUNT_MATCHES if is_too_much else None)
 

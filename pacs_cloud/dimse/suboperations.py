@@ -1,15 +1,19 @@
 """C-MOVE's and C-GET's responses: counts, final status, what failed (PS3.4 Tables C.4-2, C.4-3)."""
 
+from dataclasses import replace
 from typing import Final
 
 from pacs_cloud.dicom.dicomjson import encode_dataset, to_dataset
 from pacs_cloud.dicom.status import Status
 from pacs_cloud.dimse.command import Element, Value
+from pacs_cloud.dimse.refusal import refusal
 from pacs_cloud.dimse.service import Response
 from pacs_cloud.dimse.tally import Tally
+from pacs_cloud.errors import Offline
 
 _FAILED_SOP_INSTANCE_UID_LIST: Final = "00080058"
 _LARGEST_US: Final = 0xFFFF
+_COMMENT_CHARACTERS: Final = 64
 
 
 def pending(tally: Tally) -> Response:
@@ -40,6 +44,12 @@ def final(tally: Tally, transfer_syntax_uid: str, *, cancelled: bool) -> Respons
         data_set = encode_dataset(identifier, transfer_syntax_uid)
     elements = _counts(tally, with_remaining=status == Status.CANCELLED)
     return Response(status, data_set, elements)
+
+
+def offline(error: Offline) -> Response:
+    """Return the response that nothing was sent, since it lies in a cold class: A702."""
+    response = refusal(error, Status.CANNOT_PERFORM_SUBOPERATIONS)
+    return replace(response, elements={Element.ERROR_COMMENT: str(error)[:_COMMENT_CHARACTERS]})
 
 
 def _counts(tally: Tally, *, with_remaining: bool) -> dict[int, Value]:

@@ -14,6 +14,8 @@ COMPONENT_LIMIT_BYTES = 255
 """The longest file name of Linux (NAME_MAX)."""
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _TRASH = re.compile(r"trash/([^/]+)/([0-9a-f]{16})-([a-z]+)/([0-9.]+(?:/[0-9.]+){0,2})\.json")
+_RECALL = re.compile(r"recalls/([^/]+)/([0-9.]+)/([0-9.]+)/([^/]+)/([0-9a-f]{16})\.json")
+_ACCESS = re.compile(r"access/([^/]+)/(\d{6})(?:(\d{2})/([0-9a-f-]+)|_(\d{6,}))\.zst")
 _PREFIX = re.compile(r"[A-Za-z0-9._/-]*")
 
 
@@ -118,3 +120,71 @@ def parse_trash_key(key: str) -> tuple[str, int, str, tuple[str, ...]] | None:
 def decision_key(tenant: str, study_instance_uid: str, decided_us: int, pack_id: str) -> str:
     """Return the key of a decision about one pack; a study's sort by time."""
     return f"{ledger_prefix(tenant, study_instance_uid)}{decided_us:016x}-{pack_id}.json"
+
+
+def recall_prefix(tenant: str | None = None, study_instance_uid: str | None = None) -> str:
+    """Return `recalls/{tenant}/{study}/`: the recalls of a study, of a tenant, or all."""
+    named = [name for name in (tenant, study_instance_uid) if name is not None]
+    return "/".join(["recalls", *named, ""])
+
+
+def recall_key(pack: PackKey, after_us: int) -> str:
+    """Return the key of a pack's one recall behind a moment.
+
+    Args:
+        pack: which.
+        after_us: how long the copy of its last recall stayed, microseconds since 1970
+            UTC; 0 before the first. Whoever asks for the pack so means the same recall.
+    """
+    names = f"{pack.series_instance_uid}/{pack.pack_id}/{after_us:016x}.json"
+    return recall_prefix(pack.tenant, pack.study_instance_uid) + names
+
+
+def parse_recall_key(key: str) -> tuple[PackKey, int] | None:
+    """Return what `recall_key` made `key` from, None for any other key."""
+    match = _RECALL.fullmatch(key)
+    return (PackKey(*match.groups()[:4]), int(match[5], 16)) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """The name of one object of the access log: what one process counted of a day, or a sum.
+
+    Attributes:
+        tenant: whose.
+        month: six digits, `yyyymm`.
+        day: of a part, two digits; "" for a sum.
+        part: of a part, its unique name; "" for a sum.
+        number: of a sum, its place among those of its month; -1 for a part.
+    """
+
+    tenant: str
+    month: str
+    day: str = ""
+    part: str = ""
+    number: int = -1
+
+    @property
+    def key(self) -> str:
+        """`access/{tenant}/{yyyymmdd}/{part}.zst`, or `access/{tenant}/{yyyymm}_{number}.zst`."""
+        return access_prefix(self.tenant) + self.name
+
+    @property
+    def name(self) -> str:
+        """The key behind `access/{tenant}/`."""
+        rest = f"{self.day}/{self.part}" if self.day else f"_{self.number:06d}"
+        return f"{self.month}{rest}.zst"
+
+
+def access_prefix(tenant: str | None = None, period: str = "") -> str:
+    """Return where a tenant's access log lies, or all of them; of a period, as `yyyymm`."""
+    return "access/" if tenant is None else f"access/{tenant}/{period}"
+
+
+def parse_access_key(key: str) -> AccessKey | None:
+    """Return the names in a key of the access log, None for any other key."""
+    match = _ACCESS.fullmatch(key)
+    if match is None:
+        return None
+    tenant, month, day, part, number = match.groups(default="")
+    return AccessKey(tenant, month, day, part, int(number or -1))

@@ -1,12 +1,16 @@
 """The object store on a local file system: one file per object, synced before it is named."""
 
 import asyncio
+import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, TypeVar
 
 from pacs_cloud.errors import Corrupt, NotFound, Unavailable
@@ -15,6 +19,9 @@ from pacs_cloud.objectstore.payload import unchanging
 from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo
 from pacs_cloud.objectstore.ranges import check_range, check_suffix, end_within
 from pacs_cloud.objectstore.reading import OpenFile, OpenFiles
+from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass, needs_recall
+from pacs_cloud.objectstore.tier_folders import TierFolders
+from pacs_cloud.objectstore.tiers import Placed, Tiers
 from pacs_cloud.objectstore.tree import DurableTree, unavailable
 from pacs_cloud.objectstore.walk import walk
 
@@ -32,10 +39,36 @@ class LocalObjectStore:
     directory with a new name. `put_file` gives the caller's file a second name
     (copies where the file system cannot), after syncing it once more: the caller
     must not write to it again. Tags serve lifecycle rules, which there are none of.
+    A tier is a directory (`tiers`, `tier_folders`).
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+        tiers: Mapping[StorageClass, Path] = MappingProxyType({}),
+        *,
+        recall_delay_s: float = 0,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        """Open it.
+
+        Args:
+            root: of the objects; made where it is missing.
+            tiers: those that lie in a directory of their own, outside `root`.
+            recall_delay_s: how long a recall takes, as a tape's or a cloud's does.
+            now_us: the clock that recalls run by, microseconds since 1970 UTC.
+
+        Raises:
+            InvalidRequest: a directory in `tiers` is not where that tier's objects lie.
+            Unavailable: the disk refuses, or a directory in `tiers` is not there.
+        """
         self._tree = DurableTree(root)
+        try:
+            folders = TierFolders(root, tiers)
+        except OSError as error:
+            raise unavailable(str(root), error) from error
+        delay_us = round(recall_delay_s * 1_000_000)
+        self._tiers = Tiers(self._tree, folders, recall_delay_us=delay_us, now_us=now_us)
         self._files = OpenFiles(root)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
 
@@ -49,6 +82,7 @@ class LocalObjectStore:
         """Finish what runs and let go of every file."""
         await asyncio.to_thread(self._threads.shutdown)
         self._files.close()
+        self._tiers.close()
         self._tree.close()
 
     async def put_new(
@@ -58,7 +92,7 @@ class LocalObjectStore:
         del tags
         check_key(key)
         data = unchanging(data)
-        return _info(key, await self._run(lambda: self._tree.write(key, data)))
+        return await self._run(lambda: self._told(key, self._tree.write(key, data)))
 
     async def put_file(
         self, key: str, path: Path, *, tags: Mapping[str, str] | None = None
@@ -66,7 +100,7 @@ class LocalObjectStore:
         """Name the file at `path` `key` as well; see the port."""
         del tags
         check_key(key)
-        return _info(key, await self._run(lambda: self._tree.place(key, path)))
+        return await self._run(lambda: self._told(key, self._tree.place(key, path)))
 
     async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return a range; see the port."""
@@ -95,22 +129,31 @@ class LocalObjectStore:
     async def head(self, key: str) -> ObjectInfo:
         """Return what the file system says of `key`; see the port."""
         check_key(key)
-        status = await self._run(lambda: self._status(key))
-        return _info(key, status)
+        return await self._run(lambda: self._info(key, self._tiers.find(key)))
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[ObjectInfo]:
         """Yield objects in key order; see the port."""
         check_prefix(prefix)
-        found = walk(self._tree.root, prefix, after)
+        found = self._listed(prefix, after)
         while batch := await self._run(lambda: list(islice(found, LISTED_AT_A_TIME))):
-            for key, status in batch:
-                yield _info(key, status)
+            for info in batch:
+                yield info
 
     async def delete(self, key: str) -> None:
         """Remove `key`; see the port."""
         check_key(key)
         self._files.drop(key)
-        await self._run(lambda: self._tree.remove(key))
+        await self._run(lambda: self._tiers.remove(key))
+
+    async def move(self, key: str, storage_class: StorageClass) -> ObjectInfo:
+        """Bring the object into that tier, at once; see the port."""
+        check_key(key)
+        return await self._run(lambda: self._info(key, self._tiers.move(key, storage_class)))
+
+    async def recall(self, key: str, days: int, speed: RecallSpeed) -> ObjectInfo:
+        """Begin to make a cold object readable, whatever the `speed`; see the port."""
+        check_key(key)
+        return await self._run(lambda: self._info(key, self._tiers.recall(key, days, speed)))
 
     async def ready(self) -> None:
         """Return when the root can be read and written; raises Unavailable."""
@@ -149,16 +192,35 @@ class LocalObjectStore:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise NotFound(f"no object {key}") from error
         except OSError as error:
-            raise unavailable(key, error) from error
+            if error.errno != errno.ELOOP:
+                raise unavailable(key, error) from error
+        # A link has its name.
+        file, storage_class = self._tiers.open(key)
+        if not needs_recall(storage_class):  # a recall runs out, which nobody would see
+            self._files.keep(key, file)
+        return file
 
-    def _status(self, key: str) -> os.stat_result:
-        try:
-            status = (self._tree.root / key).lstat()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound(f"no object {key}") from error
-        if not stat.S_ISREG(status.st_mode):
-            raise NotFound(f"no object {key}")
-        return status
+    def _told(self, key: str, status: os.stat_result) -> ObjectInfo:
+        """Return what a put or a listing found under `key`, a link's tier included."""
+        if stat.S_ISLNK(status.st_mode):
+            return self._info(key, self._tiers.find(key))
+        return self._info(key, Placed(StorageClass.STANDARD, status, status))
+
+    def _info(self, key: str, placed: Placed) -> ObjectInfo:
+        availability, until_us = self._tiers.availability(key, placed.storage_class)
+        return ObjectInfo(
+            key,
+            placed.status.st_size,
+            placed.status.st_mtime_ns // 1000,
+            storage_class=placed.storage_class.value,
+            availability=availability,
+            available_until_us=until_us,
+        )
+
+    def _listed(self, prefix: str, after: str) -> Iterator[ObjectInfo]:
+        for key, status in walk(self._tree.root, prefix, after):
+            with suppress(NotFound):  # it is no object, or went meanwhile
+                yield self._told(key, status)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         try:
@@ -171,7 +233,3 @@ def _whole(key: str, data: bytes, length: int) -> bytes:
     if len(data) != length:
         raise Corrupt(f"{key} was cut: {length - len(data)} bytes are missing")
     return data
-
-
-def _info(key: str, status: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(key, status.st_size, status.st_mtime_ns // 1000)

@@ -35,13 +35,21 @@ class Partials:
     @contextmanager
     def new(self) -> Generator[tuple[str, int]]:
         """Give the path and descriptor of a new, empty file, gone when the block ends."""
+        with self.free() as path:
+            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            try:
+                yield path, number
+            finally:
+                os.close(number)
+
+    @contextmanager
+    def free(self) -> Generator[str]:
+        """Give a path that nothing has; what has it when the block ends is removed."""
         # The process's number keeps a forked child, which shares the folder, apart.
         path = f"{self._folder()}/{os.getpid()}-{next(self._numbers)}"
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            yield path, number
+            yield path
         finally:
-            os.close(number)
             with suppress(FileNotFoundError):  # renamed to its final name
                 os.unlink(path)  # noqa: PTH108  the path is a str: this runs once per object
 
@@ -49,7 +57,7 @@ class Partials:
     def alone(self) -> Generator[None]:
         """Hold the lock that all processes of this root share."""
         self._all.mkdir(exist_ok=True)
-        lock = _locked(self._all / _LOCK, fcntl.LOCK_EX)
+        lock = locked(self._all / _LOCK, fcntl.LOCK_EX)
         try:
             yield
         finally:
@@ -74,7 +82,7 @@ class Partials:
             self._sweep()
             own = self._all / secrets.token_hex(8)
             own.mkdir()
-            return own, _locked(own / _LOCK, fcntl.LOCK_EX)
+            return own, locked(own / _LOCK, fcntl.LOCK_EX)
 
     def _sweep(self) -> None:
         """Remove the folders of processes that are gone."""
@@ -82,14 +90,15 @@ class Partials:
             if folder.name == _LOCK:
                 continue
             try:
-                lock = _locked(folder / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock = locked(folder / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, FileNotFoundError, NotADirectoryError):
                 continue
             _remove(folder)
             del lock
 
 
-def _locked(path: Path, how: int) -> Descriptor:
+def locked(path: Path, how: int) -> Descriptor:
+    """Return the file at `path`, locked until nobody refers to it; `how` is of flock(2)."""
     descriptor = Descriptor(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
     fcntl.flock(descriptor.number, how)
     return descriptor

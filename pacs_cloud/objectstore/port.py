@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
+
 CHUNK_BYTES = 1 << 20
 """What `stream` yields at a time, unless told: large enough to keep a socket busy."""
 
@@ -34,6 +36,8 @@ class ObjectInfo:
         storage_class: "STANDARD" where the store knows no other.
         availability: exact from `head`; a listing cannot tell a recalled object,
             and calls every one in a cold class offline.
+        available_until_us: when the restored copy of a cold object goes, as `head`
+            tells it, microseconds since 1970 UTC; None: there is none, or it stays.
     """
 
     key: str
@@ -42,6 +46,7 @@ class ObjectInfo:
     etag: str = ""
     storage_class: str = "STANDARD"
     availability: Availability = Availability.ONLINE
+    available_until_us: int | None = None
 
 
 class ObjectStore(Protocol):
@@ -115,6 +120,38 @@ class ObjectStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove `key` (all its versions where the store keeps any); no error when absent."""
+        ...
+
+    async def move(self, key: str, storage_class: StorageClass) -> ObjectInfo:
+        """Ask that the object lie in `storage_class`; return what is true of it now.
+
+        Done where the answer's `storage_class` is the one asked for. Else the store's
+        own lifecycle will do it, within a day or two: asking again then tells. The
+        object keeps its key, bytes and tags, can be read (where its classes let it)
+        at every moment, and whoever asks for what is so already changes nothing.
+
+        Raises:
+            NotFound: no such key.
+            Offline: it lies in a class that must be recalled first, and has not been
+                (to go up, or where the store has to copy it).
+            Conflict: it changed meanwhile, several times over; or it has no room for
+                the tag that its lifecycle goes by.
+            Corrupt: a copy did not hold what was copied, and is gone again.
+            Denied: it is locked where it lies, by retention or a legal hold.
+            InvalidRequest: the store has no such class.
+        """
+        ...
+
+    async def recall(self, key: str, days: int, speed: RecallSpeed) -> ObjectInfo:
+        """Begin to make a cold object readable for `days`; return what is true of it now.
+
+        Nothing happens where it can be read, or a recall is under way; of any
+        number of callers one begins it.
+
+        Raises:
+            NotFound: no such key.
+            InvalidRequest: `days` is less than 1, or its class has no such `speed`.
+        """
         ...
 
     async def ready(self) -> None:

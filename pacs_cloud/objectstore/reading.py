@@ -8,6 +8,7 @@ from pathlib import Path
 from pacs_cloud.objectstore.descriptors import Descriptor, OpenCache
 
 OPEN_FILES = 256
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 INLINE_BYTES = 1 << 20
 """The most that is read on the event loop: 0.1 ms, where a thread costs 0.1 ms more."""
 
@@ -19,10 +20,12 @@ class OpenFile:
     Attributes:
         descriptor: open until nobody refers to it.
         status: what the file system says; its size never changes.
+        named: the status of what has the object's name: `status` itself, or a link's.
     """
 
     descriptor: Descriptor
     status: os.stat_result
+    named: os.stat_result
 
     @property
     def size(self) -> int:
@@ -84,8 +87,11 @@ class OpenFiles:
         if held is None:
             return None
         try:
-            now = os.stat(f"{self._root}/{key}")  # noqa: PTH116  once per read
-            same = os.path.samestat(now, held.status)
+            now = os.lstat(f"{self._root}/{key}")
+            named = held.named
+            same = os.path.samestat(now, named) and (
+                named is held.status or now.st_ctime_ns == named.st_ctime_ns
+            )
         except OSError:
             same = False
         if same:
@@ -98,17 +104,21 @@ class OpenFiles:
 
         Raises:
             FileNotFoundError, NotADirectoryError, IsADirectoryError: no such object.
-            OSError: the disk refuses.
+            OSError: the disk refuses; ELOOP: a link has the object's name.
         """
         held = self.held(key)
         if held is None:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = Descriptor(os.open(f"{self._root}/{key}", flags))
-            held = OpenFile(descriptor, os.fstat(descriptor.number))
+            descriptor = Descriptor(os.open(f"{self._root}/{key}", OPEN_FLAGS))
+            status = os.fstat(descriptor.number)
+            held = OpenFile(descriptor, status, status)
             if held.status.st_mode & 0o170000 != 0o100000:
                 raise IsADirectoryError(key)
             self._cache.put(key, held)
         return held
+
+    def keep(self, key: str, file: OpenFile) -> None:
+        """Keep a file open that a link leads to."""
+        self._cache.put(key, file)
 
     def drop(self, key: str) -> None:
         """Keep `key` open no longer."""

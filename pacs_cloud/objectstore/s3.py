@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import obstore
 from obstore.store import S3Store
@@ -17,13 +17,16 @@ from pacs_cloud.objectstore.budget import ByteBudget
 from pacs_cloud.objectstore.claiming import Source, claim
 from pacs_cloud.objectstore.keys import check_key, check_prefix
 from pacs_cloud.objectstore.payload import unchanging
-from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo
+from pacs_cloud.objectstore.port import CHUNK_BYTES, Availability, ObjectInfo
 from pacs_cloud.objectstore.ranges import check_range, check_suffix, end_within
 from pacs_cloud.objectstore.s3_clients import S3Config, botocore_options, session_of, stores_of
 from pacs_cloud.objectstore.s3_errors import VENDOR_ERRORS, code_of, translated
 from pacs_cloud.objectstore.s3_info import told
 from pacs_cloud.objectstore.s3_listing import list_folders, list_keys, lists_by_folder
+from pacs_cloud.objectstore.s3_moves import Mover
 from pacs_cloud.objectstore.s3_multipart import upload_in_parts
+from pacs_cloud.objectstore.s3_recall import begin_restore
+from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass, check_recall
 
 if TYPE_CHECKING:  # obstore's own rule: these names exist in its stubs alone
     from obstore import GetOptions, GetResult
@@ -33,6 +36,8 @@ SINGLE_PUT_BYTES = 64 << 20
 UPLOAD_BUDGET_BYTES = 128 << 20
 """What all uploads from files hold in memory at once."""
 _STREAM_TRIES = 3
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class S3ObjectStore:
         self._budget = ByteBudget(UPLOAD_BUDGET_BYTES)
         self._bucket_seen = False
         self._by_folder: bool | None = None
+        self._lacking: set[StorageClass] = set()
 
     async def __aenter__(self) -> Self:
         config = self._config
@@ -183,15 +189,9 @@ class S3ObjectStore:
 
     async def head(self, key: str) -> ObjectInfo:
         """Return what the bucket says of `key`; see the port."""
-        try:
-            with self._errors(f"head {key}"):
-                found = await self._store.client.head_object(**self._target(check_key(key)))
-        except NotFound:
-            # The answer to HEAD has no body to tell a missing bucket by.
-            if not self._bucket_seen:
-                await self.ready()
-            raise
-        return told(key, found["ContentLength"], found)
+        asking = self._store.client.head_object(**self._target(check_key(key)))
+        found = await self._of_one(f"head {key}", asking)
+        return self._told(key, found["ContentLength"], found)
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[ObjectInfo]:
         """Yield objects in key order; see the port."""
@@ -208,7 +208,7 @@ class S3ObjectStore:
         with self._errors(f"list {prefix}"):
             async for entry in entries:
                 key = entry["Key"].removeprefix(self._config.prefix)
-                yield told(key, entry["Size"], entry)
+                yield self._told(key, entry["Size"], entry)
 
     async def delete(self, key: str) -> None:
         """Remove every version of `key`; see the port."""
@@ -226,6 +226,30 @@ class S3ObjectStore:
                 # Keys that begin with this one sort behind it.
                 if not versions or not page.get("IsTruncated"):
                     return
+
+    async def move(self, key: str, storage_class: StorageClass) -> ObjectInfo:
+        """Tag the object for its lifecycle, or copy it onto itself; see the port."""
+        config, target = self._config, self._target(check_key(key))
+        mover = Mover(
+            self._store.client,
+            target,
+            key,
+            config.moves_by_tag,
+            reads_cold=config.reads_cold,
+            lacking=self._lacking,
+        )
+        return await self._of_one(f"move {key}", mover.move(storage_class))
+
+    async def recall(self, key: str, days: int, speed: RecallSpeed) -> ObjectInfo:
+        """Restore the object where it is cold; see the port."""
+        info = await self.head(key)
+        check_recall(info.storage_class, days, speed)
+        if info.availability is not Availability.OFFLINE:
+            return info
+        target = self._target(key)
+        with self._errors(f"recall {key}"):
+            await begin_restore(self._store.client, target, info.storage_class, days, speed)
+        return await self.head(key)
 
     async def ready(self) -> None:
         """Return when the bucket can be listed; raises Unavailable or Denied."""
@@ -291,6 +315,17 @@ class S3ObjectStore:
                 return None
             raise ours from error
 
+    async def _of_one(self, what: str, asking: Awaitable[Result]) -> Result:
+        """Return an answer about one object, which may begin with a HEAD."""
+        try:
+            with self._errors(what):
+                return await asking
+        except NotFound:
+            # The answer to HEAD has no body to tell a missing bucket by.
+            if not self._bucket_seen:
+                await self.ready()
+            raise
+
     @contextmanager
     def _errors(self, what: str) -> Generator[None]:
         try:
@@ -304,6 +339,9 @@ class S3ObjectStore:
         if self._held is None:
             raise RuntimeError("an S3ObjectStore is used inside `async with`")
         return self._held
+
+    def _told(self, key: str, length_bytes: int, found: Mapping[str, Any]) -> ObjectInfo:
+        return told(key, length_bytes, found, reads_cold=self._config.reads_cold)
 
     def _path(self, key: str) -> str:
         return self._config.prefix + key

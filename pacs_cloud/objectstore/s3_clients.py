@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
@@ -35,6 +36,11 @@ class S3Config:
             objects (indexes, ledger, thumbnails) always stay in the default.
         checksum: sent with every object and kept by the store: CRC64NVME or SHA256
             (multipart: CRC32 of the whole); "" for stores that know none.
+        moves: how objects change their class: "tag" leaves it to lifecycle rules that
+            filter by TIER_TAG, "copy" copies and removes; "" for the right one:
+            AWS's lifecycle moves without a second, billed version, and does not leave
+            Object Lock's protection; other stores' lifecycle often moves nothing.
+        reads_cold: the store reads GLACIER and DEEP_ARCHIVE at once, and has no recall.
         connect_timeout_s, read_timeout_s: of one connection, of one silence.
         upload_timeout_s: for one object, or one part, of up to 64 MiB.
         retries: after a first failure, with exponential waits of at most 2 s.
@@ -49,6 +55,8 @@ class S3Config:
     session_token: str = field(default="", repr=False)
     storage_class: str = ""
     checksum: Literal["CRC64NVME", "SHA256", ""] = "CRC64NVME"
+    moves: Literal["tag", "copy", ""] = ""
+    reads_cold: bool = False
     connect_timeout_s: float = 3.0
     read_timeout_s: float = 20.0
     upload_timeout_s: float = 300.0
@@ -59,6 +67,13 @@ class S3Config:
             raise InvalidRequest("an access key and its secret go together")
         if self.prefix and not self.prefix.endswith("/"):
             raise InvalidRequest(f"a prefix ends in '/': {self.prefix!r}")
+
+    @property
+    def moves_by_tag(self) -> bool:
+        """Whether lifecycle rules move objects that are tagged."""
+        host = urlsplit(self.endpoint).hostname or ""
+        at_aws = not self.endpoint or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+        return self.moves == "tag" or (not self.moves and at_aws)
 
 
 async def session_of(config: S3Config) -> tuple[AioSession, str]:

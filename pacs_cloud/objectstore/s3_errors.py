@@ -17,10 +17,22 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from pacs_cloud.errors import Conflict, Corrupt, Denied, NotFound, Offline, PacsError, Unavailable
+from pacs_cloud.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    InvalidRequest,
+    NotFound,
+    Offline,
+    PacsError,
+    Unavailable,
+)
 
 VENDOR_ERRORS = (BaseError, FileNotFoundError, BotoCoreError, ClientError)
 """What obstore and botocore raise."""
+
+NO_SUCH_FEATURE = frozenset({"MethodNotAllowed", "NotImplemented", "405", "501"})
+"""What S3-compatible stores answer to a verb they do not have."""
 
 # Amazon S3 API Reference, "List of error codes"; a HEAD has its status alone.
 _BY_CODE: Mapping[str, type[PacsError]] = {
@@ -33,6 +45,8 @@ _BY_CODE: Mapping[str, type[PacsError]] = {
     "ConditionalRequestConflict": Conflict,
     "412": Conflict,
     "InvalidObjectState": Offline,
+    "ObjectNotInActiveTierError": Offline,
+    "InvalidStorageClass": InvalidRequest,
     "InvalidRange": Corrupt,
     "416": Corrupt,
     "AccessDenied": Denied,

@@ -1,14 +1,28 @@
 """What S3 says of an object, in the port's words."""
 
+import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pacs_cloud.objectstore.port import Availability, ObjectInfo
 from pacs_cloud.objectstore.storage_classes import needs_recall
 
+_EXPIRY = re.compile(r'expiry-date="([^"]+)"')
 
-def told(key: str, length_bytes: int, found: Mapping[str, Any]) -> ObjectInfo:
-    """Return HeadObject's answer, or an entry of ListObjectsV2, as an ObjectInfo."""
+
+def told(
+    key: str, length_bytes: int, found: Mapping[str, Any], *, reads_cold: bool = False
+) -> ObjectInfo:
+    """Return HeadObject's answer, or an entry of ListObjectsV2, as an ObjectInfo.
+
+    Args:
+        key: the object's.
+        length_bytes: its size.
+        found: the answer or the entry.
+        reads_cold: the store has no recall: it reads every class at once.
+    """
+    availability, until_us = (Availability.ONLINE, None) if reads_cold else _availability(found)
     return ObjectInfo(
         key,
         length_bytes,
@@ -16,14 +30,28 @@ def told(key: str, length_bytes: int, found: Mapping[str, Any]) -> ObjectInfo:
         found.get("ETag", "").strip('"'),
         # S3 does not name its default class in a HEAD.
         found.get("StorageClass") or "STANDARD",
-        _availability(found),
+        availability,
+        until_us,
     )
 
 
-def _availability(found: Mapping[str, Any]) -> Availability:
+def _availability(found: Mapping[str, Any]) -> tuple[Availability, int | None]:
     """Return what `x-amz-restore` and `x-amz-archive-status` say (S3 API, HeadObject)."""
     restore = found.get("Restore", "")
     if 'ongoing-request="true"' in restore:
-        return Availability.RESTORING
+        return Availability.RESTORING, None
     cold = needs_recall(found.get("StorageClass", "")) or found.get("ArchiveStatus")
-    return Availability.OFFLINE if cold and not restore else Availability.ONLINE
+    if cold and not restore:
+        return Availability.OFFLINE, None
+    return Availability.ONLINE, _expiry_us(restore)
+
+
+def _expiry_us(restore: str) -> int | None:
+    """Return when the restored copy goes; None where it is not told."""
+    expiry = _EXPIRY.search(restore)
+    if expiry is None:
+        return None
+    try:
+        return round(parsedate_to_datetime(expiry[1]).timestamp() * 1_000_000)
+    except ValueError:
+        return None

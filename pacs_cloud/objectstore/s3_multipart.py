@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -52,11 +54,6 @@ class Upload:
         )
         return str(done["ETag"])
 
-    async def abort(self) -> None:
-        """Drop the parts."""
-        async with asyncio.timeout(ABORT_TIMEOUT_S):
-            await self.client.abort_multipart_upload(**self.target, UploadId=self.upload_id)
-
 
 async def upload_in_parts(
     client: Any,
@@ -90,17 +87,30 @@ async def upload_in_parts(
         options["Tagging"] = urlencode(tags)
     if storage_class:
         options["StorageClass"] = storage_class
-    begun = await client.create_multipart_upload(**target, **options)
-    upload = Upload(client, target, begun["UploadId"], checksum)
-    try:
+    async with begun(client, target, **options) as upload_id:
+        upload = Upload(client, target, upload_id, checksum)
         parts, crc = await _send_parts(upload, file, size)
         return await upload.complete(parts, crc)
+
+
+@asynccontextmanager
+async def begun(client: Any, target: dict[str, str], **options: Any) -> AsyncGenerator[str]:
+    """Begin an upload and give its name; where the block fails, its parts are dropped."""
+    upload = await client.create_multipart_upload(**target, **options)
+    upload_id = str(upload["UploadId"])
+    try:
+        yield upload_id
     except BaseException as error:
         try:
-            await asyncio.shield(upload.abort())
+            await asyncio.shield(_abort(client, target, upload_id))
         except (*VENDOR_ERRORS, TimeoutError) as left:
             error.add_note(f"the upload's parts are left to the bucket's rule: {left}")
         raise
+
+
+async def _abort(client: Any, target: dict[str, str], upload_id: str) -> None:
+    async with asyncio.timeout(ABORT_TIMEOUT_S):
+        await client.abort_multipart_upload(**target, UploadId=upload_id)
 
 
 async def _send_parts(upload: Upload, file: int, size: int) -> tuple[list[dict[str, Any]], int]:
@@ -123,7 +133,7 @@ async def _send_parts(upload: Upload, file: int, size: int) -> tuple[list[dict[s
                 crc, running = await asyncio.to_thread(part.crc32, running)
                 tasks.append(group.create_task(send(number, part, crc)))
     except BaseExceptionGroup as failed:
-        raise _first(failed) from None
+        raise first_of(failed) from None
     return [task.result() for task in tasks], running
 
 
@@ -133,9 +143,10 @@ def part_size(size: int) -> int:
     return max(PART_BYTES, -(-least // (1 << 20)) << 20)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error that a task group ended with."""
     error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _crc_text(crc: int) -> str:

@@ -55,6 +55,9 @@ class ClassRules:
     needs_recall: bool = False
 
 
+TIER_TAG: Final = "pacs-tier"
+"""The tag that says into which class an object is due, for lifecycle rules to filter by."""
+
 SMALL_BYTES: Final = 128 << 10
 """Lifecycle rules skip smaller objects unless told otherwise; INTELLIGENT_TIERING does always."""
 

@@ -2,16 +2,17 @@
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pacs_cloud.errors import Conflict, NotFound, StorageFull, Unavailable
 from pacs_cloud.objectstore.descriptors import Descriptor, OpenCache
 from pacs_cloud.objectstore.partials import Partials
+from pacs_cloud.objectstore.same_file import READ_BYTES, equal_or_gone, exists
 
 OPEN_DIRECTORIES = 256
 _TRIES = 100
-_COPY_BYTES = 1 << 20
 # The ways in which file systems say that this file cannot have another name here.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -60,7 +61,7 @@ class DurableTree:
         except OSError as error:
             raise unavailable(key, error) from error
 
-    def place(self, key: str, source: Path) -> os.stat_result:
+    def place(self, key: str, source: Path | str) -> os.stat_result:
         """Give the file at `source` the name `key` too, or copy it where that cannot be.
 
         Raises:
@@ -68,23 +69,70 @@ class DurableTree:
             Conflict, Unavailable: as `write`.
         """
         try:
-            number = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            file = Descriptor(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
+            os.fdatasync(file.number)
+            try:
+                # A symbolic link gets no second name: the object would be one.
+                return self._name(os.path.realpath(source), key)
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
+            with self._copy(file.number) as path:
+                return self._name(path, key)
         except FileNotFoundError as error:
             raise NotFound(f"no file to store as {key}") from error
         except OSError as error:
             raise unavailable(key, error) from error
+
+    def point(self, key: str, text: str) -> None:
+        """Make `key`, which is there, a symbolic link of this text, in one step.
+
+        Raises:
+            Unavailable: the disk refuses; `key` is what it was, or the link.
+        """
         try:
+            with self._partials.free() as path:
+                Path(path).symlink_to(text)
+                self._rename(path, key)
+        except OSError as error:
+            raise unavailable(key, error) from error
+
+    @contextmanager
+    def spare(self, key: str, source: str) -> Generator[str]:
+        """Give a path, which nobody lists, of the file at `source`: linked, else copied.
+
+        Raises:
+            NotFound: there is no file at `source`.
+            Unavailable: the disk refuses.
+        """
+        with ExitStack() as stack:
             try:
-                os.fdatasync(number)
+                file = Descriptor(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
+                os.fdatasync(file.number)
+                path = stack.enter_context(self._partials.free())
                 try:
-                    # A symbolic link gets no second name: the object would be one.
-                    return self._name(os.path.realpath(source), key)
+                    os.link(source, path, follow_symlinks=False)
                 except OSError as error:
                     if error.errno not in _NO_LINK:
                         raise
-                return self._copy(number, key)
-            finally:
-                os.close(number)
+                    path = stack.enter_context(self._copy(file.number))
+            except FileNotFoundError as error:
+                raise NotFound(f"no file to bring back as {key}") from error
+            except OSError as error:
+                raise unavailable(key, error) from error
+            yield path
+
+    def replace(self, key: str, path: str) -> None:
+        """Make `key`, which is there, the file at `path` (of `spare`); raises as `point`."""
+        try:
+            self._rename(path, key)
+        except OSError as error:
+            raise unavailable(key, error) from error
+
+    def sync(self, key: str) -> None:
+        """Sync the name of `key`, which is there."""
+        try:
+            os.fsync(self._directory(tuple(key.split("/")[:-1]), key).number)
         except OSError as error:
             raise unavailable(key, error) from error
 
@@ -96,14 +144,18 @@ class DurableTree:
         except OSError as error:
             raise unavailable(key, error) from error
 
-    def _copy(self, source: int, key: str) -> os.stat_result:
+    @contextmanager
+    def _copy(self, source: int) -> Generator[str]:
+        """Give the path of a synced copy of the open file `source`."""
         with self._partials.new() as (path, number):
             offset = 0
-            while chunk := os.pread(source, _COPY_BYTES, offset):
+            while chunk := os.pread(source, READ_BYTES, offset):
                 _write_all(number, chunk)
                 offset += len(chunk)
+            status = os.fstat(source)
+            os.utime(number, ns=(status.st_atime_ns, status.st_mtime_ns))
             os.fdatasync(number)
-            return self._name(path, key)
+            yield path
 
     def _name(self, source: str, key: str) -> os.stat_result:
         """Give the synced file at `source` the name `key`, and sync the name."""
@@ -114,7 +166,7 @@ class DurableTree:
             try:
                 self._link(source, name, directory.number)
             except FileExistsError:
-                if not _equal_or_gone(source, name, directory.number, key):
+                if not equal_or_gone(source, name, directory.number, key):
                     continue
             except FileNotFoundError:
                 if not os.path.exists(source):  # noqa: PTH110  the path is a str
@@ -126,7 +178,7 @@ class DurableTree:
                 return os.stat(name, dir_fd=directory.number)
             # An earlier try's name, which may not have been synced.
             os.fsync(directory.number)
-            return os.stat(name, dir_fd=directory.number)
+            return os.stat(name, dir_fd=directory.number, follow_symlinks=False)
         raise Unavailable(f"{key}: its directory is removed again and again")
 
     def _link(self, source: str, name: str, directory: int) -> None:
@@ -138,9 +190,25 @@ class DurableTree:
             # A file system without links. Renaming would replace an object
             # silently, so every process that names one here takes turns.
             with self._partials.alone():
-                if _exists(name, directory):
+                if exists(name, directory):
                     raise FileExistsError(errno.EEXIST, "exists", name) from error
                 os.rename(source, name, dst_dir_fd=directory)
+
+    def _rename(self, path: str, key: str) -> None:
+        *folders, name = key.split("/")
+        parents = tuple(folders)
+        for _ in range(_TRIES):
+            directory = self._directory(parents, key)
+            try:
+                os.rename(path, name, dst_dir_fd=directory.number)
+            except FileNotFoundError:
+                if not os.path.lexists(path):
+                    raise
+                self._directories.drop(parents)  # removed, and made again, by another process
+            else:
+                os.fsync(directory.number)
+                return
+        raise Unavailable(f"{key}: its directory is removed again and again")
 
     def _is_partial(self, source: str) -> bool:
         return source.startswith(f"{self.root}/.partial/")
@@ -211,8 +279,13 @@ def _make_root(root: Path) -> None:
     missing = [path for path in (root, *root.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(mode=0o750, exist_ok=True)
-        above = Descriptor(_open_directory(str(path.parent)))
-        os.fsync(above.number)
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Sync the names in the directory at `path`; raises OSError."""
+    directory = Descriptor(_open_directory(str(path)))
+    os.fsync(directory.number)
 
 
 def _open_directory(path: str, *, dir_fd: int | None = None) -> int:
@@ -224,41 +297,3 @@ def _write_all(number: int, data: bytes | memoryview) -> None:
     rest = memoryview(data).cast("B")
     while rest:
         rest = rest[os.write(number, rest) :]
-
-
-def _exists(name: str, directory: int) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _equal_or_gone(source: str, name: str, directory: int, key: str) -> bool:
-    """Return True when `name` holds what `source` holds, False when it is gone again.
-
-    Raises:
-        Conflict: it holds something else.
-    """
-    try:
-        theirs = Descriptor(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory))
-    except FileNotFoundError:
-        return False
-    ours = Descriptor(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
-    if not _same_bytes(ours.number, theirs.number):
-        raise Conflict(f"{key} holds something else")
-    # Synced before it was named, unless a copying tool put it there.
-    os.fdatasync(theirs.number)
-    return True
-
-
-def _same_bytes(ours: int, theirs: int) -> bool:
-    one, other = os.fstat(ours), os.fstat(theirs)
-    if os.path.samestat(one, other):
-        return True
-    if one.st_size != other.st_size or one.st_mode & 0o170000 != other.st_mode & 0o170000:
-        return False
-    return all(
-        os.pread(ours, _COPY_BYTES, offset) == os.pread(theirs, _COPY_BYTES, offset)
-        for offset in range(0, one.st_size, _COPY_BYTES)
-    )

@@ -9,8 +9,8 @@ from pathlib import Path
 def walk(root: Path, prefix: str, after: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield key and status of each file whose key begins with `prefix` and sorts behind `after`.
 
-    The order is that of the keys' bytes, as S3 lists them. What appears or goes
-    meanwhile may or may not be told.
+    The order is that of the keys' bytes, as S3 lists them. A symbolic link is told as
+    what it is, and not followed. What appears or goes meanwhile may or may not be told.
     """
     yield from _walk(str(root), "", prefix, after)
 
@@ -27,7 +27,7 @@ def _walk(root: str, folder: str, prefix: str, after: str) -> Iterator[tuple[str
                 status = os.lstat(f"{root}/{key}")
             except FileNotFoundError:
                 continue
-            if stat.S_ISREG(status.st_mode):
+            if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
                 yield key, status
 
 

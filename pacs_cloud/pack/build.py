@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frames import PixelData
 from pacs_cloud.dicom.header import BulkValue
-from pacs_cloud.pack.index import PackIndex, PackInstance, Source
+from pacs_cloud.pack.index import PackIndex, PackInstance, Recoded, Source
 
 
 class Entry(NamedTuple):
@@ -35,6 +35,7 @@ class Entry(NamedTuple):
     bulk: tuple[BulkValue, ...] = ()
     inflated_bytes: int | None = None
     flags: tuple[str, ...] = ()
+    recoded: Recoded | None = None
 
 
 def build_index(
@@ -45,6 +46,7 @@ def build_index(
     study_instance_uid: str,
     series_instance_uid: str,
     replaces: tuple[str, ...] = (),
+    merged_rev: int | None = None,
 ) -> PackIndex:
     """Return the table of a pack that holds `entries`, in their order.
 
@@ -79,6 +81,7 @@ def build_index(
                 bulk=entry.bulk,
                 inflated_bytes=entry.inflated_bytes,
                 flags=entry.flags,
+                recoded=entry.recoded,
             )
         )
         header_offset += len(entry.header) + 1
@@ -91,6 +94,7 @@ def build_index(
         common=common,
         instances=tuple(instances),
         replaces=replaces,
+        merged_rev=merged_rev,
     )
 
 

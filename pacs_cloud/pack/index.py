@@ -8,7 +8,7 @@ in the table's order. `zstd -dc index.zst` prints them all.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from orjson import Fragment
@@ -17,6 +17,7 @@ from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frames import FrameTable, PixelData
 from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.errors import Corrupt
+from pacs_cloud.pack.instance import PackInstance, Recoded
 from pacs_cloud.pack.source import Door, Source
 from pacs_cloud.pack.zstd_frames import compress, decompress, frame_end
 
@@ -29,48 +30,6 @@ TABLE_LIMIT_BYTES = 256 << 20
 
 HEADERS_LIMIT_BYTES = 1 << 30
 """The longest header lines that are read, uncompressed: 1 MiB for each of 1,000 instances."""
-_NO_ATTRIBUTES: Final[Elements] = {}
-
-
-class PackInstance(NamedTuple):
-    """One instance in a pack. Offsets count from the pack's first byte unless said otherwise.
-
-    Attributes:
-        sop_instance_uid: its SOP Instance UID, also its member's name.
-        sop_class_uid: its SOP Class UID.
-        transfer_syntax_uid: how its data set is encoded.
-        offset: where its Part 10 file begins.
-        length_bytes: of its Part 10 file.
-        dataset_offset: of its data set, counted from `offset`.
-        digest: BLAKE3 of its data set as received, hex.
-        received_us: when it was complete, microseconds since 1970 UTC.
-        source: its sender's place in `PackIndex.sources`.
-        header_offset: of its line in the uncompressed header frame.
-        header_length: of that line, without its newline.
-        attributes: searched attributes that differ from `PackIndex.common`.
-        pixels: its pixel data and frames, offsets from the data set's first byte.
-        bulk: values too large for its header, offsets likewise.
-        inflated_bytes: of the data set once inflated (deflated only): `pixels` and
-            `bulk` then point into the inflated data set.
-        flags: what is unusual, e.g. "uid-not-conforming".
-    """
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    offset: int
-    length_bytes: int
-    dataset_offset: int
-    digest: str
-    received_us: int
-    source: int
-    header_offset: int
-    header_length: int
-    attributes: Elements = _NO_ATTRIBUTES
-    pixels: PixelData | None = None
-    bulk: tuple[BulkValue, ...] = ()
-    inflated_bytes: int | None = None
-    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +45,8 @@ class PackIndex:
         common: searched attributes that are the same in all instances.
         instances: in the pack's order.
         replaces: ids of the packs that this one was merged from.
+        merged_rev: the study's `rev` as of which it was; a decision about this pack that is
+            later proves that it was committed. None for what was never merged.
         version: of this format.
     """
 
@@ -97,6 +58,7 @@ class PackIndex:
     common: Elements
     instances: tuple[PackInstance, ...]
     replaces: tuple[str, ...] = ()
+    merged_rev: int | None = None
     version: int = FORMAT_VERSION
 
     def attributes_of(self, instance: PackInstance) -> Elements:
@@ -142,6 +104,7 @@ def _table_json(index: PackIndex) -> dict[str, Any]:
     places: dict[bytes, int] = {}
     known: dict[int, int] = {}  # by identity: slices mostly share one `PixelData`
     instances = [_instance_json(instance, places, known) for instance in index.instances]
+    merged = {} if index.merged_rev is None else {"merged_rev": index.merged_rev}
     return {
         "version": index.version,
         "pack_id": index.pack_id,
@@ -149,6 +112,7 @@ def _table_json(index: PackIndex) -> dict[str, Any]:
         "study_instance_uid": index.study_instance_uid,
         "series_instance_uid": index.series_instance_uid,
         "replaces": index.replaces,
+        **merged,
         "sources": [asdict(source) for source in index.sources],
         "common": index.common,
         "pixels": [Fragment(pixels) for pixels in places],
@@ -168,12 +132,9 @@ def _instance_json(
             text = orjson.dumps(_pixels_json(pixels))
             place = known[id(pixels)] = places.setdefault(text, len(places))
         row["pixels"] = place
-    if instance.bulk:
-        row["bulk"] = instance.bulk
-    if instance.inflated_bytes is not None:
-        row["inflated_bytes"] = instance.inflated_bytes
-    if instance.flags:
-        row["flags"] = instance.flags
+    for name in ("bulk", "inflated_bytes", "flags", "recoded"):
+        if value := getattr(instance, name):
+            row[name] = value
     return row
 
 
@@ -217,6 +178,7 @@ def _table_from_json(fields: dict[str, Any]) -> PackIndex:
         raise Corrupt(f"a pack index of version {version!r}; this program reads {FORMAT_VERSION}")
     names = ("pack_id", "tenant", "study_instance_uid", "series_instance_uid")
     pack_id, tenant, study, series = (_checked(fields[name], str) for name in names)
+    merged_rev = fields.get("merged_rev")
     sources = tuple(
         Source(Door(row["door"]), *(_checked(row[name], str) for name in _SOURCE_TEXTS))
         for row in fields["sources"]
@@ -234,11 +196,13 @@ def _table_from_json(fields: dict[str, Any]) -> PackIndex:
         common=_checked(fields["common"], dict),
         instances=instances,
         replaces=_texts(fields["replaces"]),
+        merged_rev=None if merged_rev is None else _checked(merged_rev, int),
         version=version,
     )
 
 
 _SOURCE_TEXTS = ("called", "calling", "address")
+_RECODED: dict[str, type] = {"digest": str, "received_syntax_uid": str}
 
 
 def _instance_from_json(row: dict[str, Any], pixels: list[PixelData]) -> PackInstance:
@@ -251,6 +215,7 @@ def _instance_from_json(row: dict[str, Any], pixels: list[PixelData]) -> PackIns
         bulk=tuple(map(_bulk_from_json, row["bulk"])) if "bulk" in row else (),
         inflated_bytes=None if inflated_bytes is None else _checked(inflated_bytes, int),
         flags=_texts(row["flags"]) if "flags" in row else (),
+        recoded=Recoded(**_typed(row["recoded"], _RECODED)) if "recoded" in row else None,
     )
 
 

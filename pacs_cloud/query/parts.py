@@ -1,12 +1,12 @@
 """The series and the instances of one study that match, in a stable order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final, NamedTuple, Protocol
 
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import PackRecord, SeriesRecord, UidRef
+from pacs_cloud.catalogue.records import PackRecord, SeriesRecord, StudyRecord, UidRef
 from pacs_cloud.dicom.element_values import number
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.pack.index import PackIndex, PackInstance
@@ -55,14 +55,12 @@ class Parts:
         catalogue: Catalogue,
         tables: Tables,
         *,
-        has_cold_packs: bool,
-        now_us: Callable[[], int],
+        can_be_read: computed.CanBeRead,
     ) -> None:
         self._catalogue = catalogue
         self._tables = tables
         self._headers = Headers(tables)
-        self._has_cold_packs = has_cold_packs
-        self._now_us = now_us
+        self._can_be_read = can_be_read
 
     async def have_match(self, criteria: Criteria, candidate: Candidate, budget: Budget) -> bool:
         """Tell whether one series, and one instance of it, match the keys of their levels."""
@@ -102,11 +100,11 @@ class Parts:
                 if not criteria.has(Level.IMAGE) or await self._instances(
                     criteria, series, candidate.refs, budget
                 ):
-                    row = above | await self._availability(request, series)
+                    row = above | await self._availability(request, series, record)
                     yield Row(row, await self._places(criteria, (series,), budget))
                 continue
             found = await self._instances(criteria, series, candidate.refs, budget)
-            for elements, one in _rows(request.returns, found, above, self._now_us()):
+            for elements, one in _rows(request.returns, found, above, self._can_be_read):
                 yield Row(elements) if criteria.wish.is_empty else Row(elements, (one.place,))
 
     async def places(
@@ -131,13 +129,15 @@ class Parts:
             found += sorted(one.place for one in instances)  # a pack's together: read once
         return tuple(found)
 
-    async def _availability(self, request: SearchRequest, series: SeriesRecord) -> Elements:
+    async def _availability(
+        self, request: SearchRequest, series: SeriesRecord, study: StudyRecord
+    ) -> Elements:
         tag = computed.INSTANCE_AVAILABILITY
         if request.returns is not None and tag not in request.returns:
             return {}
         names = series.tenant, series.study_instance_uid, series.series_instance_uid
-        packs = await self._catalogue.packs(*names) if self._has_cold_packs else ()
-        return {tag: computed.availability(packs, self._now_us())}
+        packs = await self._catalogue.packs(*names) if study.has_cold_packs else ()
+        return {tag: computed.availability(packs, self._can_be_read)}
 
     async def _instances(
         self,
@@ -185,7 +185,10 @@ class Parts:
 
 
 def _rows(
-    returns: frozenset[str] | None, instances: Sequence[_Instance], above: Elements, now_us: int
+    returns: frozenset[str] | None,
+    instances: Sequence[_Instance],
+    above: Elements,
+    can_be_read: computed.CanBeRead,
 ) -> Iterator[tuple[Elements, _Instance]]:
     """Yield each instance with what `returns` names of it.
 
@@ -198,7 +201,7 @@ def _rows(
         base = shared.get(key)
         if base is None:
             own = {
-                computed.INSTANCE_AVAILABILITY: computed.availability((one.pack,), now_us),
+                computed.INSTANCE_AVAILABILITY: computed.availability((one.pack,), can_be_read),
                 computed.AVAILABLE_TRANSFER_SYNTAX: {"vr": "UI", "Value": [key[1]]},
             }
             base = shared[key] = project(returns, own, one.table.common, above)

@@ -1,7 +1,6 @@
 """The search service: rows of patients, studies, series or instances (PS3.4 C.4.1, PS3.18 10.6)."""
 
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from pacs_cloud.catalogue.elements import first_text
@@ -34,8 +33,7 @@ class Search:
         *,
         budget: int = 50_000,
         max_rows: int = 10_000,
-        has_cold_packs: bool = False,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        can_be_read: computed.CanBeRead = computed.always,
     ) -> None:
         """Search `catalogue`.
 
@@ -44,18 +42,14 @@ class Search:
             tables: instances.
             budget: records one search may examine.
             max_rows: of one answer of `find`.
-            has_cold_packs: packs may lie in a cold tier, so that Instance Availability
-                of a study needs its packs read; otherwise all are ONLINE.
-            now_us: returns the time, microseconds since 1970 UTC: a recalled pack is
-                ONLINE until its copy goes.
+            can_be_read: tells whether a pack is ONLINE, or NEARLINE.
         """
         self._catalogue = catalogue
-        self._parts = Parts(catalogue, tables, has_cold_packs=has_cold_packs, now_us=now_us)
+        self._parts = Parts(catalogue, tables, can_be_read=can_be_read)
         self._headers = Headers(tables)
         self._budget = budget
         self._max_rows = max_rows
-        self._has_cold_packs = has_cold_packs
-        self._now_us = now_us
+        self._can_be_read = can_be_read
 
     async def find(self, tenant: str, request: SearchRequest) -> SearchResult:
         """Return the rows of `request`, newest study first, in a stable order.
@@ -185,10 +179,10 @@ class Search:
         record = candidate.study
         packs = (
             await self._catalogue.packs(record.tenant, record.study_instance_uid)
-            if self._has_cold_packs
+            if record.has_cold_packs
             else ()
         )
-        return {tag: computed.availability(packs, self._now_us())}
+        return {tag: computed.availability(packs, self._can_be_read)}
 
     async def _patient_counts(
         self, request: SearchRequest, study: StudyRecord, budget: Budget

@@ -1,5 +1,9 @@
 """Everything that reads stored instances, put together over one catalogue and object store."""
 
+from collections.abc import Sequence
+from copy import copy
+from typing import Self
+
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.objectstore.port import ObjectStore
@@ -8,7 +12,15 @@ from pacs_cloud.retrieve.bundles import Bundles
 from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.frames import Frames
 from pacs_cloud.retrieve.inflated import DataSets
-from pacs_cloud.retrieve.instances import Instances
+from pacs_cloud.retrieve.instances import (
+    Demand,
+    Instances,
+    Located,
+    Opened,
+    demanded,
+    no_demand,
+    not_told,
+)
 from pacs_cloud.retrieve.metadata import Metadata
 from pacs_cloud.retrieve.pixel_workers import PixelWorkers
 from pacs_cloud.retrieve.rendered import Renderer
@@ -48,6 +60,8 @@ class Archive:
         pixel_processes: int = 2,
         pixel_cache_bytes: int = 128 << 20,
         transcode_max_bytes: int = 512 << 20,
+        demand: Demand = no_demand,
+        opened: Opened = not_told,
     ) -> None:
         """Put the parts together.
 
@@ -60,8 +74,11 @@ class Archive:
             pixel_processes: how many processes work on pixels; each is started when needed.
             pixel_cache_bytes: of decoded, transcoded and rendered frames kept in memory.
             transcode_max_bytes: of an instance without its pixel data, to be transcoded.
+            demand: sees to it that packs can be read.
+            opened: is told of each request that opens a study.
         """
         self.objects = objects
+        self._demand = demand
         self.tables = PackTables(
             catalogue,
             objects,
@@ -69,7 +86,8 @@ class Archive:
             headers_max_bytes=headers_max_bytes,
         )
         data_sets = DataSets(objects, inflated_max_bytes=inflated_max_bytes)
-        self.instances = Instances(catalogue, self.tables)
+        self.instances = Instances(catalogue, self.tables, opened=opened)
+        self._readable = Instances(catalogue, self.tables, demand, opened)
         self.frames = Frames(data_sets)
         self.bulk = Bulk(data_sets)
         self.metadata = Metadata(self.tables)
@@ -80,7 +98,7 @@ class Archive:
         stored = Stored(data_sets, self.tables)
         viewed = ViewedHeaders(objects, stored, self.bulk)
         self.renderer = Renderer(
-            self.instances, viewed, self.frames, self.workers, pictures_max_bytes=half
+            self._readable, viewed, self.frames, self.workers, pictures_max_bytes=half
         )
         self.renditions = Renditions(objects, viewed, self.bulk)
         self.transcoder = Transcoder(
@@ -90,6 +108,20 @@ class Archive:
             processes=pixel_processes,
             max_bytes=transcode_max_bytes,
         )
+
+    @property
+    def readable(self) -> Self:
+        """The same archive; but its `instances` finds only what can be read at once.
+
+        Else it raises Offline, before anything is read, and has asked for it.
+        """
+        view = copy(self)
+        view.instances = self._readable
+        return view
+
+    async def require(self, located: Sequence[Located]) -> None:
+        """Return when all of `located` can be read; else raises Offline, and has asked for it."""
+        await demanded(self._demand, located)
 
     def close(self) -> None:
         """End the processes; nothing may be read afterwards."""

@@ -1,8 +1,9 @@
 """Where visible instances lie, and their Part 10 files as pieces of packs."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from blake3 import blake3
 
@@ -17,6 +18,23 @@ from pacs_cloud.retrieve.tables import PackTables
 _TABLES_AT_ONCE = 16
 _TABLES_WORTH_READING = 2
 """With more tables than this unread, the UID's own record is asked first."""
+
+Demand: TypeAlias = Callable[[Collection[PackRecord]], Awaitable[None]]
+"""Returns when packs can be read now; else raises Offline, and has asked for them."""
+
+
+Opened: TypeAlias = Callable[[str, str], None]
+"""Is told of each request that opens a study: the tenant, and its Study Instance UID."""
+
+
+def not_told(tenant: str, study_instance_uid: str) -> None:
+    """Tell nobody that a study was opened."""
+    del tenant, study_instance_uid
+
+
+async def no_demand(packs: Collection[PackRecord]) -> None:
+    """Take it that every pack can be read."""
+    del packs
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +83,29 @@ def state_tag(located: Iterable[Located]) -> str:
     return digest.hexdigest(length=16)
 
 
+async def demanded(demand: Demand, located: Iterable[Located]) -> None:
+    """Return when `demand` has seen to the packs of `located`; raises as it does."""
+    await demand({one.pack.pack_id: one.pack for one in located}.values())
+
+
 class Instances:
     """Finds visible instances; reads by Study Instance UID are strongly consistent."""
 
-    def __init__(self, catalogue: Catalogue, tables: PackTables) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tables: PackTables,
+        demand: Demand = no_demand,
+        opened: Opened = not_told,
+    ) -> None:
+        """Find instances, and give them out where `demand` has seen to their packs.
+
+        `opened` is told of each study of which something is given out.
+        """
         self._catalogue = catalogue
         self._tables = tables
+        self._demand = demand
+        self._opened = opened
 
     async def locate(
         self,
@@ -86,10 +121,18 @@ class Instances:
         Raises:
             Gone: it was deleted.
             NotFound: there is none.
+            Offline: as this finder's `demand`.
         """
         packs = await self._catalogue.packs(tenant, study_instance_uid, series_instance_uid)
         if sop_instance_uid is not None:
-            return (await self._one(tenant, packs, sop_instance_uid),)
+            found = (await self._one(tenant, packs, sop_instance_uid),)
+        else:
+            found = await self._every(tenant, packs)
+        await demanded(self._demand, found)
+        self._opened(tenant, study_instance_uid)
+        return found
+
+    async def _every(self, tenant: str, packs: tuple[PackRecord, ...]) -> tuple[Located, ...]:
         found: list[Located] = []
         for first in range(0, len(packs), _TABLES_AT_ONCE):
             some = packs[first : first + _TABLES_AT_ONCE]

@@ -2,20 +2,23 @@
 
 import asyncio
 import os
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
 
-from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound
+from objectstore_samples import config_at
+from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound, Offline
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import Availability, ObjectStore
 from pacs_cloud.objectstore.s3 import S3ObjectStore
-from pacs_cloud.objectstore.s3_clients import S3Config
+from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
 from servers.fixtures import Place
 
 BODY = bytes(range(256)) * 40
+COLD = (StorageClass.GLACIER, StorageClass.DEEP_ARCHIVE)
 
 
 async def keys(store: ObjectStore, prefix: str, after: str = "") -> list[str]:
@@ -24,6 +27,29 @@ async def keys(store: ObjectStore, prefix: str, after: str = "") -> list[str]:
 
 async def streamed(store: ObjectStore, key: str, *span: int | None, chunk_bytes: int) -> bytes:
     return b"".join([c async for c in store.stream(key, *span, chunk_bytes=chunk_bytes)])
+
+
+async def make_cold(store: ObjectStore, key: str, storage_class: StorageClass) -> None:
+    """Put BODY there; skip the test on a store that recalls nothing."""
+    await store.put_new(key, BODY)
+    await store.move(key, storage_class)
+    try:
+        await store.recall(key, 1, RecallSpeed.STANDARD)
+    except InvalidRequest as error:
+        pytest.skip(str(error))
+    await store.delete(key)
+    await store.put_new(key, BODY)
+    await store.move(key, storage_class)
+
+
+def readings(store: ObjectStore, key: str) -> list[Awaitable[object]]:
+    """Return every way to read that key."""
+    return [
+        store.get(key),
+        store.get(key, 1, 2),
+        store.get_suffix(key, 2),
+        anext(aiter(store.stream(key))),
+    ]
 
 
 class ObjectStoreContract:
@@ -268,6 +294,163 @@ class ObjectStoreContract:
             with pytest.raises(InvalidRequest):
                 await attempt
 
+    @pytest.mark.parametrize(
+        "storage_class", [one for one in StorageClass if one not in COLD], ids=str
+    )
+    async def test_a_moved_object_is_read_as_before(
+        self, store: ObjectStore, storage_class: StorageClass
+    ) -> None:
+        for key in ("m/a-b", "m/a/c", "m/d"):
+            await store.put_new(key, key.encode())
+        await store.put_new("m/b", BODY)
+        assert await store.get("m/b") == BODY
+        moved = await store.move("m/b", storage_class)
+        assert (moved.key, moved.length_bytes) == ("m/b", len(BODY))
+        assert moved.storage_class == storage_class
+        head = await store.head("m/b")
+        assert (head.storage_class, head.availability) == (storage_class, Availability.ONLINE)
+        assert head.available_until_us is None
+        assert await store.get("m/b") == BODY
+        assert await store.get("m/b", 5, 300) == BODY[5:300]
+        assert await store.get_suffix("m/b", 7) == (BODY[-7:], len(BODY))
+        assert await streamed(store, "m/b", 10, None, chunk_bytes=1000) == BODY[10:]
+        assert await keys(store, "m/") == ["m/a-b", "m/a/c", "m/b", "m/d"]
+        classes = {info.key: info.storage_class async for info in store.list("m/", after="m/a/c")}
+        assert classes == {"m/b": storage_class, "m/d": "STANDARD"}
+        with pytest.raises(Corrupt):
+            await store.get("m/b", 0, len(BODY) + 1)
+
+    async def test_an_object_moves_on_and_back(self, store: ObjectStore) -> None:
+        await store.put_new("a/k", BODY)
+        for to in ("STANDARD_IA", "GLACIER_IR", "GLACIER_IR", "STANDARD_IA", "STANDARD"):
+            assert (await store.move("a/k", StorageClass(to))).storage_class == to
+            assert (await store.head("a/k")).storage_class == to
+            assert await store.get("a/k") == BODY
+        assert await keys(store, "") == ["a/k"]
+
+    async def test_a_moved_key_is_still_taken(self, store: ObjectStore, tmp_path: Path) -> None:
+        path = tmp_path / "spooled"
+        path.write_bytes(BODY)
+        await store.put_file("a/k", path)
+        await store.move("a/k", StorageClass.GLACIER_IR)
+        again = await store.put_file("a/k", path)
+        assert (again.length_bytes, again.storage_class) == (len(BODY), "GLACIER_IR")
+        with pytest.raises(Conflict):
+            await store.put_new("a/k", b"other")
+        path.unlink()
+        assert await store.get("a/k") == BODY
+
+    async def test_a_moved_object_is_deleted(self, store: ObjectStore) -> None:
+        for to in (StorageClass.GLACIER_IR, StorageClass.DEEP_ARCHIVE):
+            await store.put_new("a/k", BODY)
+            await store.put_new("a/k2", BODY)
+            await store.move("a/k", to)
+            await store.delete("a/k")
+            await store.delete("a/k")
+            for attempt in (*readings(store, "a/k"), store.head("a/k"), store.move("a/k", to)):
+                with pytest.raises(NotFound):
+                    await attempt
+            assert await keys(store, "") == ["a/k2"]
+
+    async def test_what_is_not_there_is_neither_moved_nor_recalled(
+        self, store: ObjectStore
+    ) -> None:
+        await store.put_new("a/b", b"1")
+        for key in ("nothing", "a", "a/b/c"):
+            for attempt in (
+                store.move(key, StorageClass.GLACIER_IR),
+                store.recall(key, 1, RecallSpeed.BULK),
+            ):
+                with pytest.raises(NotFound):
+                    await attempt
+        for attempt in (
+            store.move("../a", StorageClass.GLACIER_IR),
+            store.recall(".a", 1, RecallSpeed.BULK),
+        ):
+            with pytest.raises(InvalidRequest):
+                await attempt
+
+    async def test_movers_to_one_class_all_succeed(self, store: ObjectStore) -> None:
+        await store.put_new("a/k", BODY)
+        infos = await asyncio.gather(
+            *(store.move("a/k", StorageClass.GLACIER_IR) for _ in range(6))
+        )
+        assert {info.storage_class for info in infos} == {"GLACIER_IR"}
+        assert await store.get("a/k") == BODY
+
+    async def test_an_object_is_readable_while_movers_disagree(self, store: ObjectStore) -> None:
+        await store.put_new("a/k", BODY)
+        going = True
+
+        async def read() -> None:
+            while going:
+                assert await store.get("a/k") == BODY
+                assert await keys(store, "") == ["a/k"]
+
+        reader = asyncio.create_task(read())
+        results = await asyncio.gather(
+            *(store.move("a/k", to) for to in StorageClass if to not in COLD for _ in range(3)),
+            return_exceptions=True,
+        )
+        going = False
+        await reader
+        failed = {type(one) for one in results if isinstance(one, BaseException)}
+        assert failed <= {Conflict}
+        await store.move("a/k", StorageClass.STANDARD_IA)
+        assert await store.get("a/k") == BODY
+        await store.delete("a/k")
+        assert await keys(store, "") == []
+
+    @pytest.mark.parametrize("storage_class", COLD, ids=str)
+    async def test_a_cold_object_is_read_after_its_recall(
+        self, store: ObjectStore, storage_class: StorageClass
+    ) -> None:
+        await make_cold(store, "a/k", storage_class)
+        head = await store.head("a/k")
+        assert (head.storage_class, head.availability) == (storage_class, Availability.OFFLINE)
+        assert [i.availability async for i in store.list("")] == [Availability.OFFLINE]
+        for attempt in (*readings(store, "a/k"), store.move("a/k", StorageClass.STANDARD)):
+            with pytest.raises(Offline):
+                await attempt
+        before_us = time.time_ns() // 1000
+        recalled = await store.recall("a/k", 2, RecallSpeed.BULK)
+        assert recalled.storage_class == storage_class
+        head = await store.head("a/k")
+        assert head.availability is Availability.ONLINE
+        assert head.available_until_us is not None
+        assert abs(head.available_until_us - before_us - 2 * 86_400_000_000) < 90_000_000
+        assert await store.get("a/k") == BODY
+        assert await store.get_suffix("a/k", 3) == (BODY[-3:], len(BODY))
+        moved = await store.move("a/k", StorageClass.STANDARD)
+        assert (moved.storage_class, moved.available_until_us) == ("STANDARD", None)
+        assert await store.get("a/k", 0, 5) == BODY[:5]
+
+    async def test_one_of_many_recalls_counts(self, store: ObjectStore) -> None:
+        await make_cold(store, "a/k", StorageClass.GLACIER)
+        first = await store.recall("a/k", 1, RecallSpeed.EXPEDITED)
+        infos = await asyncio.gather(
+            *(store.recall("a/k", 30, RecallSpeed.EXPEDITED) for _ in range(20))
+        )
+        until = {info.available_until_us for info in infos}
+        assert until == {(await store.head("a/k")).available_until_us}
+        assert until == {first.available_until_us}
+
+    async def test_what_can_be_read_is_not_recalled(self, store: ObjectStore) -> None:
+        await store.put_new("a/k", BODY)
+        for to in (StorageClass.STANDARD, StorageClass.GLACIER_IR):
+            await store.move("a/k", to)
+            info = await store.recall("a/k", 5, RecallSpeed.EXPEDITED)
+            assert (info.storage_class, info.availability) == (to, Availability.ONLINE)
+            assert info.available_until_us is None
+
+    async def test_a_recall_that_cannot_be_is_refused(self, store: ObjectStore) -> None:
+        await store.put_new("a/k", BODY)
+        with pytest.raises(InvalidRequest):
+            await store.recall("a/k", 0, RecallSpeed.BULK)
+        await store.move("a/k", StorageClass.DEEP_ARCHIVE)
+        with pytest.raises(InvalidRequest):
+            await store.recall("a/k", 1, RecallSpeed.EXPEDITED)
+
     async def test_it_is_ready(self, store: ObjectStore) -> None:
         await store.ready()
 
@@ -282,14 +465,7 @@ class TestLocal(ObjectStoreContract):
 class TestS3(ObjectStoreContract):
     @pytest.fixture
     async def store(self, s3_bucket: Place) -> AsyncIterator[ObjectStore]:
-        config = S3Config(
-            s3_bucket.name,
-            endpoint=s3_bucket.endpoint.url,
-            region=s3_bucket.endpoint.region,
-            access_key_id=s3_bucket.endpoint.access_key,
-            secret_access_key=s3_bucket.endpoint.secret_key,
-        )
-        async with S3ObjectStore(config) as store:
+        async with S3ObjectStore(config_at(s3_bucket)) as store:
             yield store
 
 
@@ -297,24 +473,14 @@ class TestS3WithPrefix(ObjectStoreContract):
     # Slow, and the same with a prefix.
     test_a_large_file_goes_up_once = None
     test_a_listing_of_more_than_a_page = None
+    test_an_object_is_readable_while_movers_disagree = None
+    test_movers_to_one_class_all_succeed = None
+    test_one_of_many_recalls_counts = None
 
     @pytest.fixture
     async def store(self, s3_bucket: Place) -> AsyncIterator[ObjectStore]:
-        config = S3Config(
-            s3_bucket.name,
-            endpoint=s3_bucket.endpoint.url,
-            prefix="site/a/",
-            checksum="SHA256",
-            access_key_id=s3_bucket.endpoint.access_key,
-            secret_access_key=s3_bucket.endpoint.secret_key,
-        )
-        neighbour = S3Config(
-            s3_bucket.name,
-            endpoint=s3_bucket.endpoint.url,
-            access_key_id=s3_bucket.endpoint.access_key,
-            secret_access_key=s3_bucket.endpoint.secret_key,
-        )
-        async with S3ObjectStore(config) as store, S3ObjectStore(neighbour) as other:
+        config = config_at(s3_bucket, prefix="site/a/", checksum="SHA256")
+        async with S3ObjectStore(config) as store, S3ObjectStore(config_at(s3_bucket)) as other:
             # What lies beside the prefix is never seen.
             await other.put_new("site/a0", b"")
             await other.put_new("k", b"")

@@ -126,8 +126,8 @@ class TestDeployedByCloudFormation:
             ),
             (
                 "Web",
-                {"s3:GetObject", "s3:PutObject", "dynamodb:Query"},
-                {"s3:DeleteObject", "s3:RestoreObject", "sqs:ReceiveMessage"},
+                {"s3:GetObject", "s3:PutObject", "s3:RestoreObject", "dynamodb:Query"},
+                {"s3:DeleteObject", "s3:DeleteObjectVersion", "sqs:ReceiveMessage"},
             ),
             (
                 "Worker",

@@ -92,18 +92,40 @@ def make_pack(
     replaces: tuple[str, ...] = (),
 ) -> Made:
     """Return a finished pack of `samples`."""
-    pack_id = new_pack_id(clock.tick())
     head = bytes(128) + b"DICM"
+    files = [
+        (head, dataset_of(study, series, sample), ExplicitVRLittleEndian) for sample in samples
+    ]
+    return pack_files(clock, tenant, files, replaces=replaces)
+
+
+def pack_files(
+    clock: Clock,
+    tenant: str,
+    files: Sequence[tuple[bytes, bytes, str]],
+    *,
+    replaces: tuple[str, ...] = (),
+) -> Made:
+    """Return a finished pack of one series' files.
+
+    Args:
+        clock: gives the times.
+        tenant: whose.
+        files: of each what is before its data set, that, and how it is encoded.
+        replaces: ids of packs.
+    """
+    pack_id = new_pack_id(clock.tick())
     entries: list[Entry] = []
+    study = series = ""
     with tempfile.TemporaryFile() as file:
         writer = PackWriter(file.fileno())
-        for sample in samples:
-            dataset = dataset_of(study, series, sample)
+        for head, dataset, syntax in files:
             received_us = clock.tick()
+            header = clock.reader.read(dataset, syntax)
+            study, series = header.study_instance_uid, header.series_instance_uid
             member = writer.append(
-                sample.uid, [head, dataset], Provenance(tenant, SOURCE, received_us)
+                header.sop_instance_uid, [head, dataset], Provenance(tenant, SOURCE, received_us)
             )
-            header = clock.reader.read(dataset, ExplicitVRLittleEndian)
             entries.append(
                 Entry(
                     sop_instance_uid=header.sop_instance_uid,

@@ -1,7 +1,10 @@
 """The S3 store's pure parts: error table, part sizes, memory budget, availability."""
 
 import asyncio
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
@@ -23,6 +26,8 @@ from pacs_cloud.objectstore.s3_clients import S3Config
 from pacs_cloud.objectstore.s3_errors import translated
 from pacs_cloud.objectstore.s3_info import told
 from pacs_cloud.objectstore.s3_multipart import PART_BYTES, PARTS_LIMIT, part_size
+from pacs_cloud.objectstore.s3_versions import same_by_what_is_said
+from pacs_cloud.objectstore.storage_classes import RecallSpeed, check_recall
 
 
 def client_error(code: str) -> ClientError:
@@ -163,6 +168,86 @@ def test_what_is_cold(headers: dict[str, str], availability: Availability) -> No
     assert info.availability is availability
     assert (info.etag, info.length_bytes, info.modified_us) == ("e", 5, 1_767_312_000_000_000)
     assert info.storage_class == headers.get("StorageClass", "STANDARD")
+    at_once = told("k", 5, found, reads_cold=True)
+    assert at_once == replace(info, availability=Availability.ONLINE, available_until_us=None)
+
+
+def test_when_a_restored_copy_goes() -> None:
+    def until_us(restore: str) -> int | None:
+        found = {"LastModified": datetime(2026, 1, 2, tzinfo=UTC), "StorageClass": "GLACIER"}
+        return told("k", 5, {**found, "Restore": restore}).available_until_us
+
+    ends = 'expiry-date="Fri, 21 Dec 2029 00:00:00 GMT"'
+    assert until_us(f'ongoing-request="false", {ends}') == 1_892_505_600_000_000
+    assert until_us('ongoing-request="false"') is None
+    assert until_us('ongoing-request="false", expiry-date="some day"') is None
+    assert until_us('ongoing-request="true"') is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "moves", "by_tag"),
+    [
+        ("", "", True),
+        ("https://s3.eu-central-1.amazonaws.com", "", True),
+        ("https://vpce-1.s3.eu-central-1.vpce.amazonaws.com", "", True),
+        ("https://s3.cn-north-1.amazonaws.com.cn", "", True),
+        ("http://127.0.0.1:8333", "", False),
+        ("https://amazonaws.com.example", "", False),
+        ("", "copy", False),
+        ("http://127.0.0.1:8333", "tag", True),
+    ],
+)
+def test_who_moves_objects(endpoint: str, moves: Any, by_tag: bool) -> None:
+    assert S3Config("b", endpoint=endpoint, moves=moves).moves_by_tag is by_tag
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"ETag": '"a-2"'}, {"ETag": '"a-2"'}, True),
+        ({"ETag": '"a-2"'}, {"ETag": '"b-2"'}, None),
+        ({"ETag": f'"{"0" * 32}"'}, {"ETag": f'"{"1" * 32}"'}, False),
+        (
+            {"ETag": f'"{"0" * 32}"', "ServerSideEncryption": "aws:kms"},
+            {"ETag": f'"{"1" * 32}"'},
+            None,
+        ),
+        ({"ETag": '"a-2"', "ChecksumCRC32": "x"}, {"ETag": '"b"', "ChecksumCRC32": "x"}, True),
+        ({"ETag": '"a-2"', "ChecksumCRC32": "x"}, {"ETag": '"a-2"', "ChecksumCRC32": "y"}, False),
+        ({"ETag": '"a-2"', "ChecksumCRC32": "x-2"}, {"ETag": '"b"', "ChecksumCRC32": "x"}, None),
+        (
+            {"ETag": '"a-2"', "ChecksumSHA256": "x", "ChecksumType": "COMPOSITE"},
+            {"ETag": '"b"', "ChecksumSHA256": "y"},
+            None,
+        ),
+        ({"ETag": '"a-2"', "ChecksumCRC32": "x"}, {"ETag": '"b"', "ChecksumSHA256": "x"}, None),
+        ({"ETag": ""}, {"ETag": ""}, None),
+    ],
+)
+def test_what_tells_that_two_versions_hold_the_same(
+    one: dict[str, str], other: dict[str, str], same: bool | None
+) -> None:
+    sized = {"ContentLength": 5}
+    assert same_by_what_is_said({**one, **sized}, {**other, **sized}) is same
+    assert same_by_what_is_said({**other, **sized}, {**one, **sized}) is same
+    assert same_by_what_is_said({**one, **sized}, {**one, "ContentLength": 6}) is False
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "days", "speed", "refused"),
+    [
+        ("GLACIER", 1, RecallSpeed.EXPEDITED, False),
+        ("DEEP_ARCHIVE", 1, RecallSpeed.STANDARD, False),
+        ("DEEP_ARCHIVE", 1, RecallSpeed.EXPEDITED, True),
+        ("GLACIER", 0, RecallSpeed.BULK, True),
+        ("STANDARD", -1, RecallSpeed.BULK, True),
+    ],
+)
+def test_which_recalls_there_are(
+    storage_class: str, days: int, speed: RecallSpeed, refused: bool
+) -> None:
+    with pytest.raises(InvalidRequest) if refused else nullcontext():
+        check_recall(storage_class, days, speed)
 
 
 def test_a_config_hides_its_secret_and_is_whole() -> None:

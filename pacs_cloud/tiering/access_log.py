@@ -1,0 +1,78 @@
+"""What the access log tells: which study was read on which day, and when last.
+
+Tier policies ask when a study was read last (`policy.Clock.UNREAD`); the simulation of
+costs replays the days. It is not an audit trail: it knows nobody who read.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.tiering.access_month import Month, read_month, settled_months
+from pacs_cloud.tiering.access_sheet import Accesses, joined
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfReads:
+    """What was read on one day.
+
+    Attributes:
+        day: in UTC.
+        accesses: by Study Instance UID.
+    """
+
+    day: date
+    accesses: Accesses
+
+
+async def last_reads(
+    objects: ObjectStore, tenant: str, *, since: date = date.min
+) -> Mapping[str, int]:
+    """Return when each study was read last, microseconds since 1970 UTC.
+
+    In memory is one entry for each study that was read, and one month, compressed.
+
+    Args:
+        objects: where the log lies.
+        tenant: whose.
+        since: earlier days are not looked at: for a policy that counts `unread_days`, it
+            is enough to look as far back as the most of them.
+
+    Raises:
+        Corrupt: an object of the log cannot be read.
+        Unavailable, Denied: as the store.
+    """
+    known: dict[str, int] = {}
+    first_day = _name_of(since)
+    async for month in _months(objects, tenant, since):
+        for sheet in month.sheets.values():
+            for day in sheet.days:
+                if day < first_day:
+                    continue
+                for study, one in sheet.day(day).items():
+                    known[study] = max(known.get(study, 0), one.last_us)
+    return known
+
+
+async def reads_by_day(
+    objects: ObjectStore, tenant: str, *, since: date = date.min
+) -> AsyncIterator[DayOfReads]:
+    """Yield each day on which something was read, oldest first.
+
+    In memory is one month, compressed, and one day. Raises as `last_reads`.
+    """
+    first_day = _name_of(since)
+    async for month in _months(objects, tenant, since):
+        days = {day for sheet in month.sheets.values() for day in sheet.days}
+        for day in sorted(day for day in days if day >= first_day):
+            yield DayOfReads(date.fromisoformat(day), joined(month.sheets.values(), day))
+
+
+async def _months(objects: ObjectStore, tenant: str, since: date) -> AsyncIterator[Month]:
+    for month in await settled_months(objects, tenant, since=_name_of(since)[:6]):
+        yield await read_month(objects, tenant, month)
+
+
+def _name_of(day: date) -> str:
+    return day.isoformat().replace("-", "")

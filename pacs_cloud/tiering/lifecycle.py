@@ -1,0 +1,167 @@
+"""The bucket lifecycle configuration that carries tier policies out on S3.
+
+A lifecycle rule knows when an object was made, not when its study was: repacking and
+importing make old studies' objects new. So workers tag a pack `pacs-tier=CLASS` when
+it is due there, and one rule for each class moves what is so tagged. A policy that is
+for all of a tenant and counts only by `Clock.STORED` is what a rule can know: it moves
+those packs by their age too, whether a worker runs or not. (A pack is as old as its
+study's last instance, or older, so such a rule is early for a study that grew late.)
+
+S3's own limit for every class, 128 KiB, is written into each rule: buckets of before
+September 2024, and other servers, have other defaults or none.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, pairwise
+from typing import Any, Final, TypeAlias
+
+from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.objectstore.keys import check_prefix
+from pacs_cloud.objectstore.storage_classes import RULES, SMALL_BYTES, TIER_TAG, StorageClass
+from pacs_cloud.tiering.policy import Clock, Match, Policy
+
+Rule: TypeAlias = dict[str, Any]
+"""One rule, as boto3's `put_bucket_lifecycle_configuration` takes it."""
+
+MOST_RULES: Final = 1000
+"""Of one bucket (S3 User Guide, "Lifecycle configuration elements")."""
+
+NONCURRENT_DAYS: Final = 30
+INCOMPLETE_UPLOAD_DAYS: Final = 2
+"""The defaults of infra/template.yaml."""
+
+_DELETED: Final = {
+    "expire-deleted-packs": "packs/",
+    "expire-deleted-indexes": "index/",
+    "expire-deleted-thumbnails": "thumbs/",
+    "expire-deleted-marks": "trash/",
+    "expire-deleted-recalls": "recalls/",
+    "expire-deleted-access-counts": "access/",
+    "expire-deleted-fixity-rounds": "fixity/",
+}
+"""The template's rules for old versions, and the keys that each is for."""
+
+_APART_DAYS: Final = 30
+"""S3 refuses a rule that moves on from STANDARD_IA sooner; ours wait so long in every class."""
+
+
+def configuration(
+    policies: Sequence[Policy],
+    *,
+    prefix: str = "",
+    noncurrent_days: int = NONCURRENT_DAYS,
+    incomplete_upload_days: int = INCOMPLETE_UPLOAD_DAYS,
+) -> dict[str, list[Rule]]:
+    """Return the `LifecycleConfiguration` of a bucket: the template's rules, then the tiers'.
+
+    Args:
+        policies: those that can be carried out (`infeasible`), in their order.
+        prefix: what the store puts before every key, "" or ending in `/`.
+        noncurrent_days: how long what was deleted can be brought back.
+        incomplete_upload_days: how long an upload may take.
+
+    Raises:
+        InvalidRequest: `prefix` is none.
+    """
+    if check_prefix(prefix) and not prefix.endswith("/"):
+        raise InvalidRequest(f"a prefix ends in '/': {prefix!r}")
+    rules = [
+        *base_rules(prefix, noncurrent_days, incomplete_upload_days),
+        *_tag_rules(policies, prefix),
+    ]
+    # Where there are too many tenants, workers tag the packs of those that are left.
+    rules += islice(_age_rules(policies, prefix), MOST_RULES - len(rules))
+    return {"Rules": rules}
+
+
+def base_rules(
+    prefix: str = "",
+    noncurrent_days: int = NONCURRENT_DAYS,
+    incomplete_upload_days: int = INCOMPLETE_UPLOAD_DAYS,
+) -> list[Rule]:
+    """Return the rules that every bucket has (infra/template.yaml), tiers or none."""
+    uploads: Rule = {
+        "ID": "drop-incomplete-uploads",
+        "Status": "Enabled",
+        "Filter": {"Prefix": prefix},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": incomplete_upload_days},
+    }
+    deleted: list[Rule] = [
+        {
+            "ID": name,
+            "Status": "Enabled",
+            "Filter": {"Prefix": prefix + keys},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": noncurrent_days},
+        }
+        for name, keys in _DELETED.items()
+    ]
+    return [uploads, *deleted]
+
+
+def by_age(policies: Sequence[Policy]) -> Mapping[str, Policy]:
+    """Return the policies that a rule can carry out by the age of objects, by tenant.
+
+    "" stands for every tenant: then no other is named.
+    """
+    found: dict[str, Policy] = {}
+    spoken_for: set[str] = set()
+    for policy in policies:
+        tenants = policy.match.tenants
+        if _is_by_age(policy):
+            if tenants:
+                found |= dict.fromkeys(sorted(tenants - spoken_for), policy)
+            elif not spoken_for:
+                found[""] = policy
+        if not tenants:
+            break  # what comes behind it is not the first that matches, for any tenant
+        spoken_for |= tenants
+    return found
+
+
+def _is_by_age(policy: Policy) -> bool:
+    """Tell whether it asks for a tenant alone, and S3 takes its steps as one rule."""
+    return (
+        Match(tenants=policy.match.tenants) == policy.match
+        and bool(policy.steps)
+        and all(one.clock is Clock.STORED for one in policy.steps)
+        and all(
+            later.after_days - one.after_days >= max(_APART_DAYS, RULES[one.to].minimum_days)
+            for one, later in pairwise(policy.steps)
+        )
+    )
+
+
+def _tag_rules(policies: Sequence[Policy], prefix: str) -> Iterator[Rule]:
+    used = {step.to for policy in policies for step in policy.steps}
+    for storage_class in StorageClass:
+        if storage_class in used:
+            yield _moving(
+                f"tier-{storage_class}",
+                {
+                    "Prefix": f"{prefix}packs/",
+                    "Tags": [{"Key": TIER_TAG, "Value": str(storage_class)}],
+                },
+                {storage_class: RULES[storage_class].lifecycle_days},
+            )
+
+
+def _age_rules(policies: Sequence[Policy], prefix: str) -> Iterator[Rule]:
+    for tenant, policy in by_age(policies).items():
+        keys = f"{prefix}packs/{tenant}/" if tenant else f"{prefix}packs/"
+        yield _moving(
+            f"tier-age-{tenant}" if tenant else "tier-age",
+            {"Prefix": keys},
+            {step.to: step.after_days for step in policy.steps},
+        )
+
+
+def _moving(name: str, chosen: Mapping[str, Any], moves: Mapping[StorageClass, int]) -> Rule:
+    return {
+        "ID": name,
+        "Status": "Enabled",
+        "Filter": {"And": {**chosen, "ObjectSizeGreaterThan": SMALL_BYTES - 1}},
+        "Transitions": [
+            {"Days": days, "StorageClass": str(storage_class)}
+            for storage_class, days in moves.items()
+        ],
+    }

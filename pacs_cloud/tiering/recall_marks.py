@@ -1,0 +1,154 @@
+"""Marks: small objects that say which packs have been asked back from a cold class.
+
+A mark is written on condition that there is none, by whoever asks first; its writer
+alone then asks the store, so that any number of readers in any number of processes
+cause one restore. Its key follows from the pack's record: once the pack has arrived
+the record says until when, and the next recall has another key. It lies under
+`recalls/{tenant}/` until that copy is gone; `recall_tending` looks after it.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from pacs_cloud.catalogue.records import PackRecord
+from pacs_cloud.errors import Conflict, Corrupt, Unavailable
+from pacs_cloud.objectstore.keys import PackKey, parse_recall_key, recall_key, recall_prefix
+from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
+from pacs_cloud.objectstore.storage_classes import RecallSpeed
+
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecallMark:
+    """The name of one recall.
+
+    Attributes:
+        pack: of what.
+        after_us: `PackRecord.recalled_until_us` when it was asked for.
+    """
+
+    pack: PackKey
+    after_us: int
+
+    @property
+    def key(self) -> str:
+        """Where it lies."""
+        return recall_key(self.pack, self.after_us)
+
+    @property
+    def study(self) -> tuple[str, str]:
+        """Whose, and of which study."""
+        return self.pack.tenant, self.pack.study_instance_uid
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """One recall as it was asked for.
+
+    Attributes:
+        mark: its name.
+        asked_us: when, microseconds since 1970 UTC.
+        expected_us: when the pack should have arrived.
+        storage_class: where it lay.
+        speed: how quickly it was wanted.
+        days: how long the copy is to stay.
+        claim: unique: tells two that ask in one moment apart.
+    """
+
+    mark: RecallMark
+    asked_us: int
+    expected_us: int
+    storage_class: str
+    speed: RecallSpeed
+    days: int
+    claim: str = ""
+
+
+def key_of(pack: PackRecord) -> PackKey:
+    """Return the names of a pack's objects."""
+    return PackKey(pack.tenant, pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
+
+
+def mark_for(pack: PackRecord) -> RecallMark:
+    """Return the mark of the recall that would bring `pack` back."""
+    return RecallMark(key_of(pack), pack.recalled_until_us)
+
+
+async def put_recall(objects: ObjectStore, recall: Recall) -> bool:
+    """Write `recall` where nobody has asked for its pack yet; return whether that was so."""
+    fields = {
+        "version": _VERSION,
+        "asked_us": recall.asked_us,
+        "expected_us": recall.expected_us,
+        "storage_class": recall.storage_class,
+        "speed": recall.speed,
+        "days": recall.days,
+        "claim": recall.claim,
+    }
+    try:
+        await objects.put_new(recall.mark.key, orjson.dumps(fields))
+    except Conflict:
+        return False
+    return True
+
+
+async def ask_store(objects: ObjectStore, recall: Recall) -> ObjectInfo:
+    """Ask the store for what `recall` says; return what is true of the pack then.
+
+    Raises:
+        NotFound: there is no such object.
+        Denied, InvalidRequest: the store does not give it back.
+        Unavailable: it cannot be reached.
+    """
+    key = recall.mark.pack.pack
+    try:
+        return await objects.recall(key, recall.days, recall.speed)
+    except Unavailable:
+        if recall.speed is not RecallSpeed.EXPEDITED:
+            raise
+        # A service has not always room for those in a hurry.
+        return await objects.recall(key, recall.days, RecallSpeed.STANDARD)
+
+
+async def get_recall(objects: ObjectStore, mark: RecallMark) -> Recall:
+    """Return the recall that has `mark`.
+
+    Raises:
+        NotFound: it is over.
+        Corrupt: it cannot be read.
+    """
+    try:
+        fields = orjson.loads(await objects.get(mark.key))
+        return Recall(
+            mark,
+            int(fields["asked_us"]),
+            int(fields["expected_us"]),
+            str(fields["storage_class"]),
+            RecallSpeed(fields["speed"]),
+            int(fields["days"]),
+            str(fields["claim"]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise Corrupt(f"{mark.key} cannot be read") from error
+
+
+async def recall_marks(
+    objects: ObjectStore, tenant: str | None = None, study_instance_uid: str | None = None
+) -> AsyncIterator[list[RecallMark]]:
+    """Yield the marks of a study, of a tenant, or all: those of one study together."""
+    study: list[RecallMark] = []
+    async for info in objects.list(recall_prefix(tenant, study_instance_uid)):
+        named = parse_recall_key(info.key)
+        if named is None:
+            continue
+        mark = RecallMark(*named)
+        if study and mark.study != study[0].study:
+            yield study
+            study = []
+        study.append(mark)
+    if study:
+        yield study

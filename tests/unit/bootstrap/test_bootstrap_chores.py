@@ -1,0 +1,83 @@
+"""What a worker does over and over: it survives what can be expected, and stops at once."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pacs_cloud.bootstrap import chores
+from pacs_cloud.bootstrap.chores import chores_of, over_and_over
+from pacs_cloud.bootstrap.services import open_stores
+from pacs_cloud.errors import Unavailable
+from pacs_cloud.settings import load_settings
+
+
+async def test_a_chore_that_fails_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(chores, "HOUR_S", 0.0)
+    stop, tries = asyncio.Event(), 0
+
+    async def chore() -> float:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            stop.set()
+        raise Unavailable("the store is away")
+
+    await asyncio.wait_for(over_and_over("sweep", chore, stop), 5)
+    assert tries == 3
+    (record, *_) = caplog.records
+    assert (record.msg, record.__dict__["chore"]) == ("chore_stalled", "sweep")
+
+
+async def test_a_stop_ends_a_chore_where_it_is() -> None:
+    stop, began, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def chore() -> float:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return 0.0
+
+    running = asyncio.create_task(over_and_over("fixity", chore, stop))
+    await began.wait()
+    stop.set()
+    await asyncio.wait_for(running, 5)
+    assert ended.is_set()
+
+
+async def test_a_stop_ends_a_rest() -> None:
+    stop, worked = asyncio.Event(), asyncio.Event()
+
+    async def chore() -> float:
+        worked.set()
+        return 3600.0
+
+    running = asyncio.create_task(over_and_over("trash", chore, stop))
+    await worked.wait()
+    stop.set()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_a_defect_ends_the_worker() -> None:
+    async def chore() -> float:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await over_and_over("access", chore, asyncio.Event())
+
+
+async def test_each_chore_runs_on_an_empty_archive(tmp_path: Path) -> None:
+    file = tmp_path / "tiers.toml"
+    file.write_text('[[policies]]\nname = "none"\n')
+    settings = load_settings({"data": tmp_path / "data", "tier_policies": file})
+    async with open_stores(settings, create=True) as stores:
+        every = chores_of(settings, stores)
+        assert set(every) == {"sweep", "trash", "recalls", "access", "fixity", "tiers"}
+        for chore in every.values():
+            assert await chore() > 0
+        few = chores_of(load_settings({"data": tmp_path / "data", "fixity_days": 0}), stores)
+        assert set(every) - set(few) == {"fixity", "tiers"}

@@ -1,0 +1,101 @@
+"""In what two headers, and two frames, differ."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pacs_cloud.custody.conflicts_diff import TagDifference, differing_pixels, tag_differences
+from pacs_cloud.dicom.pixel_format import PixelFormat
+
+GREY = PixelFormat(4, 5, 1, 16, 12, 0, "MONOCHROME2")
+COLOUR = PixelFormat(4, 6, 3, 8, 8, 0, "RGB")
+
+
+def test_equal_headers_differ_in_nothing() -> None:
+    header = {"00100020": {"vr": "LO", "Value": ["P1"]}, "00081140": {"vr": "SQ", "Value": [{}]}}
+    assert list(tag_differences(header, dict(header))) == []
+
+
+def test_elements_are_compared_into_sequences() -> None:
+    one = {
+        "00080005": {"vr": "CS"},
+        "00081030": {"vr": "LO", "Value": ["first"]},
+        "00081140": {
+            "vr": "SQ",
+            "Value": [{"00081155": {"vr": "UI", "Value": ["1.2"]}}, {"00081150": {"vr": "UI"}}],
+        },
+        "00091010": {"vr": "UN", "InlineBinary": "AAE="},
+    }
+    two = {
+        "00081030": {"vr": "LO", "Value": ["second"]},
+        "00081140": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.3"]}}]},
+        "00091010": {"vr": "UN", "InlineBinary": "AAI="},
+        "00100020": {"vr": "LO", "Value": ["P1"]},
+    }
+    assert list(tag_differences(one, two)) == [
+        TagDifference("SpecificCharacterSet", "00080005", [], None),
+        TagDifference("StudyDescription", "00081030", ["first"], ["second"]),
+        TagDifference(
+            "ReferencedImageSequence[0].ReferencedSOPInstanceUID", "00081155", ["1.2"], ["1.3"]
+        ),
+        TagDifference("ReferencedImageSequence[1]", "00081140", {"00081150": {"vr": "UI"}}, None),
+        TagDifference("00091010", "00091010", "AAE=", "AAI="),
+        TagDifference("PatientID", "00100020", None, ["P1"]),
+    ]
+
+
+def test_a_sequence_against_something_else_is_one_difference() -> None:
+    one = {"00081140": {"vr": "SQ", "Value": [{}]}}
+    two = {"00081140": {"vr": "UN", "InlineBinary": "AAE="}}
+    assert [found.path for found in tag_differences(one, two)] == ["ReferencedImageSequence"]
+    assert [found.other for found in tag_differences(one, {})] == [None]
+
+
+def test_pixels_are_counted_not_bytes() -> None:
+    samples = np.arange(20, dtype="<u2").reshape(4, 5)
+    other = samples.copy()
+    other[0, 0] ^= 0xFFFF
+    other[3, 4] ^= 1
+    assert differing_pixels(samples.tobytes(), GREY, samples.tobytes(), GREY) == 0
+    assert differing_pixels(samples.tobytes(), GREY, other.tobytes(), GREY) == 2
+
+
+def test_colour_by_plane_is_the_same_as_by_pixel() -> None:
+    pixels = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+    planes = pixels.transpose(2, 0, 1).tobytes()
+    by_plane = replace(COLOUR, planar_configuration=1)
+    assert differing_pixels(pixels.tobytes(), COLOUR, planes, by_plane) == 0
+    other = pixels.copy()
+    other[1, 2] += 1
+    assert differing_pixels(other.tobytes(), COLOUR, planes, by_plane) == 1
+
+
+def test_single_bits_are_pixels() -> None:
+    bits = replace(GREY, bits_allocated=1, bits_stored=1)
+    one = np.zeros(20, dtype=np.uint8)
+    two = one.copy()
+    two[[0, 19]] = 1
+    frames = [np.packbits(cells, bitorder="little").tobytes() for cells in (one, two)]
+    assert differing_pixels(frames[0], bits, frames[1], bits) == 2
+
+
+def test_two_pixels_that_share_their_colour_are_one_pair() -> None:
+    shared = replace(COLOUR, photometric_interpretation="YBR_FULL_422")
+    one = bytearray(48)
+    two = bytearray(48)
+    two[0] = 9
+    assert differing_pixels(bytes(one), shared, bytes(two), shared) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(GREY, rows=5, columns=4),
+        replace(GREY, pixel_representation=1),
+        replace(GREY, photometric_interpretation="MONOCHROME1"),
+        replace(GREY, bits_allocated=8),
+    ],
+)
+def test_what_cannot_be_laid_upon_each_other_is_not_counted(other: PixelFormat) -> None:
+    assert differing_pixels(bytes(40), GREY, bytes(40), other) is None

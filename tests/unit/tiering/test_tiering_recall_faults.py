@@ -1,0 +1,132 @@
+"""A recall whose every step fails once, before it is done or after: it comes all the same."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from catalogue_samples import STUDY, TENANT, Shelf, instance, pack
+from pacs_cloud.catalogue.records import StudyChange
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.custody.walk import walk_unknown
+from pacs_cloud.errors import Offline, Unavailable
+from pacs_cloud.objectstore.port import ObjectInfo
+from pacs_cloud.objectstore.storage_classes import RecallSpeed
+from pacs_cloud.tiering.recall import Recalls
+from pacs_cloud.tiering.recall_marks import key_of, recall_marks
+from pacs_cloud.tiering.recall_tending import GRACE_US, tend_recalls
+from recall_samples import DAY_US, Clock, CountingStore, chill
+
+Result = TypeVar("Result")
+DELAY_S = 3600
+STEPS = 8
+"""A mark put, the store asked; two looks of two reads each; the record, and the mark removed."""
+
+
+class Fault:
+    """Lets one step of all fail."""
+
+    def __init__(self) -> None:
+        self.at: int | None = None
+        self.is_after = False
+        self.has_struck = False
+        self._step = 0
+
+    def arm(self, at: int, *, is_after: bool) -> None:
+        self.at, self.is_after, self.has_struck, self._step = at, is_after, False, 0
+
+    async def around(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        step, self._step = self._step, self._step + 1
+        strikes = step == self.at
+        self.has_struck |= strikes
+        if strikes and not self.is_after:
+            raise Unavailable("killed before")
+        done = await work()
+        if strikes:
+            raise Unavailable("killed after")
+        return done
+
+
+class FaultyStore(CountingStore):
+    def __init__(self, fault: Fault, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fault = fault
+
+    async def put_new(
+        self, key: str, data: bytes | memoryview, *, tags: Mapping[str, str] | None = None
+    ) -> ObjectInfo:
+        put = super().put_new
+        return await self.fault.around(lambda: put(key, data, tags=tags))
+
+    async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        get = super().get
+        return await self.fault.around(lambda: get(key, start, end))
+
+    async def head(self, key: str) -> ObjectInfo:
+        head = super().head
+        return await self.fault.around(lambda: head(key))
+
+    async def recall(self, key: str, days: int, speed: RecallSpeed) -> ObjectInfo:
+        recall = super().recall
+        return await self.fault.around(lambda: recall(key, days, speed))
+
+    async def delete(self, key: str) -> None:
+        delete = super().delete
+        await self.fault.around(lambda: delete(key))
+
+
+class FaultyCatalogue(SqliteCatalogue):
+    fault = Fault()
+
+    async def commit(self, change: StudyChange) -> None:
+        commit = super().commit
+        await self.fault.around(lambda: commit(change))
+
+
+async def tried(work: Callable[[], Awaitable[object]]) -> None:
+    """Do `work`, and once more where it was killed."""
+    try:
+        await work()
+    except Unavailable:
+        await work()
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(STEPS))
+async def test_it_comes_whatever_step_fails(tmp_path: Path, step: int, *, is_after: bool) -> None:
+    clock, fault = Clock(), Fault()
+    async with (
+        FaultyStore(fault, tmp_path / "objects", recall_delay_s=DELAY_S, now_us=clock) as objects,
+        FaultyCatalogue(tmp_path / "catalogue.sqlite") as catalogue,
+    ):
+        catalogue.fault = fault
+        await Shelf(catalogue).commit(pack([instance("1.1")], pack_id="a"))
+        (one,) = await catalogue.packs(TENANT, STUDY)
+        await objects.put_new(key_of(one).pack, b"every byte")
+        packs = await chill(objects, catalogue, STUDY)
+
+        async def ask() -> None:
+            # A process of its own each time: what one knew is lost with it.
+            recalls = Recalls(objects, catalogue, clock, arrival_s=lambda *_: DELAY_S)
+            with pytest.raises(Offline):
+                await recalls.demand(packs)
+
+        async def tend() -> None:
+            await tend_recalls(objects, catalogue, now_us=clock())
+
+        fault.arm(step, is_after=is_after)
+        await tried(ask)
+        clock.advance(GRACE_US / 1e6 + 1)
+        await tried(tend)
+        clock.advance(DELAY_S)
+        await tried(tend)
+        packs = await catalogue.packs(TENANT, STUDY)
+        await Recalls(objects, catalogue, clock).demand(packs)
+        assert await CountingStore.get(objects, key_of(one).pack) == b"every byte"
+        clock.advance(8 * DAY_US / 1e6)
+        await tried(tend)
+        assert not [some async for some in recall_marks(objects)]
+        assert not [info async for info in walk_unknown(objects)]
+        assert objects.count("recall") == 1
+        assert fault.has_struck
