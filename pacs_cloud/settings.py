@@ -234,6 +234,9 @@ class Settings(BaseModel):
     tier_policies: Path | None = Field(
         None, description="tier policies, TOML, that the worker carries out"
     )
+    repack_quiet_days: float = Field(
+        0, ge=0, le=36_500, description="the worker merges packs of series so old; 0: never"
+    )
     fixity_days: float = Field(
         90, ge=0, le=36_500, description="every pack is read again once in so many days; 0: never"
     )

@@ -12,7 +12,7 @@ from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo, ObjectStore
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
-from pacs_cloud.tiering.recall_marks import key_of
+from pacs_cloud.tiering.recall.marks import key_of
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US

@@ -9,7 +9,7 @@ from typing import Literal
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.objectstore.storage_classes import StorageClass
+from pacs_cloud.objectstore.storage_classes import StorageClass, needs_recall
 from pacs_cloud.settings import StoreUrl
 from pacs_cloud.workqueue.port import WorkQueue
 
@@ -50,7 +50,7 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
             endpoint=options.get("endpoint", ""),
             region=options.get("region", ""),
             prefix=prefix and f"{prefix}/",
-            storage_class=options.get("storage_class", ""),
+            storage_class=_storage_class(options),
             checksum=_checksum(options.get("checksum", "CRC64NVME")),
             moves=_moves(options.get("moves", "")),
             reads_cold=_reads_cold(options.get("cold", "offline")),
@@ -135,6 +135,16 @@ def _moves(name: str) -> Literal["tag", "copy", ""]:
             return known
         case _:
             raise InvalidRequest(f"moves={name!r} is not tag or copy")
+
+
+def _storage_class(options: dict[str, str]) -> str:
+    """Return where new packs go: they are read, and compared where a put is made again."""
+    name = options.get("storage_class", "")
+    if needs_recall(name) and not _reads_cold(options.get("cold", "offline")):
+        raise InvalidRequest(
+            f"storage_class={name} would hide new packs: let a tier policy move them there"
+        )
+    return name
 
 
 def _reads_cold(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a worker does over and over: orphans, the trash, recalls, access counts, fixity, tiers."""
+"""What a worker does over and over: from adopting orphans to moving packs between tiers."""
 
 import asyncio
 import logging
@@ -10,22 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from pacs_cloud.bootstrap.services import Stores, now_us, policy_of
+from pacs_cloud.bootstrap.services import Stores, now_us, policy_of, repack_folder
 from pacs_cloud.bootstrap.tiers import moved
-from pacs_cloud.custody.fixity import tend_fixity
-from pacs_cloud.custody.fixity_reading import Reread
-from pacs_cloud.custody.fixity_round import TURN_US
+from pacs_cloud.custody.fixity.reading import Reread
+from pacs_cloud.custody.fixity.rolling import tend_fixity
+from pacs_cloud.custody.fixity.round import TURN_US
 from pacs_cloud.custody.orphans import GRACE_US, adopt_orphans
-from pacs_cloud.custody.purging import GRACE_US as TRASH_GRACE_US
-from pacs_cloud.custody.purging import Purged, tend_trash
+from pacs_cloud.custody.repack.due import RepackTerms, repack_due
 from pacs_cloud.custody.stored_pack import load_table
+from pacs_cloud.custody.trash.purging import GRACE_US as TRASH_GRACE_US
+from pacs_cloud.custody.trash.purging import Purged, tend_trash
 from pacs_cloud.errors import InvalidRequest, PacsError
 from pacs_cloud.settings import Settings
-from pacs_cloud.tiering.access_folding import Folded, fold_access
+from pacs_cloud.tiering.access.folding import Folded, fold_access
 from pacs_cloud.tiering.advice import advise, is_feasible
 from pacs_cloud.tiering.mover import Fate
 from pacs_cloud.tiering.policy_file import read_policies
-from pacs_cloud.tiering.recall_tending import Tended, tend_recalls
+from pacs_cloud.tiering.recall.tending import Tended, tend_recalls
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ SWEEP_REST_S = 5.0
 TEND_RECALLS_EVERY_S = 60.0
 TEND_LOCAL_RECALLS_EVERY_S = 5.0
 MOVE_EVERY_S = 6 * HOUR_S
+REPACK_EVERY_S = 24 * HOUR_S
 FIXITY_EVERY_S = TURN_US / 1e6
 
 Chore: TypeAlias = Callable[[], Coroutine[None, None, float]]
@@ -53,6 +55,8 @@ def chores_of(settings: Settings, stores: Stores) -> dict[str, Chore]:
     }
     if settings.fixity_days:
         chores["fixity"] = partial(_fixity, settings, stores)
+    if settings.repack_quiet_days:
+        chores["repack"] = partial(_repack, settings, stores)
     if settings.tier_policies is not None:
         chores["tiers"] = partial(_tiers, settings, stores, settings.tier_policies)
     return chores
@@ -179,6 +183,29 @@ async def _fixity(settings: Settings, stores: Stores) -> float:
             },
         )
     return FIXITY_EVERY_S
+
+
+async def _repack(settings: Settings, stores: Stores) -> float:
+    """Merge the small packs of quiet series."""
+    terms = RepackTerms(
+        quiet_days=settings.repack_quiet_days,
+        max_bytes=settings.pack_bytes,
+        max_instances=settings.pack_instances,
+    )
+    due = repack_due(
+        stores.objects,
+        stores.catalogue,
+        terms=terms,
+        folder=repack_folder(settings),
+        now_us=now_us,
+    )
+    replaced = made = problems = 0
+    async for one in due:
+        replaced, made = replaced + one.replaced, made + one.made
+        problems += len(one.problems)
+    if replaced or problems:
+        log.info("repacked", extra={"replaced": replaced, "made": made, "problems": problems})
+    return REPACK_EVERY_S
 
 
 async def _tiers(settings: Settings, stores: Stores, file: Path) -> float:

@@ -13,9 +13,9 @@ from pacs_cloud.bootstrap.datalock import own_data, share_data
 from pacs_cloud.bootstrap.open_files import allow_open_files
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.custody.deletion import Trash
+from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
-from pacs_cloud.errors import NotFound
+from pacs_cloud.errors import NotFound, Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
 from pacs_cloud.ingest.syncer import Syncer
@@ -24,10 +24,10 @@ from pacs_cloud.objectstore.storage_classes import RecallSpeed
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.settings import Settings
-from pacs_cloud.tiering.access_counter import AccessCounter, counting
-from pacs_cloud.tiering.recall import Recalls, RecallWish
-from pacs_cloud.tiering.recall_surprises import NotingObjects
-from pacs_cloud.tiering.recall_times import ArrivalTime, service_arrival_s
+from pacs_cloud.tiering.access.counter import AccessCounter, counting
+from pacs_cloud.tiering.recall.demand import Recalls, RecallWish
+from pacs_cloud.tiering.recall.surprises import NotingObjects
+from pacs_cloud.tiering.recall.times import ArrivalTime, service_arrival_s
 from pacs_cloud.workqueue.port import WorkQueue
 
 DICOM_ROOT = "1.2.840.10008."
@@ -176,6 +176,16 @@ def arrival_of(settings: Settings) -> ArrivalTime:
         return service_arrival_s
     delay_s = float(url.options.get("recall_delay_s", 0))
     return lambda *_: delay_s
+
+
+def repack_folder(settings: Settings) -> Path:
+    """Return where merged packs are written before they are stored; made where it is missing."""
+    folder = settings.data / "repack"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be made: {error.strerror}") from error
+    return folder
 
 
 def trash_of(stores: Stores, archive: Archive) -> Trash:

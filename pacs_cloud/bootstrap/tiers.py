@@ -7,7 +7,7 @@ from pacs_cloud.bootstrap.services import Stores, now_us
 from pacs_cloud.catalogue.records import StudyRecord
 from pacs_cloud.objectstore.storage_classes import SMALL_BYTES
 from pacs_cloud.settings import Settings
-from pacs_cloud.tiering.access_log import last_reads
+from pacs_cloud.tiering.access.log import last_reads
 from pacs_cloud.tiering.mover import Moved, move_due
 from pacs_cloud.tiering.planning import LastRead, Move, expired_by, moves
 from pacs_cloud.tiering.policy import Clock, Policy
@@ -52,9 +52,8 @@ async def expired(
     settings: Settings, stores: Stores, policies: Sequence[Policy]
 ) -> AsyncGenerator[tuple[StudyRecord, Policy]]:
     """Yield the studies that need not be kept any longer, and the policy that says so."""
-    last_read_us = await _last_read(settings, stores, policies)
     async for state in stores.catalogue.export(settings.tenant):
-        by = expired_by(state.study, policies, now_us=now_us(), last_read_us=last_read_us)
+        by = expired_by(state.study, policies, now_us=now_us())
         if by is not None:
             yield state.study, by
 

@@ -290,13 +290,13 @@ def _judge(
 def _same(index: PackIndex, instance: PackInstance, other: PackInstance) -> HiddenReason | None:
     """Return how `instance` repeats `other`; None where it is other content.
 
-    A variant is the same instance in another transfer syntax: every attribute that
-    searches know is equal, and so are the number and size of its frames.
+    A variant is the same instance in another transfer syntax than the other came in: every
+    attribute that searches know is equal, and so are the number and size of its frames.
     """
     if instance.digest == other.digest:
         return HiddenReason.DUPLICATE
     if (
-        instance.transfer_syntax_uid != other.transfer_syntax_uid
+        instance.received_syntax_uid != other.received_syntax_uid
         and instance.sop_class_uid == other.sop_class_uid
         and index.attributes_of(instance) == other.attributes
         and _shape(instance) == _shape(other)

@@ -30,6 +30,7 @@ from pacs_cloud.cli.options import (
 from pacs_cloud.cli.recall_commands import recall
 from pacs_cloud.cli.tier_commands import tier
 from pacs_cloud.cli.trash_commands import trash
+from pacs_cloud.cli.upkeep_commands import upkeep
 from pacs_cloud.errors import PacsError
 
 COULD_NOT = 2
@@ -43,6 +44,7 @@ app = typer.Typer(
     help="A cloud-native PACS: DICOM in, packs in the bucket, DICOM and DICOMweb out.",
 )
 
+app.add_typer(upkeep)
 for name, commands in (
     ("trash", trash),
     ("hold", hold),
@@ -217,43 +219,6 @@ def delete(
 
     settings = settings_of(config, data=data)
     delete_(settings, study, series, instance, sure=sure, as_json=as_json)
-
-
-@app.command()
-def status(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Show what waits: spool, commits, jobs, conflicts; and whether the stores answer."""
-    from pacs_cloud.cli.upkeep import show_status
-
-    show_status(settings_of(config, data=data), as_json=as_json)
-
-
-@app.command()
-def fsck(
-    data: Data = None,
-    config: Config = None,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Also read every byte and check every digest.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Check packs against the catalogue, both ways; changes nothing.
-
-    Exits 0 when clean, 1 with findings, 2 when it could not run.
-    """
-    from pacs_cloud.cli.upkeep import check
-
-    raise typer.Exit(check(settings_of(config, data=data), deep=deep, as_json=as_json))
-
-
-@app.command()
-def rebuild(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Make the catalogue anew from the objects alone, also when its file is gone.
-
-    Exits 1 if an object could not be used; each is listed with its reason.
-    """
-    from pacs_cloud.cli.upkeep import rebuild_catalogue
-
-    raise typer.Exit(rebuild_catalogue(settings_of(config, data=data), as_json=as_json))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from blake3 import blake3
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import UidRef
 from pacs_cloud.cli.moments import when
-from pacs_cloud.custody.conflicts_diff import differing_pixels, tag_differences
+from pacs_cloud.custody.conflicts.diff import differing_pixels, tag_differences
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.dicomjson import keyword_of
 from pacs_cloud.dicom.elements import Elements

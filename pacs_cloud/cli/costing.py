@@ -12,7 +12,7 @@ from pacs_cloud.bootstrap.services import now_us, open_stores
 from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Settings
-from pacs_cloud.tiering.access_log import reads_by_day
+from pacs_cloud.tiering.access.log import reads_by_day
 from pacs_cloud.tiering.advice import Severity, advise
 from pacs_cloud.tiering.cost.bill import CENT, Bill, bill
 from pacs_cloud.tiering.cost.calendar import MONTHS_A_YEAR, Calendar

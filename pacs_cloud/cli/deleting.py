@@ -10,11 +10,11 @@ from typing import Final
 
 from pacs_cloud.bootstrap.services import Stores, now_us, open_reading, open_stores, trash_of
 from pacs_cloud.cli.output import confirm, print_json, print_rows, stderr, stdout
-from pacs_cloud.custody.deletion import Restored, Trash
-from pacs_cloud.custody.purging import Purged, purge_readable, purge_study, tend_trash
 from pacs_cloud.custody.stored_pack import load_table
-from pacs_cloud.custody.trash_list import list_trash
-from pacs_cloud.custody.trash_marks import Scope, marks
+from pacs_cloud.custody.trash.deletion import Restored, Trash
+from pacs_cloud.custody.trash.listing import list_trash
+from pacs_cloud.custody.trash.marks import Scope, marks
+from pacs_cloud.custody.trash.purging import Purged, purge_readable, purge_study, tend_trash
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.settings import Settings

@@ -10,9 +10,9 @@ from pacs_cloud.cli.comparing import compared_pixels, compared_tags, described, 
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.output import print_json, print_rows, stdout
 from pacs_cloud.cli.this_user import this_user
-from pacs_cloud.custody.conflicts import Disagreement, disagreement, disagreements
-from pacs_cloud.custody.conflicts_choice import promote
-from pacs_cloud.custody.conflicts_choice import undo as undo_promotion
+from pacs_cloud.custody.conflicts.choice import promote
+from pacs_cloud.custody.conflicts.choice import undo as undo_promotion
+from pacs_cloud.custody.conflicts.listing import Disagreement, disagreement, disagreements
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.settings import Settings
 

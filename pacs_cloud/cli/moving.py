@@ -13,8 +13,8 @@ from pacs_cloud.catalogue.elements import first_text
 from pacs_cloud.catalogue.records import StudyRecord
 from pacs_cloud.cli.output import confirm, counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.tiering import INFEASIBLE, feasible_policies
-from pacs_cloud.custody.deletion import Trash
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.trash.deletion import Trash
+from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Conflict, Corrupt, NotFound
 from pacs_cloud.query.planner import STUDY_DATE
 from pacs_cloud.settings import Settings

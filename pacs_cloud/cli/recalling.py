@@ -18,10 +18,10 @@ from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdo
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.settings import Settings
-from pacs_cloud.tiering.recall import time_text
-from pacs_cloud.tiering.recall_list import RecallState, StudyRecall, list_recalls, recall_of
-from pacs_cloud.tiering.recall_priors import priors
-from pacs_cloud.tiering.recall_tending import tend_recalls
+from pacs_cloud.tiering.recall.demand import time_text
+from pacs_cloud.tiering.recall.listing import RecallState, StudyRecall, list_recalls, recall_of
+from pacs_cloud.tiering.recall.priors import priors
+from pacs_cloud.tiering.recall.tending import tend_recalls
 
 NOT_ASKED: Final = 1
 _LOOK_EVERY_S: Final = 5.0

@@ -9,10 +9,10 @@ from pacs_cloud.bootstrap.services import now_us, open_stores
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.output import print_json, print_rows, stdout, weighing
 from pacs_cloud.custody.findings import Finding
-from pacs_cloud.custody.fixity import open_findings, reread, reread_study
-from pacs_cloud.custody.fixity_findings import Found
-from pacs_cloud.custody.fixity_reading import Reread
-from pacs_cloud.custody.fixity_round import Round, read_round
+from pacs_cloud.custody.fixity.findings import Found
+from pacs_cloud.custody.fixity.reading import Reread
+from pacs_cloud.custody.fixity.rolling import open_findings, reread, reread_study
+from pacs_cloud.custody.fixity.round import Round, read_round
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Settings

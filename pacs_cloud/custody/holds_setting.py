@@ -34,7 +34,7 @@ from pacs_cloud.custody.holds import (
     standing_holds,
     write_entry,
 )
-from pacs_cloud.custody.trash_marks import Action, marks
+from pacs_cloud.custody.trash.marks import Action, marks
 from pacs_cloud.errors import Conflict, NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed

@@ -10,7 +10,7 @@ from pacs_cloud.catalogue.records import GONE, HiddenReason
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.ledger import decided_by, decisions_of
 from pacs_cloud.custody.pack_removal import remove_with_replaced
-from pacs_cloud.custody.repack_sweep import KEPT_US, retire_merged
+from pacs_cloud.custody.repack.sweep import KEPT_US, retire_merged
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, read_study_packs
 from pacs_cloud.custody.walk import PACKS

@@ -11,7 +11,7 @@ from pacs_cloud.catalogue.records import HiddenReason, PackRecord
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.custody.ledger import decided_by, decisions_of
-from pacs_cloud.custody.repack_ledger import replaced_and_leftover
+from pacs_cloud.custody.repack.ledger import replaced_and_leftover
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, StudyPacks, read_study_packs
 from pacs_cloud.custody.walk import StudyObjects, walk_studies

@@ -18,7 +18,7 @@ from pacs_cloud.custody.findings import REBUILD, Finding, FindingKind, Severity,
 from pacs_cloud.custody.ledger import read_decisions
 from pacs_cloud.custody.ledger_check import against_ledger
 from pacs_cloud.custody.pack_check import PackReport, check_pack
-from pacs_cloud.custody.repack_ledger import Merge
+from pacs_cloud.custody.repack.ledger import Merge
 from pacs_cloud.custody.stored_pack import read_stored_pack
 from pacs_cloud.custody.walk import StudyObjects
 from pacs_cloud.errors import Corrupt, NotFound, Offline

@@ -9,7 +9,7 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, UidRef
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.ledger import record_decision
-from pacs_cloud.custody.repack_ledger import Merge
+from pacs_cloud.custody.repack.ledger import Merge
 from pacs_cloud.custody.stored_pack import load_table, read_index_blob, staged_pack, table_of
 from pacs_cloud.errors import Corrupt, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pacs_cloud.custody.deletion import Trash
+from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.dicomweb import problems
 from pacs_cloud.dicomweb.capabilities import Capabilities
 from pacs_cloud.dicomweb.cors import Cors

@@ -11,8 +11,8 @@ from typing import Final
 
 from starlette.requests import Request
 
-from pacs_cloud.custody.deletion import Trash
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.trash.deletion import Trash
+from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.dicomweb.addressed import addressed
 from pacs_cloud.dicomweb.part_answer import is_of_state
 from pacs_cloud.dicomweb.problems import problem

@@ -11,7 +11,7 @@ from pacs_cloud import errors
 from pacs_cloud.dicomweb.media import UnsupportedMedia
 from pacs_cloud.dicomweb.responses import Bytes
 from pacs_cloud.objectstore.port import Availability
-from pacs_cloud.tiering.recall import BeingRecalled, time_text
+from pacs_cloud.tiering.recall.demand import BeingRecalled, time_text
 
 PROBLEM_JSON: Final = "application/problem+json"
 

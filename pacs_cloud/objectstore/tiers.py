@@ -215,8 +215,8 @@ class Tiers:
             return Recalled(int(ready), int(until))
         except (FileNotFoundError, NotADirectoryError):
             return Recalled()
-        except ValueError as error:
-            raise Corrupt(f"{self._folders.recalled_path(key)} is not what was written") from error
+        except ValueError:
+            return Recalled()  # a bad disk's: it is worth no more than none, and made anew
 
     def _forget_recall(self, key: str) -> None:
         if self._folders.recalled_path(key).exists():

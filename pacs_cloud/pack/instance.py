@@ -69,3 +69,8 @@ class PackInstance(NamedTuple):
     def stored_digest(self) -> str:
         """BLAKE3 of its data set as it lies in the pack, hex."""
         return self.digest if self.recoded is None else self.recoded.digest
+
+    @property
+    def received_syntax_uid(self) -> str:
+        """The transfer syntax that its data set came in, which `digest` is of."""
+        return self.recoded.received_syntax_uid if self.recoded else self.transfer_syntax_uid

@@ -14,7 +14,7 @@ from pacs_cloud.objectstore.storage_classes import (
 )
 from pacs_cloud.tiering.infeasible import Said, in_days, infeasible, next_by_clock
 from pacs_cloud.tiering.policy import Clock, Policy
-from pacs_cloud.tiering.recall_times import service_arrival_s
+from pacs_cloud.tiering.recall.times import service_arrival_s
 
 
 class Severity(StrEnum):

@@ -92,13 +92,11 @@ def moves_of(
     )
 
 
-def expired_by(
-    study: StudyRecord, policies: Sequence[Policy], *, now_us: int, last_read_us: LastRead
-) -> Policy | None:
+def expired_by(study: StudyRecord, policies: Sequence[Policy], *, now_us: int) -> Policy | None:
     """Return the policy by which a study need not be kept any longer; None: it is to be kept."""
     if not study.instance_count:
         return None
-    facts = facts_of(study, now_us, last_read_us(study))
+    facts = facts_of(study, now_us, None)  # retention does not ask who read it
     policy = policy_for(policies, facts)
     return policy if policy is not None and policy.is_over(facts.ages) else None
 

@@ -10,7 +10,7 @@ from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.pack.pack_id import new_pack_id
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
-from pacs_cloud.tiering.recall import BeingRecalled
+from pacs_cloud.tiering.recall.demand import BeingRecalled
 from pacs_cloud.workqueue.jobs import Job
 from pacs_cloud.workqueue.port import WorkQueue
 

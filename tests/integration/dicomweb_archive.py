@@ -18,7 +18,7 @@ from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
-from pacs_cloud.custody.deletion import Trash
+from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.dicomweb.app import HttpOptions, Services, create_app
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions

@@ -34,9 +34,9 @@ from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.s3 import S3ObjectStore
 from pacs_cloud.settings import Destination, Settings
-from pacs_cloud.tiering.access_folding import fold_access
-from pacs_cloud.tiering.access_log import last_reads, reads_by_day
-from pacs_cloud.tiering.access_sheet import Access
+from pacs_cloud.tiering.access.folding import fold_access
+from pacs_cloud.tiering.access.log import last_reads, reads_by_day
+from pacs_cloud.tiering.access.sheet import Access
 from servers.fixtures import Place
 from unit.tiering.tiering_access import at, keys, log_of, write
 

@@ -18,18 +18,18 @@ from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.cli.fixity_commands import fixity
 from pacs_cloud.cli.hold_commands import hold
-from pacs_cloud.custody.conflicts import disagreements
-from pacs_cloud.custody.conflicts_choice import promote, undo
-from pacs_cloud.custody.deletion import Trash
+from pacs_cloud.custody.conflicts.choice import promote, undo
+from pacs_cloud.custody.conflicts.listing import disagreements
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.findings import FindingKind
-from pacs_cloud.custody.fixity import open_findings, reread, reread_study, tend_fixity
+from pacs_cloud.custody.fixity.rolling import open_findings, reread, reread_study, tend_fixity
 from pacs_cloud.custody.holds import HoldKind, all_holds
 from pacs_cloud.custody.holds_setting import release_hold, set_hold
-from pacs_cloud.custody.purging import purge_study
 from pacs_cloud.custody.rebuild import rebuild
 from pacs_cloud.custody.stored_pack import load_table
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.trash.deletion import Trash
+from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.custody.trash.purging import purge_study
 from pacs_cloud.errors import Held, InvalidRequest, NotFound, PacsError
 from pacs_cloud.objectstore.port import ObjectStore
 from unit.custody.custody_packs import Clock, fill, put

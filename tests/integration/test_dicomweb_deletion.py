@@ -17,10 +17,10 @@ from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.fsck import check
-from pacs_cloud.custody.purging import purge_study
 from pacs_cloud.custody.rebuild import rebuild
 from pacs_cloud.custody.stored_pack import load_table
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.custody.trash.purging import purge_study
 
 STUDY = "1.2.3.1"
 FIRST, SECOND = f"{STUDY}.1", f"{STUDY}.2"

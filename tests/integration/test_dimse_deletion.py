@@ -18,9 +18,9 @@ from pynetdicom import build_context, evt
 
 from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.catalogue.records import UidRef
-from pacs_cloud.custody.deletion import Trash
 from pacs_cloud.custody.stored_pack import load_table
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.trash.deletion import Trash
+from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.pack.index import PackIndex
 from pacs_cloud.settings import Destination
 

@@ -34,9 +34,9 @@ from pacs_cloud.custody.fsck import check
 from pacs_cloud.objectstore.port import Availability
 from pacs_cloud.objectstore.storage_classes import StorageClass
 from pacs_cloud.settings import Address, Destination, Settings
-from pacs_cloud.tiering.recall import BeingRecalled
-from pacs_cloud.tiering.recall_marks import key_of, recall_marks
-from pacs_cloud.tiering.recall_tending import tend_recalls
+from pacs_cloud.tiering.recall.demand import BeingRecalled
+from pacs_cloud.tiering.recall.marks import key_of, recall_marks
+from pacs_cloud.tiering.recall.tending import tend_recalls
 from pacs_cloud.workqueue.sqlite import SqliteWorkQueue
 from recall_samples import CountingStore, chill
 

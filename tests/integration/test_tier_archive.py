@@ -112,3 +112,17 @@ def test_what_need_not_be_kept_is_listed_and_only_then_deleted(data: Path, polic
     assert {one["study"]: one["deleted"] for one in lines(done)} == {OLD: False, OTHER: True}
     assert f"{OLD}: " in done.stderr
     assert len(lines(pacs("find", "--data", data, "--json"))) == 2
+
+
+def test_small_packs_become_one_by_the_command(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    file = make_instance(f"{OLD}.1.2", study=OLD, series=f"{OLD}.1", StudyDate="20010203")
+    (tmp_path / "more" / "1.dcm").write_bytes(file)
+    pacs("import", tmp_path / "more", "--data", data)
+    assert "0 packs became 0" in pacs("repack", "--data", data).stdout
+    assert "no study" in pacs("repack", "1.2.3.4.5", "--data", data, code=2).stderr
+    done = lines(pacs("repack", OLD, "--data", data, "--json"))
+    assert [(one["replaced"], one["made"]) for one in done] == [(2, 1), (0, 0)]
+    pacs("fsck", "--deep", "--data", data)
+    pacs("get", OLD, "-o", tmp_path / "out", "--data", data)
+    assert (tmp_path / "out" / OLD / f"{OLD}.1" / f"{OLD}.1.2.dcm").read_bytes() == file

@@ -15,7 +15,7 @@ import numpy as np
 
 from pacs_cloud.catalogue.records import StudyRecord
 from pacs_cloud.errors import InvalidRequest
-from pacs_cloud.tiering.access_log import DayOfReads
+from pacs_cloud.tiering.access.log import DayOfReads
 from pacs_cloud.tiering.cost.calendar import MONTHS_A_YEAR, Calendar
 from pacs_cloud.tiering.cost.hospital import (
     GROWTH,

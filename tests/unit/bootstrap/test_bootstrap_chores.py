@@ -73,11 +73,14 @@ async def test_a_defect_ends_the_worker() -> None:
 async def test_each_chore_runs_on_an_empty_archive(tmp_path: Path) -> None:
     file = tmp_path / "tiers.toml"
     file.write_text('[[policies]]\nname = "none"\n')
-    settings = load_settings({"data": tmp_path / "data", "tier_policies": file})
+    settings = load_settings(
+        {"data": tmp_path / "data", "tier_policies": file, "repack_quiet_days": 7}
+    )
     async with open_stores(settings, create=True) as stores:
         every = chores_of(settings, stores)
-        assert set(every) == {"sweep", "trash", "recalls", "access", "fixity", "tiers"}
+        usual = {"sweep", "trash", "recalls", "access", "fixity"}
+        assert set(every) == usual | {"tiers", "repack"}
         for chore in every.values():
             assert await chore() > 0
         few = chores_of(load_settings({"data": tmp_path / "data", "fixity_days": 0}), stores)
-        assert set(every) - set(few) == {"fixity", "tiers"}
+        assert set(few) == usual - {"fixity"}

@@ -7,16 +7,16 @@ from typing import Any
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import ByPatient, Catalogue
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
-from pacs_cloud.custody.deletion import Trash
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.findings import Finding
 from pacs_cloud.custody.fsck import check
 from pacs_cloud.custody.orphans import adopt_orphans
-from pacs_cloud.custody.purging import Purged, purge_study, tend_trash
 from pacs_cloud.custody.rebuild import rebuild
 from pacs_cloud.custody.stored_pack import load_table
-from pacs_cloud.custody.trash_list import Deleted, list_trash
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.trash.deletion import Trash
+from pacs_cloud.custody.trash.listing import Deleted, list_trash
+from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.custody.trash.purging import Purged, purge_study, tend_trash
 from pacs_cloud.errors import PacsError, Unavailable
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import ObjectStore

@@ -8,12 +8,12 @@ import pytest
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import ConflictKind
-from pacs_cloud.custody.conflicts import Disagreement, disagreement, disagreements
-from pacs_cloud.custody.conflicts_choice import promote, undo
-from pacs_cloud.custody.conflicts_ledger import choices_of
-from pacs_cloud.custody.purging import GRACE_US
+from pacs_cloud.custody.conflicts.choice import promote, undo
+from pacs_cloud.custody.conflicts.ledger import choices_of
+from pacs_cloud.custody.conflicts.listing import Disagreement, disagreement, disagreements
 from pacs_cloud.custody.stored_pack import load_table
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.custody.trash.purging import GRACE_US
 from pacs_cloud.errors import Conflict, Corrupt, NotFound, Unavailable
 from pacs_cloud.objectstore.keys import ledger_prefix
 from unit.custody.custody_house import ALL, STUDY, Dying, House, Racing, always

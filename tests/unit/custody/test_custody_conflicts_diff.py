@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pacs_cloud.custody.conflicts_diff import TagDifference, differing_pixels, tag_differences
+from pacs_cloud.custody.conflicts.diff import TagDifference, differing_pixels, tag_differences
 from pacs_cloud.dicom.pixel_format import PixelFormat
 
 GREY = PixelFormat(4, 5, 1, 16, 12, 0, "MONOCHROME2")

@@ -8,11 +8,11 @@ import pytest
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.records import StudyChange
-from pacs_cloud.custody.deletion import Restored
 from pacs_cloud.custody.export import export_lines
-from pacs_cloud.custody.purging import GRACE_US, Purged, purge_study, tend_trash
 from pacs_cloud.custody.stored_pack import load_table
-from pacs_cloud.custody.trash_marks import Scope, marks
+from pacs_cloud.custody.trash.deletion import Restored
+from pacs_cloud.custody.trash.marks import Scope, marks
+from pacs_cloud.custody.trash.purging import GRACE_US, Purged, purge_study, tend_trash
 from pacs_cloud.errors import Conflict, Gone, NotFound, Unavailable
 from pacs_cloud.objectstore.keys import ledger_prefix
 from unit.custody.custody_house import ALL, DAY_US, FUTURE_US, STUDY, Dying, House, always

@@ -9,10 +9,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from pacs_cloud.custody.deep import check_bytes
 from pacs_cloud.custody.findings import FindingKind
-from pacs_cloud.custody.fixity import open_findings, reread, reread_study, tend_fixity
-from pacs_cloud.custody.fixity_reading import Reread
-from pacs_cloud.custody.fixity_round import TURN_US, Round, read_round, write_round
-from pacs_cloud.custody.pace import Pace
+from pacs_cloud.custody.fixity.pace import Pace
+from pacs_cloud.custody.fixity.reading import Reread
+from pacs_cloud.custody.fixity.rolling import open_findings, reread, reread_study, tend_fixity
+from pacs_cloud.custody.fixity.round import TURN_US, Round, read_round, write_round
 from pacs_cloud.custody.stored_pack import read_stored_pack
 from pacs_cloud.errors import Corrupt, NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore

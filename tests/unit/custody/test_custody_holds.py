@@ -13,8 +13,8 @@ from pacs_cloud.custody.holds import (
     standing_holds,
 )
 from pacs_cloud.custody.holds_setting import HoldSet, release_hold, set_hold
-from pacs_cloud.custody.purging import GRACE_US, Purged
-from pacs_cloud.custody.trash_marks import Action, Mark, Scope, marks, put_mark
+from pacs_cloud.custody.trash.marks import Action, Mark, Scope, marks, put_mark
+from pacs_cloud.custody.trash.purging import GRACE_US, Purged
 from pacs_cloud.errors import Corrupt, Gone, Held, NotFound, Unavailable
 from unit.custody.custody_house import ALL, DAY_US, STUDY, Dying, House, Racing, always
 from unit.custody.custody_packs import Sample

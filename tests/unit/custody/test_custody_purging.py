@@ -6,10 +6,10 @@ import pytest
 
 from pacs_cloud.catalogue import hiding
 from pacs_cloud.catalogue.records import StudyChange
-from pacs_cloud.custody.deletion import Restored
 from pacs_cloud.custody.findings import FindingKind
-from pacs_cloud.custody.purging import GRACE_US, Purged
-from pacs_cloud.custody.trash_marks import Action, Scope, marks
+from pacs_cloud.custody.trash.deletion import Restored
+from pacs_cloud.custody.trash.marks import Action, Scope, marks
+from pacs_cloud.custody.trash.purging import GRACE_US, Purged
 from pacs_cloud.errors import Denied, Gone, Unavailable
 from pacs_cloud.objectstore.keys import ledger_prefix
 from unit.custody.custody_house import ALL, DAY_US, STUDY, Dying, House, Racing, always

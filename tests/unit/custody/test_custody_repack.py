@@ -13,10 +13,10 @@ import pytest
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyChange
-from pacs_cloud.custody import repack_copy
 from pacs_cloud.custody.findings import FindingKind
-from pacs_cloud.custody.repack import RepackTerms, repack_due, repack_series
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.repack import copying
+from pacs_cloud.custody.repack.due import RepackTerms, repack_due, repack_series
+from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Conflict, Unavailable
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.pack.recover import recover
@@ -281,7 +281,7 @@ async def test_any_tool_opens_a_merged_pack(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
 ) -> None:
     """However its parts came by; and without its index it says the same."""
-    monkeypatch.setattr(repack_copy, "_READ_BYTES", chunk_bytes)
+    monkeypatch.setattr(copying, "_READ_BYTES", chunk_bytes)
     await small_packs(house)
     files = await shown(house)
     await repack(house, tmp_path / "work")

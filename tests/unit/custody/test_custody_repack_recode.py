@@ -13,9 +13,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from pacs_cloud.catalogue.records import HiddenReason, StudyState
-from pacs_cloud.custody import repack_recode
-from pacs_cloud.custody.repack import RepackTerms
-from pacs_cloud.custody.repack_recode import TARGET
+from pacs_cloud.custody.repack import recoding
+from pacs_cloud.custody.repack.due import RepackTerms
+from pacs_cloud.custody.repack.recoding import TARGET
 from pacs_cloud.dicom.coding.transcode import transcoded_parts
 from pacs_cloud.dicom.part10 import read_file_meta
 from pacs_cloud.errors import Corrupt
@@ -115,6 +115,18 @@ async def test_the_original_sent_again_is_known(house: House, tmp_path: Path) ->
     assert (done.made, done.instances, done.left_out, done.recoded) == (1, 3, 1, 1)
     assert all(one.recoded is not None for one in (await table(house)).instances)
     assert await house.findings() == []
+
+
+async def test_other_pixels_in_the_syntax_it_came_in_are_no_variant(
+    house: House, tmp_path: Path
+) -> None:
+    await store_images(house, image(1))
+    await repack(house, tmp_path / "work", terms=ENCODE)
+    other = image(1)
+    other.PixelData = bytes(len(other.PixelData))
+    await store_images(house, other)
+    *_, newest = await packs(house)
+    assert dict(newest.hidden) == {f"{SERIES}.1": HiddenReason.KEPT_FIRST}
 
 
 async def test_the_index_says_where_the_new_frames_are(house: House, tmp_path: Path) -> None:
@@ -271,7 +283,7 @@ async def test_a_codec_that_errs_is_found_out(
         assert changed != bytes(dataset)
         return transcoded_parts(changed, syntax, target)
 
-    monkeypatch.setattr(repack_recode, "transcoded_parts", erring)
+    monkeypatch.setattr(recoding, "transcoded_parts", erring)
     await store_images(house, image(1), image(2))
     files = await shown(house)
     assert (await repack(house, tmp_path / "work", terms=ENCODE)).made == 0

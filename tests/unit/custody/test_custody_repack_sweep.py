@@ -16,8 +16,8 @@ from pacs_cloud.custody.findings import FindingKind, Severity
 from pacs_cloud.custody.holds import HoldEntry, HoldKind, write_entry
 from pacs_cloud.custody.orphans import Swept, adopt_orphans
 from pacs_cloud.custody.rebuild import rebuild
-from pacs_cloud.custody.repack_sweep import GRACE_US, KEPT_US
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.repack.sweep import GRACE_US, KEPT_US
+from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Denied, Unavailable
 from pacs_cloud.objectstore.keys import PackKey
 from unit.custody.custody_house import ALL, FUTURE_US, STUDY, Dying, House, Racing, always

@@ -255,6 +255,16 @@ async def test_a_recall_ends_with_the_stay_it_was_for(store: LocalObjectStore, r
     assert files(root) == []
 
 
+async def test_a_recall_that_cannot_be_read_is_none(store: LocalObjectStore, root: Path) -> None:
+    await store.put_new("k", BODY)
+    await store.move("k", GLACIER)
+    await store.recall("k", 5, RecallSpeed.STANDARD)
+    (root / ".tier" / "recalled" / "k").write_bytes(b"\0\xff")
+    assert [info.availability async for info in store.list("")] == [Availability.OFFLINE]
+    await store.recall("k", 5, RecallSpeed.STANDARD)
+    assert await store.get("k") == BODY
+
+
 async def test_another_process_s_move_is_noticed(
     store: LocalObjectStore, other: LocalObjectStore
 ) -> None:

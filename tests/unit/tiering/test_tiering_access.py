@@ -13,9 +13,9 @@ from pacs_cloud.errors import Conflict, Corrupt, Unavailable
 from pacs_cloud.objectstore.keys import AccessKey, access_prefix, check_key, parse_access_key
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import ObjectInfo
-from pacs_cloud.tiering.access_counter import AccessCounter, counting
-from pacs_cloud.tiering.access_log import last_reads
-from pacs_cloud.tiering.access_sheet import (
+from pacs_cloud.tiering.access.counter import AccessCounter, counting
+from pacs_cloud.tiering.access.log import last_reads
+from pacs_cloud.tiering.access.sheet import (
     Access,
     Sheet,
     decode_day,

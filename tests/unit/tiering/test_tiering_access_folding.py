@@ -14,7 +14,7 @@ from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore import local
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.tiering.access_folding import DAY_IS_OVER_US, MOST_BYTES, Folded, fold_access
+from pacs_cloud.tiering.access.folding import DAY_IS_OVER_US, MOST_BYTES, Folded, fold_access
 from unit.custody.test_custody_repack_faults import Died, Fuse, Mortal
 from unit.tiering.tiering_access import DAY_S, Act, Interrupted, at, keys, log_of, write
 

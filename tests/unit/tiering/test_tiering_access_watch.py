@@ -11,7 +11,7 @@ from contract.test_objectstore_contract import ObjectStoreContract
 from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.tiering.access_watch import WatchedObjects
+from pacs_cloud.tiering.access.watch import WatchedObjects
 
 PACK = "packs/t/aa/1.2/1.2.1/a.zip"
 

@@ -18,8 +18,8 @@ from pacs_cloud.cli.cost_commands import cost
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.storage_classes import StorageClass
 from pacs_cloud.settings import Settings
-from pacs_cloud.tiering.access_log import DayOfReads
-from pacs_cloud.tiering.access_sheet import Access
+from pacs_cloud.tiering.access.log import DayOfReads
+from pacs_cloud.tiering.access.sheet import Access
 from pacs_cloud.tiering.cost import replay
 from pacs_cloud.tiering.cost.hospital import Subject
 from pacs_cloud.tiering.cost.layouts import PACKS

@@ -10,7 +10,7 @@ import pytest
 from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.records import COLD_CLASSES, PackRecord, StudyRecord
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
-from pacs_cloud.custody.trash_marks import Scope
+from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Conflict, Denied, Unavailable
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.storage_classes import StorageClass, needs_recall

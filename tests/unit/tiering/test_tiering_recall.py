@@ -18,12 +18,12 @@ from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
 from pacs_cloud.query.computed import availability
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest
 from pacs_cloud.query.service import Search
-from pacs_cloud.tiering.recall import BeingRecalled, Recalls, RecallWish
-from pacs_cloud.tiering.recall_list import RecallState, list_recalls, recall_of
-from pacs_cloud.tiering.recall_marks import get_recall, key_of, mark_for, recall_marks
-from pacs_cloud.tiering.recall_priors import priors
-from pacs_cloud.tiering.recall_tending import GRACE_US, Tended, tend_recalls
-from pacs_cloud.tiering.recall_times import offered_speed, service_arrival_s
+from pacs_cloud.tiering.recall.demand import BeingRecalled, Recalls, RecallWish
+from pacs_cloud.tiering.recall.listing import RecallState, list_recalls, recall_of
+from pacs_cloud.tiering.recall.marks import get_recall, key_of, mark_for, recall_marks
+from pacs_cloud.tiering.recall.priors import priors
+from pacs_cloud.tiering.recall.tending import GRACE_US, Tended, tend_recalls
+from pacs_cloud.tiering.recall.times import offered_speed, service_arrival_s
 from recall_samples import DAY_US, SECOND_US, Clock, CountingStore, chill
 
 HOUR_S = 3600

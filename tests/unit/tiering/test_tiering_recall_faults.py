@@ -13,9 +13,9 @@ from pacs_cloud.custody.walk import walk_unknown
 from pacs_cloud.errors import Offline, Unavailable
 from pacs_cloud.objectstore.port import ObjectInfo
 from pacs_cloud.objectstore.storage_classes import RecallSpeed
-from pacs_cloud.tiering.recall import Recalls
-from pacs_cloud.tiering.recall_marks import key_of, recall_marks
-from pacs_cloud.tiering.recall_tending import GRACE_US, tend_recalls
+from pacs_cloud.tiering.recall.demand import Recalls
+from pacs_cloud.tiering.recall.marks import key_of, recall_marks
+from pacs_cloud.tiering.recall.tending import GRACE_US, tend_recalls
 from recall_samples import DAY_US, Clock, CountingStore, chill
 
 Result = TypeVar("Result")

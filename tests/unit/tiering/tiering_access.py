@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 from catalogue_samples import TENANT
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.tiering.access_counter import AccessCounter
-from pacs_cloud.tiering.access_log import reads_by_day
-from pacs_cloud.tiering.access_sheet import Access
+from pacs_cloud.tiering.access.counter import AccessCounter
+from pacs_cloud.tiering.access.log import reads_by_day
+from pacs_cloud.tiering.access.sheet import Access
 from recall_samples import Clock
 
 DAY_S = 86_400

@@ -12,8 +12,8 @@ from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import InvalidRequest, Unavailable
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
-from pacs_cloud.tiering.recall import Recalls
-from pacs_cloud.tiering.recall_marks import key_of
+from pacs_cloud.tiering.recall.demand import Recalls
+from pacs_cloud.tiering.recall.marks import key_of
 from pacs_cloud.workers.send_recalled import SendRecalled, jobs_for
 from pacs_cloud.workqueue.jobs import Job
 from pacs_cloud.workqueue.sqlite import SqliteWorkQueue

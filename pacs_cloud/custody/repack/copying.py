@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
-from pacs_cloud.custody.repack_plan import Group, Source
-from pacs_cloud.custody.repack_recode import Recoder, header_of
+from pacs_cloud.custody.repack.plan import Group, Source
+from pacs_cloud.custody.repack.recoding import Recoder, header_of
 from pacs_cloud.custody.stored_pack import key_of
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.descriptors import Descriptor

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.tiering.access_month import Month, read_month, settled_months
-from pacs_cloud.tiering.access_sheet import Accesses, joined
+from pacs_cloud.tiering.access.month import Month, read_month, settled_months
+from pacs_cloud.tiering.access.sheet import Accesses, joined
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from pacs_cloud.errors import Offline
 from pacs_cloud.objectstore.keys import parse_pack_key
 from pacs_cloud.objectstore.port import CHUNK_BYTES, Availability, ObjectStore
 from pacs_cloud.objectstore.storage_classes import is_at_hand
-from pacs_cloud.tiering.access_watch import PackRead, WatchedObjects
-from pacs_cloud.tiering.recall_marks import key_of
+from pacs_cloud.tiering.access.watch import PackRead, WatchedObjects
+from pacs_cloud.tiering.recall.marks import key_of
 
 _LATELY_US: Final = 60_000_000
 

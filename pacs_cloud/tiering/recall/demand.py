@@ -20,7 +20,7 @@ from pacs_cloud.objectstore.port import Availability, ObjectInfo, ObjectStore
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, is_at_hand
 from pacs_cloud.pack.pack_id import new_pack_id
 from pacs_cloud.telemetry import hashed
-from pacs_cloud.tiering.recall_marks import (
+from pacs_cloud.tiering.recall.marks import (
     Recall,
     RecallMark,
     ask_store,
@@ -28,7 +28,7 @@ from pacs_cloud.tiering.recall_marks import (
     mark_for,
     put_recall,
 )
-from pacs_cloud.tiering.recall_times import ArrivalTime, offered_speed, service_arrival_s
+from pacs_cloud.tiering.recall.times import ArrivalTime, offered_speed, service_arrival_s
 
 log = logging.getLogger(__name__)
 

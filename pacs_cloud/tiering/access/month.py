@@ -15,7 +15,7 @@ from typing import Final
 from pacs_cloud.errors import NotFound, Unavailable
 from pacs_cloud.objectstore.keys import AccessKey, access_prefix, parse_access_key
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
-from pacs_cloud.tiering.access_sheet import Sheet, decode_sheet
+from pacs_cloud.tiering.access.sheet import Sheet, decode_sheet
 
 _ATTEMPTS: Final = 8
 _READS_AT_ONCE: Final = 16

@@ -18,7 +18,7 @@ from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, NotFound
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import Availability, ObjectStore
 from pacs_cloud.objectstore.storage_classes import needs_recall
-from pacs_cloud.tiering.recall_marks import (
+from pacs_cloud.tiering.recall.marks import (
     RecallMark,
     ask_store,
     get_recall,

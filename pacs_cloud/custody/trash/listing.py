@@ -7,7 +7,7 @@ from pacs_cloud.catalogue.decisions import deleted_since
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord
 from pacs_cloud.custody.ledger import decisions_of
-from pacs_cloud.custody.trash_marks import Action, Mark, Scope, marks
+from pacs_cloud.custody.trash.marks import Action, Mark, Scope, marks
 from pacs_cloud.objectstore.port import ObjectStore
 
 

@@ -11,7 +11,7 @@ from pacs_cloud.catalogue.records import PackRecord, StudyChange, StudyState
 from pacs_cloud.custody.findings import REBUILD, Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.holds import is_held
 from pacs_cloud.custody.pack_removal import remove_pack
-from pacs_cloud.custody.repack_ledger import Merge, prove, replaced_and_leftover
+from pacs_cloud.custody.repack.ledger import Merge, prove, replaced_and_leftover
 from pacs_cloud.custody.stored_pack import key_of, load_table, table_of
 from pacs_cloud.custody.study_packs import StudyPacks
 from pacs_cloud.errors import Conflict, Corrupt, Denied, NotFound, Offline

@@ -17,8 +17,8 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyState
 from pacs_cloud.custody.holds import refuse_held
 from pacs_cloud.custody.ledger import decisions_of
-from pacs_cloud.custody.marked_ledger import MarkedLedger
-from pacs_cloud.custody.trash_marks import Action, Scope
+from pacs_cloud.custody.trash.marked_ledger import MarkedLedger
+from pacs_cloud.custody.trash.marks import Action, Scope
 from pacs_cloud.errors import Gone, NotFound, Unavailable
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, StudyState
-from pacs_cloud.custody.repack_plan import RepackTerms
-from pacs_cloud.custody.repack_report import Repacked
-from pacs_cloud.custody.repack_run import SeriesRepack, remove_unfinished
+from pacs_cloud.custody.repack.plan import RepackTerms
+from pacs_cloud.custody.repack.report import Repacked
+from pacs_cloud.custody.repack.run import SeriesRepack, remove_unfinished
 from pacs_cloud.objectstore.port import ObjectStore
 
 UNFINISHED_US = 86_400_000_000

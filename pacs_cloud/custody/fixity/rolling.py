@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.custody.fixity_findings import Found, OpenFindings
-from pacs_cloud.custody.fixity_reading import Progress, Reader, Reread
-from pacs_cloud.custody.fixity_round import TURN_US, Round, read_round, takes_turn, write_round
-from pacs_cloud.custody.pace import Pace
+from pacs_cloud.custody.fixity.findings import Found, OpenFindings
+from pacs_cloud.custody.fixity.pace import Pace
+from pacs_cloud.custody.fixity.reading import Progress, Reader, Reread
+from pacs_cloud.custody.fixity.round import TURN_US, Round, read_round, takes_turn, write_round
 from pacs_cloud.custody.stored_pack import key_of
 from pacs_cloud.custody.walk import PACKS, objects_of_study
 from pacs_cloud.errors import NotFound

@@ -25,9 +25,9 @@ from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pa
 from pacs_cloud.custody.holds import is_held
 from pacs_cloud.custody.ledger import decisions_of
 from pacs_cloud.custody.pack_removal import remove_pack
-from pacs_cloud.custody.repack_copy import MergedFile, write_merged
-from pacs_cloud.custody.repack_ledger import carry_over, is_settled, prove
-from pacs_cloud.custody.repack_plan import (
+from pacs_cloud.custody.repack.copying import MergedFile, write_merged
+from pacs_cloud.custody.repack.ledger import carry_over, is_settled, prove
+from pacs_cloud.custody.repack.plan import (
     Group,
     RepackTerms,
     Source,
@@ -35,9 +35,9 @@ from pacs_cloud.custody.repack_plan import (
     groups_of,
     without_versions,
 )
-from pacs_cloud.custody.repack_recode import Recoder, is_native, may_recode
-from pacs_cloud.custody.repack_report import Repacked
-from pacs_cloud.custody.repack_sweep import GRACE_US
+from pacs_cloud.custody.repack.recoding import Recoder, is_native, may_recode
+from pacs_cloud.custody.repack.report import Repacked
+from pacs_cloud.custody.repack.sweep import GRACE_US
 from pacs_cloud.custody.stored_pack import (
     StoredPack,
     key_of,

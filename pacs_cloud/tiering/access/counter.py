@@ -15,7 +15,7 @@ from pacs_cloud.errors import PacsError
 from pacs_cloud.objectstore.keys import AccessKey
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.pack_id import new_pack_id
-from pacs_cloud.tiering.access_sheet import (
+from pacs_cloud.tiering.access.sheet import (
     DAY_US,
     Access,
     Accesses,

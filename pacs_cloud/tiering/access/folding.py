@@ -12,9 +12,9 @@ from typing import Final
 from pacs_cloud.errors import Conflict, Corrupt
 from pacs_cloud.objectstore.keys import AccessKey
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
-from pacs_cloud.tiering.access_counter import GIVE_UP_US
-from pacs_cloud.tiering.access_month import Month, month_names, months, read_month
-from pacs_cloud.tiering.access_sheet import (
+from pacs_cloud.tiering.access.counter import GIVE_UP_US
+from pacs_cloud.tiering.access.month import Month, month_names, months, read_month
+from pacs_cloud.tiering.access.sheet import (
     DAY_US,
     Sheet,
     day_name,

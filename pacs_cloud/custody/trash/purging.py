@@ -14,11 +14,11 @@ from pacs_cloud.catalogue.hiding import change_hidden
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.holds import refuse_held
-from pacs_cloud.custody.marked_ledger import MarkedLedger
 from pacs_cloud.custody.pack_removal import remove_with_replaced
-from pacs_cloud.custody.purge_plan import PurgePlan
 from pacs_cloud.custody.stored_pack import key_of
-from pacs_cloud.custody.trash_marks import Action, Mark, Scope, marks, put_mark, remove_mark
+from pacs_cloud.custody.trash.marked_ledger import MarkedLedger
+from pacs_cloud.custody.trash.marks import Action, Mark, Scope, marks, put_mark, remove_mark
+from pacs_cloud.custody.trash.purge_plan import PurgePlan
 from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed

@@ -12,9 +12,9 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.custody.deep import check_bytes
 from pacs_cloud.custody.findings import Finding, FindingKind
-from pacs_cloud.custody.fixity_findings import OpenFindings
-from pacs_cloud.custody.fixity_round import Round, write_round
-from pacs_cloud.custody.pace import Pace
+from pacs_cloud.custody.fixity.findings import OpenFindings
+from pacs_cloud.custody.fixity.pace import Pace
+from pacs_cloud.custody.fixity.round import Round, write_round
 from pacs_cloud.custody.pack_check import check_pack
 from pacs_cloud.custody.stored_pack import key_of
 from pacs_cloud.custody.walk import PACKS

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from pacs_cloud.catalogue.decisions import Decision
 from pacs_cloud.custody.ledger import record_trash
-from pacs_cloud.custody.trash_marks import Action, Mark, Scope, put_mark, remove_mark
+from pacs_cloud.custody.trash.marks import Action, Mark, Scope, put_mark, remove_mark
 from pacs_cloud.objectstore.port import ObjectStore
 
 

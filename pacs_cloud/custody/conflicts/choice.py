@@ -15,10 +15,10 @@ from pacs_cloud.catalogue.hiding import Hidden, change_hidden
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, StudyState
-from pacs_cloud.custody.conflicts import GAVE_WAY, LOST, Disagreement, disagreement
-from pacs_cloud.custody.conflicts_ledger import Choice, choices_of, promotions, record_choice
+from pacs_cloud.custody.conflicts.ledger import Choice, choices_of, promotions, record_choice
+from pacs_cloud.custody.conflicts.listing import GAVE_WAY, LOST, Disagreement, disagreement
 from pacs_cloud.custody.ledger import decisions_of
-from pacs_cloud.custody.trash_marks import Action, Mark, Scope, put_mark, remove_mark
+from pacs_cloud.custody.trash.marks import Action, Mark, Scope, put_mark, remove_mark
 from pacs_cloud.errors import Conflict, NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 

@@ -9,8 +9,8 @@ from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.storage_classes import needs_recall
-from pacs_cloud.tiering.recall import cold_packs
-from pacs_cloud.tiering.recall_marks import RecallMark, get_recall, key_of, recall_marks
+from pacs_cloud.tiering.recall.demand import cold_packs
+from pacs_cloud.tiering.recall.marks import RecallMark, get_recall, key_of, recall_marks
 
 
 class RecallState(StrEnum):

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 from blake3 import blake3
 
-from pacs_cloud.custody.repack_plan import Source
+from pacs_cloud.custody.repack.plan import Source
 from pacs_cloud.dicom.coding.frame_decoding import decode_frame
 from pacs_cloud.dicom.coding.frame_encoding import can_encode
 from pacs_cloud.dicom.coding.transcode import transcoded_parts

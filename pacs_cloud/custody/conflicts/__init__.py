@@ -1,0 +1,1 @@
+"""Instances that contradict each other: listed, compared, and chosen between."""

@@ -1,0 +1,1 @@
+"""What is deleted: hidden, marked, restored or purged."""

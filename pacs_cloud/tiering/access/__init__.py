@@ -1,0 +1,1 @@
+"""Which study was read on which day: counted by who serves, added up by the worker."""
