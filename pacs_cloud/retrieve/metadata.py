@@ -28,7 +28,9 @@ class Metadata:
         before = b"["
         for _, group in groupby(located, key=lambda one: one.pack.pack_id):
             some = list(group)
-            yield before + await self._headers(some, root)
+            headers = await self._headers(some, root)
+            yield before
+            yield headers  # a megabyte, perhaps: not copied once more
             before = b","
         yield b"]" if located else b"[]"
 
