@@ -27,6 +27,7 @@ from pacs_cloud.tiering.advice import advise, is_feasible
 from pacs_cloud.tiering.mover import Fate
 from pacs_cloud.tiering.policy_file import read_policies
 from pacs_cloud.tiering.recall.tending import Tended, tend_recalls
+from pacs_cloud.workers.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ TEND_LOCAL_RECALLS_EVERY_S = 5.0
 MOVE_EVERY_S = 6 * HOUR_S
 REPACK_EVERY_S = 24 * HOUR_S
 FIXITY_EVERY_S = TURN_US / 1e6
+STALLED = Backoff(60.0, 900.0)
+"""How long a chore rests that could not be done: people may wait for what it looks after."""
 
 Chore: TypeAlias = Callable[[], Coroutine[None, None, float]]
 """Does its work once, and returns how many seconds it then rests."""
@@ -65,9 +68,10 @@ def chores_of(settings: Settings, stores: Stores) -> dict[str, Chore]:
 async def over_and_over(name: str, chore: Chore, stop: asyncio.Event) -> None:
     """Do a chore, rest, and so on until `stop` is set, which ends the chore where it is.
 
-    An expected error is logged by its name, and the chore tried again in an hour: each
-    goes on where it was stopped.
+    An expected error is logged by its name, and the chore tried again in a while (`STALLED`):
+    each goes on where it was stopped.
     """
+    failures = 0
     while not stop.is_set():
         working, stopping = asyncio.create_task(chore()), asyncio.create_task(stop.wait())
         try:
@@ -79,13 +83,14 @@ async def over_and_over(name: str, chore: Chore, stop: asyncio.Event) -> None:
         if working.cancelled():
             return
         try:
-            rest_s = working.result()
+            rest_s, failures = working.result(), 0
         except PacsError as error:
             log.warning(
                 "chore_stalled",
                 extra={"chore": name, "error": type(error).__name__, "reason": error},
             )
-            rest_s = HOUR_S
+            failures += 1
+            rest_s = STALLED.after(failures)
         with suppress(TimeoutError):
             async with asyncio.timeout(rest_s):
                 await stop.wait()

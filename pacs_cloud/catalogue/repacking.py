@@ -108,13 +108,16 @@ class _Swapping:
         """
         index = self.swap.index
         state = await self.catalogue.study(index.tenant, index.study_instance_uid)
-        now_us = self.now_us()
-        if state is None or now_us > self.until_us:
+        if state is None:
             return False
+        now_us = self.now_us()
         packs = {pack.pack_id: pack for pack in state.packs}
-        if index.pack_id in packs:  # an earlier try of ours was made, and its answer lost
+        # An earlier try of ours was made, and its answer lost: that is so however late it is.
+        if index.pack_id in packs:
             self.swapped = Swapped(packs[index.pack_id], state.study.rev)
-        elif all(packs.get(pack.pack_id) == pack for pack in self.swap.packs):
+        elif now_us <= self.until_us and all(
+            packs.get(pack.pack_id) == pack for pack in self.swap.packs
+        ):
             rev = next_rev(state.study, now_us + attempt)
             conflicts = await self._conflicts(state, now_us)
             change = self._change(state, conflicts, rev, now_us)

@@ -9,12 +9,13 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import GONE, HiddenReason
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.ledger import decided_by, decisions_of
+from pacs_cloud.custody.pack_check import RESTORE
 from pacs_cloud.custody.pack_removal import remove_with_replaced
 from pacs_cloud.custody.repack.sweep import KEPT_US, retire_merged
 from pacs_cloud.custody.stored_pack import table_of
 from pacs_cloud.custody.study_packs import Committing, read_study_packs
 from pacs_cloud.custody.walk import PACKS
-from pacs_cloud.errors import Corrupt
+from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline, PacsError
 from pacs_cloud.objectstore.keys import PackKey, parse_pack_key
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.telemetry import hashed
@@ -154,6 +155,7 @@ async def _adopt(
         return Swept(1, 0, tuple(_undecidable(key, error) for key in orphans), "")
     decided = decided_by(decisions)
     adopted, removed = 0, retired.removed
+    unusable: list[Finding] = []
     for key in orphans:
         blob = packs.blobs.get(key)
         if blob is None or key in retired.keys:
@@ -161,37 +163,59 @@ async def _adopt(
         table = table_of(key, blob)
         uids = {one.sop_instance_uid for one in table.instances}
         hidden = decided.hidden.get(key.pack_id, {})
-        if uids <= {uid for uid, why in hidden.items() if why is HiddenReason.PURGED}:
-            # Its purge was stopped between catalogue and store.
-            await remove_with_replaced(objects, catalogue, key, uids)
-            removed += 1
-            continue
         deleted = {uid for uid, why in hidden.items() if why in GONE}
-        if uids <= deleted:
-            continue
-        # A decision without its commit was a try that lost or died: it is taken again,
-        # unless it is a deletion, which only a ledger may take back, or that of a merged
-        # pack, which is proven to have been committed.
-        await committing.commit(
-            key,
-            blob,
-            found[key],
-            hidden if deleted or table.merged_rev is not None else None,
-            last_decided_us=decided.last_us,
-        )
-        adopted += 1
-        log.warning(
-            "orphan_adopted",
-            extra={
-                "tenant": key.tenant,
-                "study": hashed(key.study_instance_uid),
-                "pack": key.pack_id,
-                "instances": len(uids),
-            },
-        )
+        try:
+            if uids <= {uid for uid, why in hidden.items() if why is HiddenReason.PURGED}:
+                # Its purge was stopped between catalogue and store.
+                await remove_with_replaced(objects, catalogue, key, uids)
+                removed += 1
+            elif not uids <= deleted:
+                # A decision without its commit was a try that lost or died: it is taken again,
+                # unless it is a deletion, which only a ledger may take back, or that of a merged
+                # pack, which is proven to have been committed.
+                await committing.commit(
+                    key,
+                    blob,
+                    found[key],
+                    hidden if deleted or table.merged_rev is not None else None,
+                    last_decided_us=decided.last_us,
+                )
+                adopted += 1
+                _log_adopted(key, len(uids))
+        except (Corrupt, NotFound, Offline, Denied) as error:
+            # The next sweep tries again; what lies behind it must not wait for that.
+            unusable.append(_unusable(key, error))
     ids = {key.pack_id for key in orphans}
     about_orphans = tuple(one for one in packs.problems if one.pack_id in ids)
-    return Swept(1, adopted, (*about_orphans, *retired.problems), "", removed)
+    return Swept(1, adopted, (*about_orphans, *retired.problems, *unusable), "", removed)
+
+
+def _log_adopted(key: PackKey, instances: int) -> None:
+    log.warning(
+        "orphan_adopted",
+        extra={
+            "tenant": key.tenant,
+            "study": hashed(key.study_instance_uid),
+            "pack": key.pack_id,
+            "instances": instances,
+        },
+    )
+
+
+def _unusable(key: PackKey, error: PacsError) -> Finding:
+    """Return the finding that a pack can be neither adopted nor removed."""
+    if isinstance(error, Denied):
+        detail, repair = "the store refuses", "see what the store locks, and what it lets us do"
+    else:
+        detail, repair = "a pack that it meets cannot be read", RESTORE
+    return about_pack(
+        key,
+        FindingKind.ORPHAN,
+        Severity.ERROR,
+        f"a pack can be neither adopted nor removed: {detail}: {error}",
+        repair,
+        object_key=key.pack,
+    )
 
 
 def _undecidable(key: PackKey, error: Corrupt) -> Finding:
@@ -200,6 +224,6 @@ def _undecidable(key: PackKey, error: Corrupt) -> Finding:
         FindingKind.LEDGER,
         Severity.ERROR,
         f"a decision about its study cannot be read: {error}",
-        "restore the object from an earlier version or a backup",
+        RESTORE,
         object_key=key.pack,
     )

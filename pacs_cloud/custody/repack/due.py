@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, StudyState
 from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.repack.report import Repacked
-from pacs_cloud.custody.repack.run import SeriesRepack, remove_unfinished
+from pacs_cloud.custody.repack.run import SeriesRepack, remove_unfinished, unmergeable
+from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
 
 UNFINISHED_US = 86_400_000_000
@@ -64,6 +66,8 @@ async def repack_due(
 ) -> AsyncGenerator[Repacked, None]:
     """Repack every series that is quiet; yield what was done, where anything was found to do.
 
+    One of a study whose ledger or holds cannot be read is told as a problem.
+
     Args:
         objects: the store.
         catalogue: the catalogue; it is walked once, by tenant and UID.
@@ -73,7 +77,7 @@ async def repack_due(
         tenant: whose; None for all.
 
     Raises:
-        Corrupt, Unavailable: as `repack_series`.
+        Unavailable: as `repack_series`.
     """
     await asyncio.to_thread(remove_unfinished, folder, now_us() - UNFINISHED_US)
     async for state in catalogue.export(tenant):
@@ -81,16 +85,15 @@ async def repack_due(
             uid = series.series_instance_uid
             if not is_quiet(state, uid, terms, now_us()) or not _may_be_due(state, uid, terms):
                 continue
-            done = await repack_series(
-                objects,
-                catalogue,
-                state.study.tenant,
-                state.study.study_instance_uid,
-                uid,
-                terms=terms,
-                folder=folder,
-                now_us=now_us,
-            )
+            names = state.study.tenant, state.study.study_instance_uid, uid
+            try:
+                done = await repack_series(
+                    objects, catalogue, *names, terms=terms, folder=folder, now_us=now_us
+                )
+            except (Corrupt, NotFound, Offline, Denied) as error:
+                # The others are repacked all the same.
+                done = Repacked(*names)
+                done = replace(done, problems=(unmergeable(done, error),))
             if done.replaced or done.waiting or done.problems:
                 yield done
 

@@ -161,7 +161,7 @@ class SeriesRepack:
                 return done
             swapped = await self._swap(group, merged, path, decisions)
         except (Corrupt, NotFound, Offline) as error:
-            self.problems.append(_unmergeable(done, error))
+            self.problems.append(unmergeable(done, error))
             return done
         except OSError as error:
             raise Unavailable(f"the folder for repacking: {error.strerror}") from error
@@ -255,7 +255,8 @@ def _growth(group: Group, table: PackIndex) -> int:
     )
 
 
-def _unmergeable(done: Repacked, error: PacsError) -> Finding:
+def unmergeable(done: Repacked, error: PacsError) -> Finding:
+    """Return the finding that packs of the series that `done` is about stay as they are."""
     return Finding(
         FindingKind.DAMAGED,
         Severity.ERROR,

@@ -6,7 +6,7 @@ shows it. No byte is touched until the retention is over (`purging`).
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pacs_cloud.catalogue.absence import absence
@@ -80,22 +80,33 @@ class Trash:
             Corrupt: a pack's table, or a hold, cannot be read.
             Unavailable: a store cannot be reached, or the study keeps changing.
         """
+        ledger = MarkedLedger(self._objects, scope, Action.DELETE)
+        meant: set[tuple[str, str]] = set()
+        visible: Mapping[str, frozenset[str]] = {}
+        deleted = 0
         for _ in range(_TRIES):
             names = scope.study_instance_uid, scope.series_instance_uid or None
             packs = await self._catalogue.packs(scope.tenant, *names)
+            if deleted and visible.keys() <= {pack.pack_id for pack in packs}:
+                break
+            # Else a repack has put one for some of them: what was meant lies in that.
             visible = await self._visible(scope, packs)
-            if not visible:
-                raise absence(packs, scope.sop_instance_uid or None)
-            # One that is set from here on leaves the deletion, and keeps its purge away.
-            study = scope.tenant, scope.study_instance_uid
-            await refuse_held(self._objects, *study, now_us=self._now_us())
-            ledger = MarkedLedger(self._objects, scope, Action.DELETE)
-            deleted = await self._change(scope, ledger, _deletion_of(visible))
+            series = {pack.pack_id: pack.series_instance_uid for pack in packs}
             if deleted:
-                _log("deleted", scope, instances=deleted)
-                return deleted
-            # What was visible has given way to something else meanwhile.
-        raise Unavailable(f"a study kept changing through {_TRIES} tries to delete")
+                visible = _only(visible, series, meant)
+            elif visible:
+                # One that is set from here on leaves the deletion, and keeps its purge away.
+                study = scope.tenant, scope.study_instance_uid
+                await refuse_held(self._objects, *study, now_us=self._now_us())
+                meant = {(series[pack_id], uid) for pack_id in visible for uid in visible[pack_id]}
+            else:
+                raise absence(packs, scope.sop_instance_uid or None)
+            # What was visible may have given way to something else meanwhile.
+            deleted += await self._change(scope, ledger, _deletion_of(visible))
+        else:
+            raise Unavailable(f"a study kept changing through {_TRIES} tries to delete")
+        _log("deleted", scope, instances=deleted)
+        return deleted
 
     async def _visible(
         self, scope: Scope, packs: Sequence[PackRecord]
@@ -136,6 +147,12 @@ class Trash:
 
         async def plan(state: StudyState) -> Mapping[str, Hidden]:
             deleted = _deleted(state.packs, scope)
+            # Of what a repack has put into another pack meanwhile only that one counts.
+            moved = set().union(*deleted.values())
+            ids = {pack.pack_id for pack in state.packs}
+            seen.difference_update(
+                [(pack_id, uid) for pack_id, uid in seen if pack_id not in ids and uid in moved]
+            )
             seen.update((pack_id, uid) for pack_id, uids in deleted.items() for uid in uids)
             shown = await self._shown(scope, state, set().union(*deleted.values()))
             wanted: dict[str, Hidden] = {}
@@ -208,6 +225,19 @@ class Trash:
             now_us=self._now_us(),
         )
         return changed.instances
+
+
+def _only(
+    visible: Mapping[str, frozenset[str]],
+    series: Mapping[str, str],
+    meant: Collection[tuple[str, str]],
+) -> dict[str, frozenset[str]]:
+    """Return what of `visible` is in `meant`, series and UID; `series` are the packs'."""
+    some = {
+        pack_id: frozenset(uid for uid in uids if (series[pack_id], uid) in meant)
+        for pack_id, uids in visible.items()
+    }
+    return {pack_id: uids for pack_id, uids in some.items() if uids}
 
 
 def _deletion_of(visible: Mapping[str, frozenset[str]]) -> Plan:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -28,6 +29,7 @@ from pacs_cloud.tiering.recall.marks import (
     mark_for,
     put_recall,
 )
+from pacs_cloud.tiering.recall.tending import GRACE_US
 from pacs_cloud.tiering.recall.times import ArrivalTime, offered_speed, service_arrival_s
 
 log = logging.getLogger(__name__)
@@ -230,10 +232,9 @@ class Recalls:
         """Ask the store; what it refuses for good is not under way."""
         try:
             return await ask_store(self._objects, recall)
-        except (Denied, InvalidRequest, NotFound) as error:
-            await self._objects.delete(recall.mark.key)
-            if isinstance(error, NotFound):
-                raise Corrupt("a pack's object is gone") from error
+        except (Denied, InvalidRequest, Corrupt):
+            with suppress(Denied):  # not everybody may remove: whoever tends recalls does then
+                await self._objects.delete(recall.mark.key)
             raise
 
     async def _look(self, asked: _Asked) -> None:
@@ -243,22 +244,23 @@ class Recalls:
         if asked.until_us > now_us or not (is_due or now_us - looked_us >= _LOOK_EVERY_US):
             return
         asked.looked_us = now_us
-        info = await self._objects.head(asked.recall.mark.pack.pack)
+        async with self._slots:
+            try:
+                info = await self._objects.head(asked.recall.mark.pack.pack)
+            except NotFound as error:
+                raise Corrupt("a pack's object is gone") from error
         asked.until_us = _until_us(info, now_us)
+        is_late = now_us > asked.recall.asked_us + GRACE_US
+        if is_late and info.availability is Availability.OFFLINE:
+            # Nobody brings it: who comes next looks whether its mark is still there.
+            self._asked.pop(asked.recall.mark.key, None)
 
 
 def _log_begun(recall: Recall) -> None:
     pack = recall.mark.pack
-    log.info(
-        "recall_begun",
-        extra={
-            "study": hashed(pack.study_instance_uid),
-            "pack": pack.pack_id,
-            "storage_class": recall.storage_class,
-            "speed": recall.speed,
-            "days": recall.days,
-        },
-    )
+    fields: dict[str, object] = {"study": hashed(pack.study_instance_uid), "pack": pack.pack_id}
+    fields |= {"storage_class": recall.storage_class, "speed": recall.speed, "days": recall.days}
+    log.info("recall_begun", extra=fields)
 
 
 def cold_packs(packs: Collection[PackRecord], now_us: int) -> list[PackRecord]:

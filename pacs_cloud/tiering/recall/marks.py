@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 
 from pacs_cloud.catalogue.records import PackRecord
-from pacs_cloud.errors import Conflict, Corrupt, Unavailable
+from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound, Unavailable
 from pacs_cloud.objectstore.keys import PackKey, parse_recall_key, recall_key, recall_prefix
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.objectstore.storage_classes import RecallSpeed
@@ -100,17 +100,20 @@ async def ask_store(objects: ObjectStore, recall: Recall) -> ObjectInfo:
     """Ask the store for what `recall` says; return what is true of the pack then.
 
     Raises:
-        NotFound: there is no such object.
+        Corrupt: there is no such object.
         Denied, InvalidRequest: the store does not give it back.
         Unavailable: it cannot be reached.
     """
     key = recall.mark.pack.pack
     try:
         return await objects.recall(key, recall.days, recall.speed)
-    except Unavailable:
+    except NotFound as error:
+        raise Corrupt("a pack's object is gone") from error
+    except (Unavailable, InvalidRequest):
         if recall.speed is not RecallSpeed.EXPEDITED:
             raise
-        # A service has not always room for those in a hurry.
+        # A service has not always room for those in a hurry, and none in DEEP_ARCHIVE, where
+        # the bucket's lifecycle may have moved the pack since its record was written.
         return await objects.recall(key, recall.days, RecallSpeed.STANDARD)
 
 

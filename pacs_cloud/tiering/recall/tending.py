@@ -138,8 +138,13 @@ async def _look(objects: ObjectStore, mark: RecallMark, now_us: int) -> tuple[Te
             # It came, and went again while nobody looked: the next reader asks anew.
             return Tended(ended=1), now_us
         case Availability.OFFLINE if now_us > recall.asked_us + GRACE_US:
+            try:
+                await ask_store(objects, recall)
+            except (Denied, InvalidRequest):
+                # It is not under way: the next reader is told why.
+                await objects.delete(mark.key)
+                raise
             log.warning("recall_restarted", extra={"pack": mark.pack.pack_id})
-            await ask_store(objects, recall)
             return Tended(restarted=1), 0
         case _:
             return Tended(waiting=1), 0

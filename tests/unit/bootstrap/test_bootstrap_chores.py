@@ -10,12 +10,13 @@ from pacs_cloud.bootstrap.chores import chores_of, over_and_over
 from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.settings import load_settings
+from pacs_cloud.workers.backoff import Backoff
 
 
 async def test_a_chore_that_fails_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(chores, "HOUR_S", 0.0)
+    monkeypatch.setattr(chores, "STALLED", Backoff(0, 0))
     stop, tries = asyncio.Event(), 0
 
     async def chore() -> float:
@@ -29,6 +30,30 @@ async def test_a_chore_that_fails_is_tried_again(
     assert tries == 3
     (record, *_) = caplog.records
     assert (record.msg, record.__dict__["chore"]) == ("chore_stalled", "sweep")
+
+
+async def test_one_failure_among_many_tries_keeps_a_chore_waiting_for_no_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop, failures = asyncio.Event(), list[int]()
+    ends = iter([False, False, True, False])
+
+    class Counting(Backoff):
+        def after(self, attempt: int) -> float:
+            failures.append(attempt)
+            return super().after(attempt)
+
+    async def chore() -> float:
+        is_done = next(ends, None)
+        if is_done is None:
+            stop.set()
+        if not is_done:
+            raise Unavailable("the store is away")
+        return 0.0
+
+    monkeypatch.setattr(chores, "STALLED", Counting(0, 0))
+    await asyncio.wait_for(over_and_over("recalls", chore, stop), 5)
+    assert failures == [1, 2, 1, 2]
 
 
 async def test_a_stop_ends_a_chore_where_it_is() -> None:

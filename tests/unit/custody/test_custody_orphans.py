@@ -2,15 +2,17 @@
 
 from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.decisions import Decision
-from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.catalogue.records import HiddenReason, UidRef
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.fsck import check
-from pacs_cloud.custody.ledger import record_decision
+from pacs_cloud.custody.ledger import record_decision, record_trash
 from pacs_cloud.custody.orphans import GRACE_US, Swept, adopt_orphans
+from pacs_cloud.errors import Denied
 from pacs_cloud.objectstore.keys import ledger_prefix
 from pacs_cloud.objectstore.local import LocalObjectStore
+from unit.custody.custody_house import Dying
 from unit.custody.custody_packs import NOW_US, Clock, Sample, commit, fill, make_pack, put
 
 FUTURE_US = 1 << 60
@@ -160,3 +162,55 @@ async def test_a_decision_that_cannot_be_read_holds_up_its_study_alone(
         (FindingKind.LEDGER, unclear.key.pack_id)
     ]
     assert await catalogue.study("default", "1.2") is None
+
+
+async def test_one_that_cannot_be_judged_holds_up_itself_alone(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    # It replaces something, so that its study is added up anew, of which a table is unreadable.
+    first, damaged, newer, clear = (
+        make_pack(clock, "default", series[:3], series, [Sample(f"{series}.1", words)])
+        for series, words in (("1.2.1", "A"), ("1.2.2", "A"), ("1.2.1", "B"), ("1.3.1", "A"))
+    )
+    for pack in (first, damaged, newer, clear):
+        await put(objects, pack)
+    for pack in (first, damaged):
+        await commit(objects, catalogue, pack, clock)
+    await catalogue.unstage("default", UidRef("1.2", "1.2.2", damaged.key.pack_id), [])
+    await objects.delete(damaged.key.index)
+    await objects.put_new(damaged.key.index, b"damaged")
+    swept = await sweep(objects, catalogue, policy=ConflictPolicy.REPLACE)
+    assert (swept.studies, swept.adopted, swept.after) == (2, 1, "")
+    assert [(one.kind, one.pack_id) for one in swept.problems] == [
+        (FindingKind.ORPHAN, newer.key.pack_id)
+    ]
+
+
+async def test_one_that_the_store_does_not_let_go_holds_up_itself_alone(
+    objects: LocalObjectStore, catalogue: SqliteCatalogue
+) -> None:
+    clock = Clock()
+    purged, clear = (
+        make_pack(clock, "default", study, f"{study}.1", [Sample(f"{study}.1.1")])
+        for study in ("1.2", "1.3")
+    )
+    for pack in (purged, clear):
+        await put(objects, pack)
+    decision = Decision(
+        tenant="default",
+        study_instance_uid="1.2",
+        series_instance_uid="1.2.1",
+        pack_id=purged.key.pack_id,
+        hidden={"1.2.1.1": HiddenReason.PURGED},
+        decided_us=NOW_US,
+        about_trash=True,
+    )
+    await record_trash(objects, [decision])
+    locked = Dying(objects, "delete", purged.key.pack.__eq__, Denied)
+    swept = await sweep(locked, catalogue)  # type: ignore[arg-type]
+    assert (swept.studies, swept.adopted, swept.removed, swept.after) == (2, 1, 0, "")
+    assert [(one.kind, one.pack_id) for one in swept.problems] == [
+        (FindingKind.ORPHAN, purged.key.pack_id)
+    ]
+    assert (await sweep(objects, catalogue)).removed == 1

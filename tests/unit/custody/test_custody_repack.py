@@ -16,9 +16,11 @@ from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyChange
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.repack import copying
 from pacs_cloud.custody.repack.due import RepackTerms, repack_due, repack_series
+from pacs_cloud.custody.repack.sweep import GRACE_US
+from pacs_cloud.custody.trash.deletion import Restored
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Conflict, Unavailable
-from pacs_cloud.objectstore.keys import PackKey
+from pacs_cloud.objectstore.keys import PackKey, ledger_prefix
 from pacs_cloud.pack.recover import recover
 from unit.custody.custody_house import ALL, DAY_US, STUDY, House, Racing
 from unit.custody.custody_packs import Sample
@@ -201,6 +203,41 @@ async def test_a_deletion_that_comes_first_is_looked_at_again(house: House, tmp_
     assert await house.findings() == []
 
 
+async def test_a_deletion_that_a_repack_overtakes_is_one_of_all_that_it_meant(
+    house: House, tmp_path: Path
+) -> None:
+    await small_packs(house)
+    await house.store(Sample(f"{OTHER_SERIES}.1"), series=OTHER_SERIES)
+    files = await shown(house)
+
+    async def repacked() -> None:
+        assert (await repack(house, tmp_path / "work")).made == 1
+        await house.store(Sample(f"{OTHER_SERIES}.2"), series=OTHER_SERIES)
+
+    racing: Any = Racing(house.catalogue, "study", repacked)
+    assert await house.trash_of(racing).delete(ALL) == len(files)
+    # What came in meanwhile is not of it.
+    assert [uid for _, uid in await shown(house)] == [f"{OTHER_SERIES}.2"]
+    assert [(one.scope, one.instances) for one in await house.in_trash()] == [(ALL, len(files))]
+    digest = await house.digest()
+    assert await house.rebuilt() == digest
+    await house.trash.restore(ALL)
+    assert len(await shown(house)) == len(files) + 1
+    assert await house.findings() == []
+
+
+async def test_a_restoration_that_a_repack_overtakes_tells_of_no_purge(
+    house: House, tmp_path: Path
+) -> None:
+    await small_packs(house)
+    scope = Scope("default", STUDY, SERIES, f"{SERIES}.20")
+    await house.trash.delete(scope)
+    racing: Any = Racing(house.catalogue, "find_uids", lambda: repack(house, tmp_path / "work"))
+    assert await house.trash_of(racing).restore(scope) == Restored(1, 0)
+    assert len(await packs(house)) == 1
+    assert await house.findings() == []
+
+
 async def test_another_series_of_the_study_does_not_disturb(house: House, tmp_path: Path) -> None:
     await small_packs(house)
     racing = Racing(
@@ -276,6 +313,25 @@ async def test_every_series_that_is_due_is_repacked(house: House, tmp_path: Path
     assert await house.findings() == []
 
 
+async def test_a_study_whose_ledger_cannot_be_read_holds_up_itself_alone(
+    house: House, tmp_path: Path
+) -> None:
+    await house.fill()
+    (tmp_path / "work").mkdir()
+    house.clock.now_us += 30 * DAY_US
+    await house.objects.put_new(f"{ledger_prefix('default', STUDY)}1-x.json", b"not a decision")
+    due = repack_due(
+        house.objects,
+        house.catalogue,
+        terms=RepackTerms(),
+        folder=tmp_path / "work",
+        now_us=house.clock.tick,
+    )
+    done = [(one.tenant, one.study_instance_uid, one.made, len(one.problems)) async for one in due]
+    assert ("default", STUDY, 0, 1) in done
+    assert {one[:3] for one in done if one[2]} == {("default", "1.2.3.4", 1), ("second", STUDY, 1)}
+
+
 @pytest.mark.parametrize("chunk_bytes", [97, 4096])
 async def test_any_tool_opens_a_merged_pack(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
@@ -336,6 +392,30 @@ async def test_a_commit_whose_answer_was_lost_is_known_for_one(
     assert await house.findings() == []
     before = await house.digest()
     assert await house.rebuilt() == before
+
+
+async def test_it_is_known_for_one_also_where_the_time_is_over_then(
+    house: House, tmp_path: Path
+) -> None:
+    await small_packs(house)
+    files = await shown(house)
+    real = house.catalogue
+
+    class Slow:
+        """A catalogue that makes the swap, and says an hour later that it lost a race."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        async def commit(self, change: StudyChange) -> None:
+            await real.commit(change)
+            house.clock.now_us += GRACE_US
+            raise Conflict("somebody else was first")
+
+    done = await repack(house, tmp_path / "work", catalogue=Slow())
+    assert done.made == 1
+    assert await shown(house) == files
+    assert await house.findings() == []
 
 
 async def test_a_folder_that_is_not_there_is_told(house: House, tmp_path: Path) -> None:

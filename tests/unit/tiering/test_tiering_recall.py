@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,10 +10,11 @@ import pytest
 
 from catalogue_samples import NOW_US, SERIES, STUDY, TENANT, Shelf, attributes, instance, pack
 from pacs_cloud.catalogue import codec
+from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import Corrupt, Denied, NotFound, Unavailable
-from pacs_cloud.objectstore.port import ObjectInfo
+from pacs_cloud.objectstore.port import Availability, ObjectInfo
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
 from pacs_cloud.query.computed import availability
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest
@@ -258,6 +259,51 @@ async def test_what_the_store_refuses_is_not_under_way(
     assert house.objects.count("recall") == 2
 
 
+async def test_what_is_refused_to_one_who_may_not_remove_is_over_with_the_next_tending(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.fill("a")
+    packs = await chill(house.objects, house.catalogue, STUDY)
+    other = house.recalls()
+
+    async def deny(key: str, *_: object) -> ObjectInfo:
+        raise Denied("no permission to restore")
+
+    async def keep(key: str) -> None:
+        raise Denied("no permission to delete")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.objects, "recall", deny)
+        with monkeypatch.context() as web:
+            web.setattr(house.objects, "delete", keep)
+            with pytest.raises(Denied, match="restore"):
+                await house.recalls().demand(packs)
+        await refused(other, packs)
+        assert await house.tend() == Tended(waiting=1)  # it may be about to ask
+        house.clock.advance(GRACE_US / SECOND_US + 1)
+        assert await house.tend() == Tended(failed=1)
+        assert await house.tend() == Tended()
+        with pytest.raises(Denied, match="restore"):
+            await house.recalls().demand(packs)
+    # Nor does one who took it for under way do so for ever.
+    for _ in range(2):
+        await refused(other, packs)
+    assert house.objects.count("recall") == 1
+
+
+async def test_a_pack_that_is_lost_while_it_is_waited_for_is_no_wrong_request(
+    house: House,
+) -> None:
+    await house.fill("a")
+    packs = await chill(house.objects, house.catalogue, STUDY)
+    recalls = house.recalls()
+    await refused(recalls, packs)
+    await house.objects.delete(key_of(packs[0]).pack)
+    house.clock.advance(DELAY_S)
+    with pytest.raises(Corrupt):
+        await recalls.demand(packs)
+
+
 async def test_a_pack_whose_object_is_gone_is_no_wrong_request(house: House) -> None:
     await house.fill("a")
     packs = await chill(house.objects, house.catalogue, STUDY)
@@ -283,6 +329,21 @@ async def test_without_room_for_the_hurried_it_comes_at_the_usual_speed(
     progress = await house.recalls().start(packs, RecallWish(RecallSpeed.EXPEDITED))
     assert (progress.packs, progress.arrived) == (1, 0)
     assert house.objects.count("recall") == 1
+
+
+async def test_what_lies_deeper_than_its_record_says_comes_at_the_usual_speed(
+    house: House,
+) -> None:
+    await house.fill("a")
+    await chill(house.objects, house.catalogue, STUDY, StorageClass.DEEP_ARCHIVE)
+
+    def as_it_was(pack: PackRecord) -> PackRecord:
+        return replace(pack, storage_class=StorageClass.GLACIER)
+
+    await note_packs(house.catalogue, TENANT, STUDY, as_it_was, now_us=NOW_US)
+    await refused(house.recalls(wish=RecallWish(RecallSpeed.EXPEDITED)), await house.packs())
+    (pack,) = await house.packs()
+    assert (await house.objects.head(key_of(pack).pack)).availability is Availability.RESTORING
 
 
 async def test_one_that_cannot_be_tended_keeps_no_other_from_it(house: House) -> None:
