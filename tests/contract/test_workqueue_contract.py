@@ -44,6 +44,9 @@ async def exhaust(queue: WorkQueue, attempts: int = 5) -> None:
 
 
 class WorkQueueContract:
+    repeats = False
+    """Whether a job may be given twice, though nobody let go of it."""
+
     async def test_a_job_is_sent_leased_and_acknowledged(self, queue: WorkQueue) -> None:
         sent = job("1", key="packs/a.zip", n=7, nested={"a": [1, None, True, "ä\u0001\uffff"]})
         await queue.send(sent)
@@ -72,7 +75,10 @@ class WorkQueueContract:
         names = {f"job-{n}" for n in range(40)}
         await asyncio.gather(*(queue.send(job(name)) for name in names))
         drains = await asyncio.gather(*(drained(queue) for _ in range(4)))
-        assert sorted(name for drain in drains for name in drain) == sorted(names)
+        given = [name for drain in drains for name in drain]
+        assert set(given) == names
+        # SQS gives each job at least once (and moto may, to two who ask in one moment).
+        assert self.repeats or len(given) == len(names)
 
     async def test_a_lease_that_ends_is_anothers(self, queue: WorkQueue) -> None:
         await queue.send(job("1"))
@@ -232,6 +238,8 @@ class TestSqlite(WorkQueueContract):
 
 
 class TestSqs(WorkQueueContract):
+    repeats = True
+
     @pytest.fixture
     async def queue(self, sqs_queue: Place) -> AsyncIterator[SqsWorkQueue]:
         config = SqsConfig(
