@@ -27,7 +27,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from pacs_cloud.catalogue.aggregate import add_to_series, add_to_study, summarise
-from pacs_cloud.catalogue.commit import next_rev
 from pacs_cloud.catalogue.port import (
     Anchor,
     ByAccession,
@@ -37,6 +36,7 @@ from pacs_cloud.catalogue.port import (
     Catalogue,
     NamePart,
 )
+from pacs_cloud.catalogue.races import next_rev
 from pacs_cloud.catalogue.records import PackRecord, StagedPack, StudyChange
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.dicom.elements import Elements

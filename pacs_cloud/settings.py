@@ -237,8 +237,8 @@ class Settings(BaseModel):
     repack_quiet_days: float = Field(
         0, ge=0, le=36_500, description="the worker merges packs of series so old; 0: never"
     )
-    fixity_days: float = Field(
-        90, ge=0, le=36_500, description="every pack is read again once in so many days; 0: never"
+    fixity_days: float | None = Field(
+        None, ge=0, le=36_500, description="packs are read again so often; 90 files, 0 (never) S3"
     )
     fixity_rate_bytes_s: int = Field(
         20 << 20, ge=1 << 10, description="how much of that in a second, at most"
@@ -303,6 +303,17 @@ class Settings(BaseModel):
     def is_embedded(self) -> bool:
         """Whether packs stay on this machine's own file system."""
         return self.objects_url.scheme == "file"
+
+    @property
+    def reread_days(self) -> float:
+        """In how many days every pack is read again; 0: never.
+
+        A bucket checks what it holds by itself, and asks a price for what is read back from
+        its colder classes: there somebody has to want it.
+        """
+        if self.fixity_days is not None:
+            return self.fixity_days
+        return 90 if self.objects_url.scheme == "file" else 0
 
     @property
     def linger_s(self) -> float:

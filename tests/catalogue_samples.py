@@ -6,16 +6,11 @@ from typing import Any
 
 from blake3 import blake3
 
-from pacs_cloud.catalogue.commit import (
-    ConflictPolicy,
-    Decision,
-    InstanceOutcome,
-    commit_pack,
-)
-from pacs_cloud.catalogue.decisions import decode_decisions, encode_trash
+from pacs_cloud.catalogue.commit import commit_pack
+from pacs_cloud.catalogue.decisions import Decision, decode_decisions, encode_trash
 from pacs_cloud.catalogue.dynamodb import DynamodbConfig
 from pacs_cloud.catalogue.hiding import Changed, change_hidden
-from pacs_cloud.catalogue.judging import ref_of
+from pacs_cloud.catalogue.judging import ConflictPolicy, InstanceOutcome, ref_of
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StagedPack, StudyState, UidRef
 from pacs_cloud.dicom.elements import Elements

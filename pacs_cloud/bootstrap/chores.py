@@ -56,7 +56,7 @@ def chores_of(settings: Settings, stores: Stores) -> dict[str, Chore]:
         "recalls": partial(_recalls, settings, stores),
         "access": partial(_access, stores),
     }
-    if settings.fixity_days:
+    if settings.reread_days:
         chores["fixity"] = partial(_fixity, settings, stores)
     if settings.repack_quiet_days:
         chores["repack"] = partial(_repack, settings, stores)
@@ -173,7 +173,7 @@ async def _fixity(settings: Settings, stores: Stores) -> float:
         stores.objects,
         stores.catalogue,
         now_us=now_us(),
-        fixity_days=settings.fixity_days,
+        fixity_days=settings.reread_days,
         rate_bytes_s=settings.fixity_rate_bytes_s,
     )
     if reread != Reread():

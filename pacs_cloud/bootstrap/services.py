@@ -11,7 +11,7 @@ from pathlib import Path
 from pacs_cloud.bootstrap.adapters import open_catalogue, open_objects, open_queue
 from pacs_cloud.bootstrap.datalock import own_data, share_data
 from pacs_cloud.bootstrap.open_files import allow_open_files
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES

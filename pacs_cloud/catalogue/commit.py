@@ -35,17 +35,6 @@ from pacs_cloud.catalogue.records import (
 from pacs_cloud.errors import Conflict
 from pacs_cloud.pack.index import PackIndex
 
-__all__ = [
-    "ConflictPolicy",
-    "Decision",
-    "InstanceOutcome",
-    "LoadTable",
-    "commit_pack",
-    "find_repeated",
-    "judge",
-    "next_rev",
-]
-
 PACKS_PER_CHANGE = 80
 """How many other packs one change hides instances in; more take several changes."""
 

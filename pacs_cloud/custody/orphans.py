@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import GONE, HiddenReason
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack

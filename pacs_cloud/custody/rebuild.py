@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pacs_cloud.catalogue.commit import ConflictPolicy, commit_pack
+from pacs_cloud.catalogue.commit import commit_pack
 from pacs_cloud.catalogue.decisions import Decision
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, UidRef
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack

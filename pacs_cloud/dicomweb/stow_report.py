@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from pacs_cloud.catalogue.commit import InstanceOutcome
+from pacs_cloud.catalogue.judging import InstanceOutcome
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.errors import InvalidInstance, InvalidRequest, Refusal, Unavailable
 from pacs_cloud.ingest.reception import Receipt

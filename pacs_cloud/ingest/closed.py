@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from pacs_cloud.catalogue.commit import InstanceOutcome
+from pacs_cloud.catalogue.judging import InstanceOutcome
 
 Outcomes: TypeAlias = Mapping[str, InstanceOutcome]
 """What became of a pack's instances, by SOP Instance UID."""

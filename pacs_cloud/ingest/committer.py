@@ -7,7 +7,9 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from pacs_cloud.catalogue.commit import ConflictPolicy, Decision, commit_pack, find_repeated
+from pacs_cloud.catalogue.commit import commit_pack, find_repeated
+from pacs_cloud.catalogue.decisions import Decision
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import StagedPack
 from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound, PacsError, Unavailable

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pacs_cloud.catalogue.commit import InstanceOutcome
+from pacs_cloud.catalogue.judging import InstanceOutcome
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.ingest.admission import Claim
 from pacs_cloud.ingest.closed import ClosedPack, Outcomes

@@ -25,9 +25,10 @@ from catalogue_samples import (
     uids,
 )
 from pacs_cloud.catalogue import commit, hiding
-from pacs_cloud.catalogue.commit import ConflictPolicy, find_repeated, judge, next_rev
+from pacs_cloud.catalogue.commit import find_repeated, judge
 from pacs_cloud.catalogue.decisions import standing
 from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.ordering import place_of
 from pacs_cloud.catalogue.port import (
     Anchor,
@@ -38,6 +39,7 @@ from pacs_cloud.catalogue.port import (
     Catalogue,
     NamePart,
 )
+from pacs_cloud.catalogue.races import next_rev
 from pacs_cloud.catalogue.records import (
     CHANGED_AT_ONCE,
     ConflictKind,

@@ -29,10 +29,9 @@ from catalogue_samples import (
     staged,
 )
 from pacs_cloud.catalogue.aggregate import recompute, summarise
-from pacs_cloud.catalogue.commit import ConflictPolicy, next_rev
 from pacs_cloud.catalogue.decisions import standing
 from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
-from pacs_cloud.catalogue.judging import ref_of
+from pacs_cloud.catalogue.judging import ConflictPolicy, ref_of
 from pacs_cloud.catalogue.port import (
     Anchor,
     ByAccession,
@@ -42,6 +41,7 @@ from pacs_cloud.catalogue.port import (
     Catalogue,
     NamePart,
 )
+from pacs_cloud.catalogue.races import next_rev
 from pacs_cloud.catalogue.records import (
     HiddenReason,
     PackRecord,

@@ -42,7 +42,7 @@ from crash.instances import Instance, make_instance, new_uid
 from crash.raw_scu import SUCCESS, Association
 from crash.replay import Cut, Replay
 from crash.strace_log import Began, Ended, read_calls
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.findings import Finding
 from pacs_cloud.custody.fsck import check

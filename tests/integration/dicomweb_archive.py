@@ -14,8 +14,8 @@ from objectstore_samples import config_at
 from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
 from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.bootstrap.web_role import server_config
-from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.trash.deletion import Trash

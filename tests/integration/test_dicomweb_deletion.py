@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 
 from dicomweb_samples import make_instance
 from pacs_cloud.bootstrap.services import now_us
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.fsck import check
 from pacs_cloud.custody.rebuild import rebuild

@@ -11,7 +11,7 @@ from dicomweb_archive import Running, holding, served
 from http_wire import request, wire
 
 from dicomweb_samples import make_instance
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.dicomweb.app import HttpOptions
 
 SERIES = "/studies/1.2.3.1/series/1.2.3.1.1"

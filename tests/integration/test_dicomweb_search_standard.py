@@ -12,7 +12,7 @@ from dicomweb_archive import Running, found, holding, parts_of, served
 from pydicom.dataset import Dataset
 
 from dicomweb_samples import make_instance
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 
 # One archive, which no test changes, for all.
 pytestmark = pytest.mark.asyncio(loop_scope="module")

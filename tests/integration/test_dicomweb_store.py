@@ -13,7 +13,7 @@ from dicomweb_archive import BOUNDARY, Running, multipart, served
 from dicomweb_client import DICOMwebClient
 
 from dicomweb_samples import make_instance
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.dicomweb.app import HttpOptions
 
 CONTENT_TYPE = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'

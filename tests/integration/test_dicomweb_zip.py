@@ -19,7 +19,7 @@ from pydicom.data import get_testdata_file
 from pydicom.fileset import DIRECTORY_RECORDERS, FileSet
 
 from dicomweb_samples import make_instance
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,7 +14,7 @@ from test_deletion_archive import OTHER, STUDY, imported, packs
 from typer.testing import CliRunner, Result
 
 from crash.archive import fsck, running
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.cli.fixity_commands import fixity
 from pacs_cloud.cli.hold_commands import hold
@@ -173,7 +173,8 @@ async def test_custody_is_the_same_on_s3_and_dynamodb(
     await put(objects, made[0])
     done = await reread(objects, catalogue, now_us=clock.tick(), limit_bytes=0)
     assert (done.mended, [one async for one in open_findings(objects)]) == (1, [])
-    assert (await tend_fixity(objects, catalogue, now_us=1 << 60, fixity_days=30)).packs >= 0
+    tended = await tend_fixity(objects, catalogue, now_us=1 << 60, fixity_days=30)
+    assert (tended.packs, tended.findings) == (len(made), ())
 
     words: dict[str, Any] = {"reason": "case 7", "who": "ana"}
     held = await set_hold(objects, catalogue, *names, **words, now_us=clock.tick(), wait_s=0)

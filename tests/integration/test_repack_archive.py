@@ -12,7 +12,7 @@ from dicomweb_archive import Running, accept_related, parts_of, served
 
 from dicomweb_samples import make_instance
 from pacs_cloud.bootstrap.services import now_us
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.fsck import check

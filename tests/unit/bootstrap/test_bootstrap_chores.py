@@ -109,3 +109,5 @@ async def test_each_chore_runs_on_an_empty_archive(tmp_path: Path) -> None:
             assert await chore() > 0
         few = chores_of(load_settings({"data": tmp_path / "data", "fixity_days": 0}), stores)
         assert set(few) == usual - {"fixity"}
+        bucket = load_settings({"data": tmp_path / "data", "objects": "s3://images"})
+        assert set(chores_of(bucket, stores)) == usual - {"fixity"}

@@ -14,7 +14,8 @@ from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from pacs_cloud.catalogue.commit import ConflictPolicy, InstanceOutcome, commit_pack
+from pacs_cloud.catalogue.commit import commit_pack
+from pacs_cloud.catalogue.judging import ConflictPolicy, InstanceOutcome
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.ledger import record_decision
 from pacs_cloud.custody.stored_pack import load_table, staged_pack

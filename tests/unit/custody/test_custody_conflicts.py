@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import ConflictKind
 from pacs_cloud.custody.conflicts.choice import promote, undo

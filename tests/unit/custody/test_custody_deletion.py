@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.records import StudyChange
 from pacs_cloud.custody.export import export_lines
 from pacs_cloud.custody.stored_pack import load_table

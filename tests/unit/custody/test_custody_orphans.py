@@ -1,7 +1,7 @@
 """Packs whose commit never happened are adopted; all others are left alone."""
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
 from pacs_cloud.catalogue.decisions import Decision
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.records import HiddenReason, UidRef
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest

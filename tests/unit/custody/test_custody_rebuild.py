@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.records import ConflictKind, ConflictRecord
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest, export_lines

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyChange
 from pacs_cloud.custody.findings import FindingKind

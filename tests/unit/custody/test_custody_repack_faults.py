@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.orphans import adopt_orphans

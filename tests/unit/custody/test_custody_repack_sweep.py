@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
-from pacs_cloud.catalogue.judging import ref_of
+from pacs_cloud.catalogue.judging import ConflictPolicy, ref_of
 from pacs_cloud.catalogue.records import ConflictKind
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ingest_instances import SERIES, STUDY, UPLOAD, ct_dataset, ct_file, scanner, store, upload
 
-from pacs_cloud.catalogue.commit import ConflictPolicy
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, StorageFull, Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
