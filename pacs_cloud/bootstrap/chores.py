@@ -16,7 +16,8 @@ from pacs_cloud.custody.fixity.reading import Reread
 from pacs_cloud.custody.fixity.rolling import tend_fixity
 from pacs_cloud.custody.fixity.round import TURN_US
 from pacs_cloud.custody.orphans import GRACE_US, adopt_orphans
-from pacs_cloud.custody.repack.due import RepackTerms, repack_due
+from pacs_cloud.custody.repack.due import repack_due
+from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.purging import GRACE_US as TRASH_GRACE_US
 from pacs_cloud.custody.trash.purging import Purged, tend_trash

@@ -6,7 +6,9 @@ from typing import Final
 
 from pacs_cloud.bootstrap.services import now_us, open_stores, repack_folder
 from pacs_cloud.cli.output import counting, print_json, stderr, stdout
-from pacs_cloud.custody.repack.due import Repacked, RepackTerms, repack_due, repack_series
+from pacs_cloud.custody.repack.due import repack_due, repack_series
+from pacs_cloud.custody.repack.plan import RepackTerms
+from pacs_cloud.custody.repack.report import Repacked
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import NotFound
 from pacs_cloud.settings import Settings

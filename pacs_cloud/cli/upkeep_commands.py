@@ -60,7 +60,7 @@ def repack(
     The old packs go an hour later. Exits 1 if packs cannot be read.
     """
     from pacs_cloud.cli.repacking import repack as repack_
-    from pacs_cloud.custody.repack.due import RepackTerms
+    from pacs_cloud.custody.repack.plan import RepackTerms
 
     settings = settings_of(config, data=data)
     terms = RepackTerms(

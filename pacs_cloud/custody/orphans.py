@@ -62,7 +62,7 @@ async def adopt_orphans(
     An orphan is left alone while it is younger than the grace, and when the ledger says
     that all of it was deleted. It is removed when the ledger says that all of it was
     purged, and when a merged pack has its instances, or it is a merged pack that was never
-    committed (`repack_sweep`).
+    committed (`repack.sweep`).
 
     Args:
         objects: the store.
@@ -70,7 +70,7 @@ async def adopt_orphans(
         policy: for other content under a SOP Instance UID that is already there.
         now_us: microseconds since 1970 UTC.
         grace_us: see `GRACE_US`; 0 before anything is received.
-        kept_us: see `repack_sweep.KEPT_US`.
+        kept_us: see `repack.sweep.KEPT_US`.
         after: where the sweep before this one ended.
         limit: how many studies to look at.
 

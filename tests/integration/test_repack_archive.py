@@ -18,7 +18,9 @@ from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.fsck import check
 from pacs_cloud.custody.orphans import adopt_orphans
 from pacs_cloud.custody.rebuild import rebuild
-from pacs_cloud.custody.repack.due import Repacked, RepackTerms, repack_due
+from pacs_cloud.custody.repack.due import repack_due
+from pacs_cloud.custody.repack.plan import RepackTerms
+from pacs_cloud.custody.repack.report import Repacked
 from pacs_cloud.dicom.uid import EXPLICIT_LE
 from pacs_cloud.objectstore.port import ObjectStore
 

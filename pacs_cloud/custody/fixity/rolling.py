@@ -1,7 +1,7 @@
 """The rolling re-read: every pack's every byte, once in so many days, whatever restarts.
 
 Packs are read in the order of their keys, and what is behind is written down every now
-and then (`fixity_round`): a reader that dies repeats a few packs, and none is left out.
+and then (`round`): a reader that dies repeats a few packs, and none is left out.
 """
 
 import uuid

@@ -1,4 +1,4 @@
-"""Repack: the small packs of a quiet series become one (`repack_run`)."""
+"""Repack: the small packs of a quiet series become one (`run`)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -15,8 +15,6 @@ from pacs_cloud.objectstore.port import ObjectStore
 
 UNFINISHED_US = 86_400_000_000
 """How old a file in the folder for merged packs must be to be a dead repack's: one day."""
-
-__all__ = ["RepackTerms", "Repacked", "is_quiet", "repack_due", "repack_series"]
 
 
 async def repack_series(

@@ -1,6 +1,6 @@
 """A month of the access log as it is at one moment, while others write and fold it.
 
-Parts are written by the processes that serve; sums, by workers (`access_folding`). The
+Parts are written by the processes that serve; sums, by workers (`folding`). The
 sums of a month are numbered, and each names what it is the sum of. Who has seen all sums
 of a month, and writes the next number, has therefore counted nothing twice: of two that do
 so at once, the second finds its key taken. The highest number is never deleted, so that

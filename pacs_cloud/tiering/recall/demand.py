@@ -1,7 +1,7 @@
 """Recalls: whoever wants to read a cold pack has it, or has asked for it back.
 
 However many ask, in one process or in many, a pack is asked back once: see
-`recall_marks`. What was asked for stays known in memory, so that a crowd that waits
+`marks`. What was asked for stays known in memory, so that a crowd that waits
 for one study reads no object store.
 """
 

@@ -4,7 +4,7 @@ A mark is written on condition that there is none, by whoever asks first; its wr
 alone then asks the store, so that any number of readers in any number of processes
 cause one restore. Its key follows from the pack's record: once the pack has arrived
 the record says until when, and the next recall has another key. It lies under
-`recalls/{tenant}/` until that copy is gone; `recall_tending` looks after it.
+`recalls/{tenant}/` until that copy is gone; `tending` looks after it.
 """
 
 from collections.abc import AsyncIterator

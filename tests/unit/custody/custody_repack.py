@@ -15,7 +15,9 @@ from pacs_cloud.catalogue.judging import ref_of
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord
 from pacs_cloud.custody.export import study_lines
-from pacs_cloud.custody.repack.due import Repacked, RepackTerms, repack_series
+from pacs_cloud.custody.repack.due import repack_series
+from pacs_cloud.custody.repack.plan import RepackTerms
+from pacs_cloud.custody.repack.report import Repacked
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.dicom.coding.transcode import transcoded_parts
 from pacs_cloud.dicom.part10 import encode_file_meta, read_file_meta

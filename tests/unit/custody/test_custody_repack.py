@@ -15,7 +15,8 @@ from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyChange
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.repack import copying
-from pacs_cloud.custody.repack.due import RepackTerms, repack_due, repack_series
+from pacs_cloud.custody.repack.due import repack_due, repack_series
+from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.repack.sweep import GRACE_US
 from pacs_cloud.custody.trash.deletion import Restored
 from pacs_cloud.custody.trash.marks import Scope

@@ -14,7 +14,7 @@ from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.orphans import adopt_orphans
 from pacs_cloud.custody.rebuild import rebuild
-from pacs_cloud.custody.repack.due import RepackTerms
+from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.objectstore.local import LocalObjectStore
 from unit.custody.custody_house import FUTURE_US, STUDY, House

@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from pacs_cloud.catalogue.records import HiddenReason, StudyState
 from pacs_cloud.custody.repack import recoding
-from pacs_cloud.custody.repack.due import RepackTerms
+from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.repack.recoding import TARGET
 from pacs_cloud.dicom.coding.transcode import transcoded_parts
 from pacs_cloud.dicom.part10 import read_file_meta
