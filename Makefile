@@ -8,6 +8,9 @@ CORES   := $(shell nproc 2>/dev/null || echo 2)
 PYPATH  := PYTHONPATH=.:tests
 DATA    ?= ./data
 ARGS    ?=
+# Everything that runs on S3 can run there; this is what may differ.
+ON_CEPH ?= tests/contract tests/integration/test_infra_template.py tests/integration/test_tier_ceph.py \
+	tests/unit/tiering/test_tiering_lifecycle.py
 # pip says nothing but what went wrong, and asks nobody.
 PIP     := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
@@ -18,7 +21,7 @@ DEVELOP     := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test check fmt lint types layers template bench gallery soak peers services services-stop docs lock clean
+.PHONY: help up test test-ceph check fmt lint types layers template bench gallery soak peers services services-stop docs lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +46,11 @@ up: $(RUNTIME) ## install, and start the archive on ./data (DATA=, ARGS='--http 
 	@exec $(BIN)/pacs-cloud up --data $(DATA) $(ARGS)
 
 test: $(DEVELOP) ## install, and run the test suite on all cores (ARGS='-k name')
-	@$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m 'not soak' $(ARGS)
+	@$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m 'not soak and not ceph' $(ARGS)
+
+test-ceph: $(DEVELOP) ## install Ceph where that can be, and run the tests on its gateway (ON_CEPH=tests: all)
+	@why="$$(.ci/ceph)"; if [ -n "$$why" ]; then echo "skipped: $$why"; \
+		else exec $(BIN)/python -m pytest -m ceph $(ON_CEPH) $(ARGS); fi
 
 check: lint types layers template ## all static checks
 
@@ -65,7 +72,7 @@ fmt: $(DEVELOP) ## let ruff fix and format
 	@$(BIN)/ruff format .
 
 bench: $(DEVELOP) ## run the benchmarks against the peers found here (ARGS='ingest reading')
-	@$(BIN)/python -m bench $(ARGS)
+	@$(PYPATH) $(BIN)/python -m bench $(ARGS)
 
 gallery: $(DEVELOP) ## render one instance of each kind onto contact sheets in .bench/gallery: look at them
 	@$(PYPATH) $(BIN)/python -m bench.gallery $(ARGS)

@@ -37,6 +37,9 @@ _NO_SUCH_FEATURE = {
     # MinIO without a key server, asked for encryption.
     "KMSNotConfigured",
 }
+# Ceph takes these, where it does not know them, for the creation of a bucket that is there.
+_TAKEN_FOR_CREATION = {"BucketEncryption", "OwnershipControls"}
+_PROBE = "bucket-is-ready"
 
 
 class ProvisionError(Exception):
@@ -76,14 +79,16 @@ def create_bucket(s3: Any, resources: Mapping[str, Resource]) -> list[str]:
     """
     bucket = _one(resources, "AWS::S3::Bucket")
     name = _name(bucket, "BucketName")
+    wanted = bucket.properties
+    # Only a new bucket can have it everywhere.
+    locking = {"ObjectLockEnabledForBucket": True} if wanted.get("ObjectLockEnabled") else {}
     try:
-        s3.create_bucket(Bucket=name)
+        s3.create_bucket(Bucket=name, **locking)
     except ClientError as error:
         if _code(error) == "BucketAlreadyExists":
             raise ProvisionError(f"bucket {name} belongs to somebody else") from error
         if _code(error) != "BucketAlreadyOwnedByYou":
             raise
-    wanted = bucket.properties
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=wanted["VersioningConfiguration"])
     if s3.get_bucket_versioning(Bucket=name).get("Status") != "Enabled":
         raise ProvisionError(f"bucket {name} keeps no versions")
@@ -102,14 +107,47 @@ def create_bucket(s3: Any, resources: Mapping[str, Resource]) -> list[str]:
         ),
     }
     missing: list[str] = []
+    if locking and not _can_lock(s3, name):
+        missing.append("ObjectLockEnabled")
     for feature, put in features.items():
         try:
             put(wanted[feature])
         except ClientError as error:
-            if _code(error) not in _NO_SUCH_FEATURE:
+            is_mistaken = feature in _TAKEN_FOR_CREATION and _code(error) == "InvalidArgument"
+            if not is_mistaken and _code(error) not in _NO_SUCH_FEATURE:
                 raise
             missing.append(feature)
+    if _refuses_writers(s3, name):
+        # What is public by an ACL is ignored all the same.
+        block = {**wanted["PublicAccessBlockConfiguration"], "BlockPublicAcls": False}
+        s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=block)
+        missing.append("PublicAccessBlockConfiguration.BlockPublicAcls")
     return missing
+
+
+def _refuses_writers(s3: Any, name: str) -> bool:
+    """Return whether nothing can be written.
+
+    Ceph 16 takes every object's ACL for a public one where such are blocked.
+    """
+    try:
+        written = s3.put_object(Bucket=name, Key=_PROBE, Body=b"")
+    except ClientError as error:
+        if _code(error) not in {"AccessDenied", "403"}:
+            raise
+        return True
+    version = {"VersionId": written["VersionId"]} if "VersionId" in written else {}
+    s3.delete_object(Bucket=name, Key=_PROBE, **version)
+    return False
+
+
+def _can_lock(s3: Any, name: str) -> bool:
+    """Return whether a bucket locks objects: one that was there before may not."""
+    try:
+        told = s3.get_object_lock_configuration(Bucket=name)["ObjectLockConfiguration"]
+    except ClientError:
+        return False
+    return bool(told.get("ObjectLockEnabled") == "Enabled")
 
 
 def _encryption(value: Mapping[str, Any]) -> dict[str, Any]:

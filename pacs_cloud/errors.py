@@ -14,6 +14,7 @@
     │   └── Held            a legal hold or a retention date forbids it
     ├── Corrupt             stored bytes are not what was stored
     ├── Offline             the bytes are in a cold tier
+    │   ├── NeverRestored   of a store that brings nothing back
     │   └── …               of one room: `tiering.recall.BeingRecalled`,
     │                       `tiering.recall_surprises.ColdBySurprise`
     ├── Denied              not for this caller
@@ -127,6 +128,12 @@ class Offline(PacsError):
     """
 
     retry_after_s: int = 3600
+
+
+class NeverRestored(Offline):
+    """The bytes are in a cold tier of a store that brings nothing back; says what to do."""
+
+    retry_after_s = 86_400
 
 
 class Denied(PacsError):

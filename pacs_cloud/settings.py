@@ -92,6 +92,18 @@ class Destination(BaseModel):
     port: int = Field(ge=1, le=65535)
 
 
+def parse_peer(text: object) -> object:
+    """Return `AET@HOST:PORT` as a Destination's fields; anything but text unchanged."""
+    if not isinstance(text, str):
+        return text
+    title, at, where = text.rpartition("@")
+    if not at:
+        raise ValueError("is not AET@HOST:PORT")
+    address = parse_address(where)
+    assert isinstance(address, Address)
+    return {"aet": title, "host": address.host, "port": address.port}
+
+
 class StoreUrl(BaseModel):
     """`scheme://name?option=value`, e.g. `s3://bucket?endpoint=http://127.0.0.1:8333`.
 
@@ -234,6 +246,16 @@ class Settings(BaseModel):
     tier_policies: Path | None = Field(
         None, description="tier policies, TOML, that the worker carries out"
     )
+    prefetch_daily_bytes: int = Field(
+        200 << 30, ge=0, description="of priors that rules and worklists recall in 24 hours"
+    )
+    worklist: Annotated[Destination | None, BeforeValidator(parse_peer)] = Field(
+        None, description="AET@HOST:PORT of a modality worklist whose patients' priors are recalled"
+    )
+    worklist_minutes: float = Field(
+        15, ge=1, le=1440, description="how often the worker asks that worklist"
+    )
+    worklist_days: int = Field(1, ge=1, le=30, description="of appointments, today's the first")
     repack_quiet_days: float = Field(
         0, ge=0, le=36_500, description="the worker merges packs of series so old; 0: never"
     )

@@ -6,6 +6,8 @@ from typing import Any
 
 from blake3 import blake3
 
+from pacs_cloud.catalogue.amending import Standing, change_amendments
+from pacs_cloud.catalogue.amendment_entries import AmendmentEntry
 from pacs_cloud.catalogue.commit import commit_pack
 from pacs_cloud.catalogue.decisions import Decision, decode_decisions, encode_trash
 from pacs_cloud.catalogue.dynamodb import DynamodbConfig
@@ -13,6 +15,7 @@ from pacs_cloud.catalogue.hiding import Changed, change_hidden
 from pacs_cloud.catalogue.judging import ConflictPolicy, InstanceOutcome, ref_of
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StagedPack, StudyState, UidRef
+from pacs_cloud.dicom.amendment import Amendment, in_order
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import NotFound
 from pacs_cloud.pack.index import (
@@ -171,6 +174,27 @@ class Shelf:
 
     async def record_all(self, decisions: Sequence[Decision]) -> None:
         self.decisions += decode_decisions(encode_trash(decisions))
+
+    async def amend(
+        self, study: str, amendments: Sequence[Amendment], *, now_us: int = NOW_US
+    ) -> bool:
+        """Have a study show these amendments and no others."""
+
+        async def plan(_state: StudyState) -> Standing:
+            return Standing(in_order(amendments))
+
+        async def record(_entry: AmendmentEntry) -> None:
+            raise AssertionError("nothing is told")
+
+        return await change_amendments(
+            self.catalogue,
+            TENANT,
+            study,
+            plan,
+            load_table=self.load,
+            record=record,
+            now_us=now_us,
+        )
 
     async def change(
         self,

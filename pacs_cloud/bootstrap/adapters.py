@@ -41,7 +41,9 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
         from pacs_cloud.objectstore.s3_clients import S3Config
 
         options = _only(
-            url, "endpoint", "region", "prefix", "storage_class", "checksum", "moves", "cold"
+            url,
+            *("endpoint", "region", "prefix", "storage_class"),
+            *("checksum", "moves", "cold", "lock"),
         )
         bucket, _, folder = url.name.partition("/")
         prefix = options.get("prefix", folder).strip("/")
@@ -53,6 +55,7 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
             storage_class=_storage_class(options),
             checksum=_checksum(options.get("checksum", "CRC64NVME")),
             moves=_moves(options.get("moves", "")),
+            lock=_lock(options.get("lock", "")),
             reads_cold=_reads_cold(options.get("cold", "offline")),
         )
         async with S3ObjectStore(config) as s3:
@@ -135,6 +138,14 @@ def _moves(name: str) -> Literal["tag", "copy", ""]:
             return known
         case _:
             raise InvalidRequest(f"moves={name!r} is not tag or copy")
+
+
+def _lock(name: str) -> Literal["GOVERNANCE", "COMPLIANCE", ""]:
+    match name.upper():
+        case "GOVERNANCE" | "COMPLIANCE" | "" as known:
+            return known
+        case _:
+            raise InvalidRequest(f"lock={name!r} is not governance or compliance")
 
 
 def _storage_class(options: dict[str, str]) -> str:

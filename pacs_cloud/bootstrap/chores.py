@@ -10,23 +10,39 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from pacs_cloud.bootstrap.services import Stores, now_us, policy_of, repack_folder
+from pacs_cloud.bootstrap.correcting import end_corrections
+from pacs_cloud.bootstrap.erasing import go_on_erasing
+from pacs_cloud.bootstrap.hot_chores import ask_worklist, tend_pins
+from pacs_cloud.bootstrap.in_turns import InTurns, alone, by_tenant
+from pacs_cloud.bootstrap.locking import is_locking, lock_missing
+from pacs_cloud.bootstrap.services import (
+    Stores,
+    home_class,
+    now_us,
+    policy_of,
+    reads_cold,
+    repack_folder,
+)
+from pacs_cloud.bootstrap.stalls import Stalls, said
+from pacs_cloud.bootstrap.thumbnails import thumbnails_of
+from pacs_cloud.bootstrap.tier_checks import policies_in_force, unmoved_words
 from pacs_cloud.bootstrap.tiers import moved
 from pacs_cloud.custody.fixity.reading import Reread
 from pacs_cloud.custody.fixity.rolling import tend_fixity
 from pacs_cloud.custody.fixity.round import TURN_US
 from pacs_cloud.custody.orphans import GRACE_US, adopt_orphans
+from pacs_cloud.custody.rejections.tending import Settled, tend_rejections
 from pacs_cloud.custody.repack.due import repack_due
 from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.purging import GRACE_US as TRASH_GRACE_US
 from pacs_cloud.custody.trash.purging import Purged, tend_trash
-from pacs_cloud.errors import InvalidRequest, PacsError
+from pacs_cloud.custody.walk import ACCESS, PACKS
+from pacs_cloud.errors import Corrupt, PacsError
+from pacs_cloud.objectstore.turns import Turn, Turns
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.access.folding import Folded, fold_access
-from pacs_cloud.tiering.advice import advise, is_feasible
 from pacs_cloud.tiering.mover import Fate
-from pacs_cloud.tiering.policy_file import read_policies
 from pacs_cloud.tiering.recall.tending import Tended, tend_recalls
 from pacs_cloud.workers.backoff import Backoff
 
@@ -41,6 +57,10 @@ TEND_RECALLS_EVERY_S = 60.0
 TEND_LOCAL_RECALLS_EVERY_S = 5.0
 MOVE_EVERY_S = 6 * HOUR_S
 REPACK_EVERY_S = 24 * HOUR_S
+REJECTIONS_EVERY_S = 24 * HOUR_S
+"""Each note is followed as it comes; this is for what a crash has left."""
+LOCKS_EVERY_S = 24 * HOUR_S
+"""What comes into a held study is locked as it comes; this is for what a crash has left."""
 FIXITY_EVERY_S = TURN_US / 1e6
 STALLED = Backoff(60.0, 900.0)
 """How long a chore rests that could not be done: people may wait for what it looks after."""
@@ -49,28 +69,54 @@ Chore: TypeAlias = Callable[[], Coroutine[None, None, float]]
 """Does its work once, and returns how many seconds it then rests."""
 
 
-def chores_of(settings: Settings, stores: Stores) -> dict[str, Chore]:
-    """Return all that the settings ask for, by name."""
+def chores_of(
+    settings: Settings, stores: Stores, *, turns: Turns | None = None
+) -> dict[str, Chore]:
+    """Return all that the settings ask for, by name; `turns` of this worker, if it has any."""
+    objects = stores.objects
+    turns = turns or Turns(objects, now_us)
+    sweeps = by_tenant("sweep", objects, PACKS, _Sweep(settings, stores))
+    folds = by_tenant("access", objects, ACCESS, partial(_access, stores))
+    settles = alone("rejections", partial(_rejections, stores))
     chores: dict[str, Chore] = {
-        "sweep": _Sweep(settings, stores),
+        "sweep": InTurns(turns, sweeps, every_s=HOUR_S, at_once=settings.is_embedded),
         "trash": _Trash(settings, stores),
         "recalls": partial(_recalls, settings, stores),
-        "access": partial(_access, stores),
+        "access": InTurns(turns, folds, every_s=HOUR_S),
+        "rejections": InTurns(turns, settles, every_s=REJECTIONS_EVERY_S),
+        "corrections": partial(end_corrections, settings, stores),
+        "erasures": partial(go_on_erasing, settings, stores),
+        "pins": partial(tend_pins, settings, stores),
     }
+    if is_locking(settings):
+        locks = alone("locks", partial(lock_missing, stores))
+        chores["locks"] = InTurns(turns, locks, every_s=LOCKS_EVERY_S)
     if settings.reread_days:
-        chores["fixity"] = partial(_fixity, settings, stores)
+        rereads = alone("fixity", partial(_fixity, settings, stores))
+        chores["fixity"] = InTurns(turns, rereads, every_s=FIXITY_EVERY_S)
     if settings.repack_quiet_days:
-        chores["repack"] = partial(_repack, settings, stores)
+        merges = by_tenant("repack", objects, PACKS, partial(_repack, settings, stores))
+        chores["repack"] = InTurns(turns, merges, every_s=REPACK_EVERY_S)
+    if settings.worklist is not None and not reads_cold(settings):
+        asks = alone(
+            f"worklist/{settings.tenant}",
+            partial(ask_worklist, settings, stores, settings.worklist),
+        )
+        chores["worklist"] = InTurns(turns, asks, every_s=settings.worklist_minutes * 60)
     if settings.tier_policies is not None:
-        chores["tiers"] = partial(_tiers, settings, stores, settings.tier_policies)
+        moves = partial(_tiers, settings, stores, settings.tier_policies)
+        every = alone(f"tiers/{settings.tenant}", moves)
+        chores["tiers"] = InTurns(turns, every, every_s=MOVE_EVERY_S)
     return chores
 
 
-async def over_and_over(name: str, chore: Chore, stop: asyncio.Event) -> None:
+async def over_and_over(
+    name: str, chore: Chore, stop: asyncio.Event, stalls: Stalls | None = None
+) -> None:
     """Do a chore, rest, and so on until `stop` is set, which ends the chore where it is.
 
-    An expected error is logged by its name, and the chore tried again in a while (`STALLED`):
-    each goes on where it was stopped.
+    An expected error is logged by its name, told to `stalls`, and the chore tried again in a
+    while (`STALLED`): each goes on where it was stopped.
     """
     failures = 0
     while not stop.is_set():
@@ -92,39 +138,48 @@ async def over_and_over(name: str, chore: Chore, stop: asyncio.Event) -> None:
             )
             failures += 1
             rest_s = STALLED.after(failures)
+            if stalls is not None:
+                await said(stalls.failed(name, error))
+        else:
+            if stalls is not None:
+                await said(stalls.done(name))
         with suppress(TimeoutError):
             async with asyncio.timeout(rest_s):
                 await stop.wait()
 
 
 class _Sweep:
-    """Adopts orphans, part by part."""
+    """Adopts a tenant's orphans, part by part."""
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings = settings
         self._stores = stores
-        self._after = ""
+        self._swept: set[str] = set()
+
+    async def __call__(self, tenant: str, turn: Turn) -> None:
         # What an embedded archive's crash has left is waited for now; elsewhere other
         # receivers may be in the middle of their commits.
-        self._grace_us = 0 if settings.is_embedded else GRACE_US
-
-    async def __call__(self) -> float:
-        swept = await adopt_orphans(
-            self._stores.objects,
-            self._stores.catalogue,
-            policy=policy_of(self._settings),
-            now_us=now_us(),
-            grace_us=self._grace_us,
-            after=self._after,
-            limit=SWEEP_STUDIES,
-        )
-        for problem in swept.problems:
-            log.error("orphan_unusable", extra={"kind": problem.kind, "pack": problem.pack_id})
-        self._after = swept.after
-        if swept.after:
-            return SWEEP_REST_S
-        self._grace_us = GRACE_US
-        return HOUR_S
+        is_first = self._settings.is_embedded and tenant not in self._swept
+        after = turn.place
+        while True:
+            swept = await adopt_orphans(
+                self._stores.objects,
+                self._stores.catalogue,
+                policy=policy_of(self._settings),
+                now_us=now_us(),
+                grace_us=0 if is_first else GRACE_US,
+                after=after,
+                limit=SWEEP_STUDIES,
+                tenant=tenant,
+            )
+            for problem in swept.problems:
+                log.error("orphan_unusable", extra={"kind": problem.kind, "pack": problem.pack_id})
+            after = swept.after
+            if not after:
+                break
+            await turn.reach(after)
+            await asyncio.sleep(SWEEP_REST_S)
+        self._swept.add(tenant)
 
 
 class _Trash:
@@ -154,21 +209,33 @@ class _Trash:
 
 async def _recalls(settings: Settings, stores: Stores) -> float:
     """Look after recalls under way."""
-    tended = await tend_recalls(stores.objects, stores.catalogue, now_us=now_us())
+    with thumbnails_of(settings, stores) as keep:
+        tended = await tend_recalls(stores.objects, stores.catalogue, now_us=now_us(), keep=keep)
     if tended != Tended(waiting=tended.waiting):
         log.info("recalls_tended", extra=asdict(tended))
     return TEND_LOCAL_RECALLS_EVERY_S if settings.is_embedded else TEND_RECALLS_EVERY_S
 
 
-async def _access(stores: Stores) -> float:
-    """Fold the access log."""
-    folded = await fold_access(stores.objects, now_us=now_us())
+async def _access(stores: Stores, tenant: str, _turn: Turn) -> None:
+    """Fold a tenant's access log."""
+    folded = await fold_access(stores.objects, now_us=now_us(), tenant=tenant)
     if folded != Folded():
         log.info("access_folded", extra=asdict(folded))
-    return HOUR_S
 
 
-async def _fixity(settings: Settings, stores: Stores) -> float:
+async def _rejections(stores: Stores, _turn: Turn) -> None:
+    """Settle what rejection notes touch."""
+    settled = await tend_rejections(
+        stores.objects,
+        stores.catalogue,
+        load_table=partial(load_table, stores.objects, stores.catalogue),
+        now_us=now_us(),
+    )
+    if settled != Settled(studies=settled.studies):
+        log.info("rejections_tended", extra=asdict(settled))
+
+
+async def _fixity(settings: Settings, stores: Stores, _turn: Turn) -> None:
     """Read packs again."""
     reread = await tend_fixity(
         stores.objects,
@@ -188,15 +255,15 @@ async def _fixity(settings: Settings, stores: Stores) -> float:
                 "findings": len(reread.findings),
             },
         )
-    return FIXITY_EVERY_S
 
 
-async def _repack(settings: Settings, stores: Stores) -> float:
-    """Merge the small packs of quiet series."""
+async def _repack(settings: Settings, stores: Stores, tenant: str, _turn: Turn) -> None:
+    """Merge the small packs of a tenant's quiet series."""
     terms = RepackTerms(
         quiet_days=settings.repack_quiet_days,
         max_bytes=settings.pack_bytes,
         max_instances=settings.pack_instances,
+        home_class=home_class(settings),
     )
     due = repack_due(
         stores.objects,
@@ -204,6 +271,7 @@ async def _repack(settings: Settings, stores: Stores) -> float:
         terms=terms,
         folder=repack_folder(settings),
         now_us=now_us,
+        tenant=tenant,
     )
     replaced = made = problems = 0
     async for one in due:
@@ -211,15 +279,19 @@ async def _repack(settings: Settings, stores: Stores) -> float:
         problems += len(one.problems)
     if replaced or problems:
         log.info("repacked", extra={"replaced": replaced, "made": made, "problems": problems})
-    return REPACK_EVERY_S
 
 
-async def _tiers(settings: Settings, stores: Stores, file: Path) -> float:
+async def _tiers(settings: Settings, stores: Stores, file: Path, _turn: Turn) -> None:
     """Move what is due."""
-    policies = await asyncio.to_thread(read_policies, file)
-    if not is_feasible(advise(policies)):
-        raise InvalidRequest(f"{file} cannot be carried out: `pacs-cloud tier validate` says why")
-    fates = Counter([one.fate async for one in moved(settings, stores, policies)])
-    if fates:
-        log.info("tiers_tended", extra={fate.value: fates[fate] for fate in Fate})
-    return MOVE_EVERY_S
+    policies = await asyncio.to_thread(policies_in_force, settings, file)
+    hindered, unsure = await unmoved_words(stores, policies)
+    for words in (*hindered, *unsure):
+        log.warning("tiers_hindered", extra={"reason": words})
+    if hindered:
+        return  # nothing is tagged for rules that are not there
+    damaged: list[Corrupt] = []
+    moving = moved(settings, stores, policies, damaged=damaged.append)
+    fates = Counter([one.fate async for one in moving])
+    if fates or damaged:
+        counts = {fate.value: fates[fate] for fate in Fate}
+        log.info("tiers_tended", extra={**counts, "damaged": len(damaged)})

@@ -13,6 +13,7 @@ from pacs_cloud.bootstrap.datalock import own_data, share_data
 from pacs_cloud.bootstrap.open_files import allow_open_files
 from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.custody.rejections.following import FollowedTrash
 from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
 from pacs_cloud.errors import NotFound, Unavailable
@@ -20,7 +21,7 @@ from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
 from pacs_cloud.ingest.syncer import Syncer
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.objectstore.storage_classes import RecallSpeed
+from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.settings import Settings
@@ -76,9 +77,8 @@ async def open_stores(
         Unavailable: a store cannot be used.
     """
     allow_open_files()
-    objects = settings.objects_url
-    if objects.scheme == "file" and not create and not Path(objects.name).is_dir():
-        raise NotFound(f"there is no archive at {settings.data}: {objects.name} does not exist")
+    if not create:
+        refuse_absent(settings)
     async with AsyncExitStack() as stack:
         stack.enter_context((own_data if alone else share_data)(settings.data))
         yield Stores(
@@ -86,6 +86,13 @@ async def open_stores(
             await stack.enter_async_context(open_catalogue(settings.catalogue_url, upgrading)),
             await stack.enter_async_context(open_queue(settings.queue_url)),
         )
+
+
+def refuse_absent(settings: Settings) -> None:
+    """Return when there may be an archive; raises NotFound where an embedded one is missing."""
+    objects = settings.objects_url
+    if objects.scheme == "file" and not Path(objects.name).is_dir():
+        raise NotFound(f"there is no archive at {settings.data}: {objects.name} does not exist")
 
 
 @asynccontextmanager
@@ -135,6 +142,7 @@ async def open_reading(settings: Settings, stores: Stores) -> AsyncGenerator[Rea
         pixel_cache_bytes=settings.pixel_cache_bytes,
         demand=recalls.demand,
         opened=counter.opened,
+        at_hand=recalls.can_be_read,
     )
     with closing(archive):
         search = Search(
@@ -164,6 +172,11 @@ def reads_cold(settings: Settings) -> bool:
     return settings.objects_url.options.get("cold") == "online"
 
 
+def home_class(settings: Settings) -> str:
+    """Return the storage class that new packs lie in."""
+    return settings.objects_url.options.get("storage_class") or StorageClass.STANDARD
+
+
 def wish_of(settings: Settings) -> RecallWish:
     """Return how recalls are wanted."""
     return RecallWish(RecallSpeed(settings.recall_speed), settings.recall_days)
@@ -190,7 +203,7 @@ def repack_folder(settings: Settings) -> Path:
 
 def trash_of(stores: Stores, archive: Archive) -> Trash:
     """Return what deletes and restores; it reads tables through the cache of `archive`."""
-    return Trash(stores.objects, stores.catalogue, archive.tables.table, now_us)
+    return FollowedTrash(stores.objects, stores.catalogue, archive.tables.table, now_us)
 
 
 def policy_of(settings: Settings) -> ConflictPolicy:

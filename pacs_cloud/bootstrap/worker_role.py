@@ -5,16 +5,22 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from pacs_cloud.bootstrap.chores import chores_of, over_and_over
+from pacs_cloud.bootstrap.correcting import follow_merges
 from pacs_cloud.bootstrap.dimse_role import limits_of, peers_of
+from pacs_cloud.bootstrap.erasing import take_out_erased
+from pacs_cloud.bootstrap.locking import locking
+from pacs_cloud.bootstrap.prefetching import prefetch_on_arrival
 from pacs_cloud.bootstrap.services import Reading, Stores, now_us, open_reading
+from pacs_cloud.bootstrap.stalls import Stalls
 from pacs_cloud.dimse.transfer import Dispatch, transfer
 from pacs_cloud.errors import NotFound, Unavailable
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.settings import Settings
-from pacs_cloud.workers.handlers import Handlers
+from pacs_cloud.workers.handlers import Handlers, in_turn
 from pacs_cloud.workers.loop import LoopPolicy, WorkerLoop
 from pacs_cloud.workers.pack_stored import KIND as PACK_STORED
 from pacs_cloud.workers.pack_stored import PackStored
+from pacs_cloud.workers.rejections import FollowRejections
 from pacs_cloud.workers.relay import Relay
 from pacs_cloud.workers.send_recalled import KIND as SEND_RECALLED
 from pacs_cloud.workers.send_recalled import Send, SendRecalled
@@ -27,7 +33,16 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
     async with open_reading(settings, stores) as reading, asyncio.TaskGroup() as tasks:
         handlers = Handlers(
             {
-                PACK_STORED: PackStored(stores.objects, stores.catalogue),
+                PACK_STORED: in_turn(
+                    FollowRejections(
+                        stores.objects, stores.catalogue, reading.archive.tables.table, now_us
+                    ),
+                    take_out_erased(settings, stores),
+                    *locking(settings, stores),
+                    PackStored(stores.objects, stores.catalogue),
+                    follow_merges(stores),
+                    *prefetch_on_arrival(settings, stores),
+                ),
                 SEND_RECALLED: SendRecalled(
                     reading.archive, stores.queue, _sending(settings, reading), now_us
                 ),
@@ -36,8 +51,9 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
         loop = WorkerLoop(stores.queue, handlers, LoopPolicy(grace_s=settings.stop_grace_s))
         tasks.create_task(Relay(stores.catalogue, stores.queue).run(stop))
         tasks.create_task(loop.run(stop))
+        stalls = Stalls(stores.objects, now_us)
         for name, chore in chores_of(settings, stores).items():
-            tasks.create_task(over_and_over(name, chore, stop))
+            tasks.create_task(over_and_over(name, chore, stop, stalls))
         try:
             yield
         finally:

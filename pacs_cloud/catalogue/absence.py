@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pacs_cloud.catalogue.records import GONE, PackRecord
+from pacs_cloud.catalogue.records import GONE, HiddenReason, PackRecord
 from pacs_cloud.errors import Gone, NotFound
 
 
@@ -15,8 +15,10 @@ def absence(packs: Iterable[PackRecord], sop_instance_uid: str | None = None) ->
 
     Returns:
         `Gone` where something was deleted that the catalogue still knows: it lies in
-        the trash, or in a pack that holds visible instances too. Else `NotFound`.
+        the trash, or in a pack that holds visible instances too. Else `NotFound`, which
+        says so where a rejection note names it (404, as IHE's XDS-I.b has it).
     """
+    is_rejected = False
     for pack in packs:
         reasons = (
             pack.hidden.values()
@@ -25,5 +27,8 @@ def absence(packs: Iterable[PackRecord], sop_instance_uid: str | None = None) ->
         )
         if not GONE.isdisjoint(reasons):
             return Gone("This was deleted.")
+        is_rejected |= HiddenReason.REJECTED in reasons
+    if is_rejected:
+        return NotFound("This is not to be used: a rejection note names it.")
     what = "study or series" if sop_instance_uid is None else "instance"
     return NotFound(f"There is no such {what}.")

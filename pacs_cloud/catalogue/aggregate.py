@@ -1,4 +1,4 @@
-"""Study and series records as order-free functions of their visible instances.
+"""Study and series records as order-free functions of their visible instances, as amended.
 
 Every field is the join of a semilattice or a sum over distinct instances: sets
 unite, counts add, times take the minimum and maximum, and of two values of an
@@ -8,7 +8,7 @@ removed cannot be subtracted: then the records are made again from all packs.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
 
@@ -16,6 +16,7 @@ from pacs_cloud.catalogue.elements import first_text, has_value
 from pacs_cloud.catalogue.records import PackRecord, Patient, SeriesRecord, StudyRecord
 from pacs_cloud.dicom.attributes import SERIES_TAGS, STUDY_TAGS
 from pacs_cloud.dicom.elements import Element, Elements
+from pacs_cloud.pack.amended import amended
 from pacs_cloud.pack.index import PackIndex, PackInstance
 
 _STUDY_TAGS = frozenset(STUDY_TAGS)
@@ -101,11 +102,17 @@ def summarise(index: PackIndex, visible: Collection[str]) -> Contribution:
     claims: dict[str, _Claim] = {}
     modalities: set[str] = set()
     patients: set[Patient] = set()
+    own_tags: set[str] = set()
     for instance in instances:
         if not _CLAIMED_TAGS.isdisjoint(instance.attributes):  # few say anything of their own
             _claim_each(claims, instance.attributes, rank_of(instance))
+            own_tags.update(instance.attributes)
     if instances:
-        _claim_each(claims, index.common, min(map(rank_of, instances)))
+        _claim_each(claims, _without(index.common, own_tags), min(map(rank_of, instances)))
+    # What an amendment of one instance says lies over what is common to all.
+    for tag in own_tags & index.common.keys():
+        if plain := [one for one in instances if tag not in one.attributes]:
+            _claim_each(claims, {tag: index.common[tag]}, min(map(rank_of, plain)))
     for own in _distinct(instances):
         modality = first_text(_over(index.common, own, _MODALITY), _MODALITY)
         modalities.update({modality} - {""})
@@ -130,6 +137,17 @@ def summarise(index: PackIndex, visible: Collection[str]) -> Contribution:
         first_received_us=min(received, default=0),
         last_received_us=max(received, default=0),
     )
+
+
+def contribution_of(pack: PackRecord, table: PackIndex) -> Contribution:
+    """Return what a pack adds: what its record does not hide, as its amendments show it.
+
+    Args:
+        pack: its record.
+        table: its table, as received.
+    """
+    visible = {one.sop_instance_uid for one in table.instances} - pack.hidden.keys()
+    return summarise(amended(table, pack.amendments), visible)
 
 
 def contributes_nothing(pack: PackRecord) -> Contribution:
@@ -159,6 +177,10 @@ def _claim_each(claims: dict[str, _Claim], elements: Elements, rank: str) -> Non
 def _claim(claims: dict[str, _Claim], tag: str, claim: _Claim) -> None:
     if claim.beats(claims.get(tag)):
         claims[tag] = claim
+
+
+def _without(elements: Elements, tags: Collection[str]) -> Elements:
+    return {tag: element for tag, element in elements.items() if tag not in tags}
 
 
 def _over(common: Elements, own: Elements, tag: str) -> Elements:
@@ -225,6 +247,8 @@ def add_to_study(
         first_received_us=_first(study, contribution),
         last_received_us=_last(study, contribution),
         has_cold_packs=study.has_cold_packs if study else False,
+        amendments=study.amendments if study else (),
+        erased=study.erased if study else frozenset(),
     )
 
 
@@ -257,32 +281,6 @@ def _first(record: StudyRecord | SeriesRecord | None, contribution: Contribution
 
 def _last(record: StudyRecord | SeriesRecord | None, contribution: Contribution) -> int:
     return max(record.last_received_us if record else 0, contribution.last_received_us)
-
-
-def recompute(
-    contributions: Iterable[Contribution], *, rev: int, before: StudyRecord | None = None
-) -> tuple[StudyRecord | None, dict[str, SeriesRecord]]:
-    """Return a study's records, made from the contributions of all its packs.
-
-    Args:
-        contributions: one of each committed pack, also of those that show nothing.
-        rev: of the study record that is returned.
-        before: the record that was, for what no instance tells.
-
-    Returns:
-        The study, None without packs, and by UID the series of which something is visible.
-    """
-    study: StudyRecord | None = None
-    series: dict[str, SeriesRecord] = {}
-    for contribution in contributions:
-        known = series.get(contribution.series_instance_uid)
-        after = add_to_series(known, contribution)
-        if after is not None:
-            series[contribution.series_instance_uid] = after
-        study = add_to_study(study, contribution, rev=rev, new_series=known is None)
-    if study is not None and before is not None:
-        study = replace(study, has_cold_packs=before.has_cold_packs)
-    return study, series
 
 
 def disagreeing(patients: Collection[Patient]) -> bool:

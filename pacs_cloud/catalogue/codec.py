@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from pacs_cloud.catalogue.amendments import amendment_fields, amendments_from_fields
 from pacs_cloud.catalogue.records import (
     ConflictKind,
     ConflictRecord,
@@ -37,6 +38,7 @@ def encode_study(study: StudyRecord) -> bytes:
             study.last_received_us,
             # Most are not, and older records do not say.
             *([1] if study.has_cold_packs else ()),
+            *_encode_more(study),
         ]
     )
 
@@ -45,7 +47,8 @@ def decode_study(tenant: str, study_instance_uid: str, rev: int, data: bytes) ->
     """Return the study that `encode_study` made `data` from; raises Corrupt."""
     try:
         attributes, ranks, given, patients, modalities, classes, *numbers = orjson.loads(data)
-        series, instances, length_bytes, first, last, *more = numbers
+        more = _more(numbers)
+        series, instances, length_bytes, first, last, *cold = numbers
         return StudyRecord(
             tenant,
             study_instance_uid,
@@ -60,10 +63,27 @@ def decode_study(tenant: str, study_instance_uid: str, rev: int, data: bytes) ->
             length_bytes,
             first,
             last,
-            bool(more and more[0]),
+            bool(cold and cold[0]),
+            amendments_from_fields(more.get("amendments", ())),
+            frozenset(more.get("erased", ())),
         )
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise Corrupt("a study record cannot be read") from error
+
+
+def _encode_more(record: StudyRecord | PackRecord) -> list[dict[str, Any]]:
+    """Return the last thing in a record: fields that most have not, and older ones do not know."""
+    more: dict[str, Any] = {}
+    if record.amendments:
+        more["amendments"] = [amendment_fields(one) for one in record.amendments]
+    if isinstance(record, StudyRecord) and record.erased:
+        more["erased"] = sorted(record.erased)
+    return [more] if more else []
+
+
+def _more(row: list[Any]) -> dict[str, Any]:
+    """Take what `_encode_more` has put there off the end of `row`."""
+    return row.pop() if row and isinstance(row[-1], dict) else {}
 
 
 def encode_series(series: SeriesRecord) -> bytes:
@@ -145,6 +165,7 @@ def encode_pack(pack: PackRecord) -> bytes:
             by_reason,
             # Most were never recalled, and older records lack it.
             *([pack.recalled_until_us] if pack.recalled_until_us else ()),
+            *_encode_more(pack),
         ]
     )
 
@@ -154,8 +175,9 @@ def decode_pack(
 ) -> PackRecord:
     """Return the pack that `encode_pack` made `data` from; raises Corrupt."""
     try:
-        length_bytes, instances, committed_us, storage_class, by_reason, *more = orjson.loads(data)
-        (recalled_until_us,) = more or (0,)
+        length_bytes, instances, committed_us, storage_class, by_reason, *rest = orjson.loads(data)
+        more = _more(rest)
+        (recalled_until_us,) = rest or (0,)
         return PackRecord(
             tenant,
             study_instance_uid,
@@ -167,6 +189,7 @@ def decode_pack(
             {uid: HiddenReason(reason) for reason, uids in by_reason.items() for uid in uids},
             storage_class,
             recalled_until_us,
+            amendments_from_fields(more.get("amendments", ())),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt("a pack record cannot be read") from error

@@ -9,6 +9,7 @@ fails on that condition, looks again, and then sees the first.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from pacs_cloud.catalogue.change_parts import first_part
 from pacs_cloud.catalogue.decisions import Decision
 from pacs_cloud.catalogue.judging import (
     ConflictPolicy,
@@ -164,7 +165,7 @@ class _Commit:
         )
         if own is not None:
             verdict = _only(verdict, self._waiting(own))
-        deferred = _defer(verdict)
+        deferred = _defer(verdict, state)
         rev = next_rev(state.study if state else None, self.now_us + attempt)
         change = await change_by(self._newcomer(), state, own, verdict, rev)
         await self._record(state, change, rev)
@@ -263,13 +264,18 @@ def _only(verdict: Verdict, uids: set[str]) -> Verdict:
     )
 
 
-def _defer(verdict: Verdict) -> bool:
+def _defer(verdict: Verdict, state: StudyState | None) -> bool:
     """Cut `verdict` down to what one change may touch; return whether something waits.
 
     What waits stays visible where it is, and hidden in the newcomer, so that each
     step on the way shows every instance exactly once.
     """
-    later = sorted(verdict.replaced)[PACKS_PER_CHANGE:]
+    if state is None or not verdict.replaced:
+        return False
+    packs = [pack for pack in state.packs if pack.pack_id in verdict.replaced]
+    oldest = sorted(packs, key=lambda pack: pack.pack_id)
+    some = {pack.pack_id for pack in first_part(oldest, PACKS_PER_CHANGE)}
+    later = sorted(verdict.replaced.keys() - some)
     waiting = {uid for pack_id in later for uid in verdict.replaced[pack_id]}
     for pack_id in later:
         del verdict.replaced[pack_id]

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from pacs_cloud.catalogue.records import GONE, HiddenReason
+from pacs_cloud.catalogue.amendment_entries import AMENDMENT_KINDS
+from pacs_cloud.catalogue.records import GONE, STAYS_HIDDEN, HiddenReason
 from pacs_cloud.errors import Corrupt
 
 _VERSION = 1
@@ -26,8 +27,8 @@ class Decision:
             earlier decision was taken back.
         decided_us: microseconds since 1970 UTC, the `rev` of the commit that it was
             written for: it grows from commit to commit of a study on any machine.
-        about_trash: whether it deletes, restores or purges. Only such a decision
-            takes back that an instance was deleted (`standing`).
+        about_trash: whether it deletes, restores, purges or rejects. Only such a decision
+            takes back that an instance was deleted or rejected (`standing`).
         is_choice: whether somebody chose it (`encode_choice`).
     """
 
@@ -125,9 +126,11 @@ def _encode_together(decisions: Sequence[Decision], kind: str, more: Mapping[str
 
 
 def decode_decisions(data: bytes) -> tuple[Decision, ...]:
-    """Return the decisions in a ledger object of any kind; raises Corrupt."""
+    """Return the decisions in a ledger object, of which an amendment has none; raises Corrupt."""
     try:
         fields: dict[str, Any] = orjson.loads(data)
+        if fields["kind"] in AMENDMENT_KINDS:
+            return ()
         if fields["kind"] not in {_TRASH, _CHOICE}:
             return (Decision.from_json(data),)
         if fields["version"] != _VERSION:
@@ -157,7 +160,8 @@ def standing(decisions: Iterable[Decision]) -> dict[str, Mapping[str, HiddenReas
     """Return, by pack id, what the latest decision about each pack hides.
 
     A commit that raced with a deletion may have written down, later, what it had read
-    before: what was deleted stays deleted until a decision about the trash says otherwise.
+    before: what was deleted or rejected stays so until a decision about the trash says
+    otherwise.
     """
     latest: dict[str, Mapping[str, HiddenReason]] = {}
     for one in _in_order(decisions):
@@ -214,4 +218,5 @@ def _in_order(decisions: Iterable[Decision]) -> list[Decision]:
 def _after(before: Mapping[str, HiddenReason], decision: Decision) -> Mapping[str, HiddenReason]:
     if decision.about_trash:
         return decision.hidden
-    return {**decision.hidden, **{uid: why for uid, why in before.items() if why in GONE}}
+    stays = {uid: why for uid, why in before.items() if why in STAYS_HIDDEN}
+    return {**decision.hidden, **stays}

@@ -1,10 +1,10 @@
 """What becomes of an instance whose UID was seen before."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 from blake3 import blake3
 
@@ -18,6 +18,23 @@ from pacs_cloud.catalogue.records import (
     UidRef,
 )
 from pacs_cloud.pack.index import PackIndex, PackInstance
+
+
+class UidPlaces(Protocol):
+    """Where UIDs were seen, and what of it is committed; verbs as in `Catalogue`."""
+
+    async def find_uids(
+        self, tenant: str, uids: Collection[str]
+    ) -> Mapping[str, tuple[UidRef, ...]]:
+        """Return where each SOP or Series Instance UID was staged."""
+        ...
+
+    async def packs(
+        self, tenant: str, study_instance_uid: str, series_instance_uid: str | None = None
+    ) -> Sequence[PackRecord]:
+        """Return the committed packs of a study or one series."""
+        ...
+
 
 LoadTable = Callable[[str, UidRef], Awaitable[PackIndex]]
 """Returns a committed pack's table, from the catalogue or from its object."""
@@ -89,6 +106,7 @@ _OUTCOMES: Mapping[HiddenReason, Status] = {
     HiddenReason.REPLACED: "stored",
     HiddenReason.DELETED: "stored",
     HiddenReason.PURGED: "stored",
+    HiddenReason.REJECTED: "stored",
 }
 _HIDES: Mapping[ConflictPolicy, HiddenReason] = {
     ConflictPolicy.KEEP_FIRST: HiddenReason.KEPT_FIRST,
@@ -102,7 +120,7 @@ _LOST = frozenset({HiddenReason.KEPT_FIRST, HiddenReason.QUARANTINED})
 _GAVE_WAY = frozenset({HiddenReason.REPLACED})
 """Why something is hidden that a newcomer stands for."""
 
-_STANDS = frozenset({None, HiddenReason.DELETED})
+_STANDS = frozenset({None, HiddenReason.DELETED, HiddenReason.REJECTED})
 """Why something is hidden (None: it is not) that stands against another one, or for it."""
 
 
@@ -157,7 +175,7 @@ async def met_before(catalogue: Catalogue, index: PackIndex, instance: PackInsta
 
 
 async def weigh(
-    catalogue: Catalogue,
+    catalogue: UidPlaces,
     index: PackIndex,
     state: StudyState | None,
     load_table: LoadTable,
@@ -196,14 +214,18 @@ async def weigh(
             elif ref.pack_id in packs:
                 rivals.setdefault(uid, []).append(packs[ref.pack_id])
     verdict = Verdict()
+    # What was erased is not judged: no byte of it stays, whoever brings it.
+    erased = state.study.erased.intersection(uids) if state else frozenset[str]()
     if decided is None:
         verdict.outcomes = dict.fromkeys(uids, _STORED)  # what meets nobody
+        verdict.hidden = dict.fromkeys(erased, HiddenReason.PURGED)
         tables = await _tables(index, rivals, load_table) if rivals else {}
         for instance in index.instances:
             met = rivals.get(instance.sop_instance_uid)
-            if met is not None:
+            if met is not None and instance.sop_instance_uid not in erased:
                 _judge(verdict, index, instance, met, tables, policy=policy, now_us=now_us)
     else:
+        decided = {**decided, **dict.fromkeys(erased, HiddenReason.PURGED)}
         for instance in index.instances:
             met = rivals.get(instance.sop_instance_uid, ())
             _follow(verdict, index, instance, met, decided, now_us=now_us)
@@ -219,7 +241,7 @@ async def _tables(
     index: PackIndex, rivals: Mapping[str, Collection[PackRecord]], load_table: LoadTable
 ) -> dict[str, dict[str, PackInstance]]:
     """Return, by pack id, the instances of every pack that shows one of the pack's UIDs."""
-    needed = {pack.pack_id for uid, met in rivals.items() for pack in met if uid not in pack.hidden}
+    needed = {pack.pack_id for uid, met in rivals.items() for pack in met if _is_met(pack, uid)}
     gate = asyncio.Semaphore(_LOADS_AT_ONCE)
 
     async def load(pack_id: str) -> dict[str, PackInstance]:
@@ -234,6 +256,14 @@ async def _tables(
 
     ordered = sorted(needed)
     return dict(zip(ordered, await asyncio.gather(*map(load, ordered)), strict=True))
+
+
+def _is_met(pack: PackRecord, uid: str) -> bool:
+    """Return whether a newcomer meets what `pack` has under `uid`: it is shown, or rejected.
+
+    What was rejected and comes again is not accepted anew (IHE RAD TF-3 4.66.4.2.3).
+    """
+    return pack.hidden.get(uid) in {None, HiddenReason.REJECTED}
 
 
 def _with_all_attributes(table: PackIndex, instance: PackInstance) -> PackInstance:
@@ -254,7 +284,7 @@ def _judge(
     shown = [
         (pack, tables[pack.pack_id][uid])
         for pack in sorted(met, key=lambda pack: pack.pack_id)
-        if uid not in pack.hidden and uid in tables[pack.pack_id]
+        if _is_met(pack, uid) and uid in tables[pack.pack_id]
     ]
     if not shown:
         return
@@ -264,6 +294,8 @@ def _judge(
             verdict.hidden[uid] = reason
             verdict.outcomes[uid] = outcome_of(reason, pack.pack_id)
             return
+    if any(uid in pack.hidden for pack, _ in shown):
+        policy = ConflictPolicy.QUARANTINE  # nothing takes the place of what was rejected
     if policy is ConflictPolicy.REPLACE:
         for pack, _ in shown:
             verdict.replaced.setdefault(pack.pack_id, set()).add(uid)
@@ -355,7 +387,7 @@ def _follow(
 
 
 async def settle(
-    catalogue: Catalogue,
+    catalogue: UidPlaces,
     index: PackIndex,
     strangers: Mapping[str, Collection[UidRef]],
     verdict: Verdict,

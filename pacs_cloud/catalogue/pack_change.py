@@ -7,11 +7,11 @@ from pacs_cloud.catalogue.aggregate import (
     Contribution,
     add_to_series,
     add_to_study,
+    contribution_of,
     disagreeing,
-    recompute,
-    summarise,
 )
 from pacs_cloud.catalogue.judging import SHOWN, LoadTable, Verdict, conflict, ref_of
+from pacs_cloud.catalogue.recompute import recompute
 from pacs_cloud.catalogue.records import (
     ConflictKind,
     ConflictRecord,
@@ -23,6 +23,7 @@ from pacs_cloud.catalogue.records import (
     StudyRecord,
     StudyState,
 )
+from pacs_cloud.dicom.amendment import of_series
 from pacs_cloud.pack.index import PackIndex
 from pacs_cloud.pack.pack_id import new_pack_id
 
@@ -84,10 +85,10 @@ async def change_by(
         hidden=hidden,
         storage_class=own.storage_class if own else "STANDARD",
         recalled_until_us=own.recalled_until_us if own else 0,
+        amendments=(of_series(state.study.amendments, index.series_instance_uid) if state else ()),
     )
     given_way = _hide(state, verdict.replaced)
-    visible = {one.sop_instance_uid for one in index.instances} - hidden.keys()
-    contribution = summarise(index, visible)
+    contribution = contribution_of(pack, index)
     if given_way or own is not None:
         study, series = await _recomputed(newcomer, state, given_way, contribution, rev)
     else:
@@ -119,8 +120,7 @@ async def _recomputed(
     contributions = [contribution]
     for pack in packs.values():
         table = await newcomer.load_table(pack.tenant, ref_of(pack))
-        shown = {one.sop_instance_uid for one in table.instances} - pack.hidden.keys()
-        contributions.append(summarise(table, shown))
+        contributions.append(contribution_of(pack, table))
     study, series = recompute(contributions, rev=rev, before=state.study if state else None)
     assert study is not None
     return study, series.get(newcomer.index.series_instance_uid)

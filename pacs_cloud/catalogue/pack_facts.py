@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from pacs_cloud.catalogue.change_parts import first_part
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.races import next_rev, until_done
 from pacs_cloud.catalogue.records import CHANGED_AT_ONCE, COLD_CLASSES, PackRecord, StudyChange
@@ -36,7 +37,8 @@ async def note_packs(
         if state is None:
             return False
         news = [after for pack in state.packs if (after := noted(pack)) != pack]
-        if not news:
+        some = first_part(news, CHANGED_AT_ONCE)
+        if not some:
             return False
         change = StudyChange(
             tenant,
@@ -49,9 +51,9 @@ async def note_packs(
                     noted(pack).storage_class in COLD_CLASSES for pack in state.packs
                 ),
             ),
-            put_packs=tuple(news[:CHANGED_AT_ONCE]),
+            put_packs=tuple(some),
         )
         await catalogue.commit(change)
-        return len(news) > CHANGED_AT_ONCE
+        return len(some) < len(news)
 
     await until_done(step)

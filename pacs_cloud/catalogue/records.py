@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pacs_cloud.dicom.amendment import Amendment
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import InvalidRequest
 
@@ -22,7 +23,7 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """One study: an order-free function of its visible instances.
+    """One study: an order-free function of its visible instances, and of what amends them.
 
     Attributes:
         tenant: whose.
@@ -43,6 +44,10 @@ class StudyRecord:
         has_cold_packs: whether a pack of it may lie in one of COLD_CLASSES, so that searches
             look at its packs; that is about objects, and so no part of what makes two
             studies equal.
+        amendments: all that stand over it, in order; `attributes` shows what they say, and
+            so do the records of its series.
+        erased: SOP Instance UIDs of which no byte may be kept: what comes in under one of
+            them again is not shown, and is taken out of its pack.
     """
 
     tenant: str
@@ -59,6 +64,8 @@ class StudyRecord:
     first_received_us: int
     last_received_us: int
     has_cold_packs: bool = field(default=False, compare=False)
+    amendments: tuple[Amendment, ...] = ()
+    erased: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +102,14 @@ class HiddenReason(StrEnum):
     """Somebody deleted it, and may still take that back."""
     PURGED = "purged"
     """It was deleted, and the time to take that back is over."""
+    REJECTED = "rejected"
+    """A rejection note names it (IHE RAD IOCM); shown again once no note in force does."""
 
 
 GONE = frozenset({HiddenReason.DELETED, HiddenReason.PURGED})
 """Why an instance is hidden that was shown and shall not be any more."""
+STAYS_HIDDEN = GONE | {HiddenReason.REJECTED}
+"""Why an instance is hidden whatever commits say that had not seen it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,8 @@ class PackRecord:
         committed_us: when it became visible first, microseconds since 1970 UTC.
         recalled_until_us: how long the restored copy of its object stays readable, where
             that lies in a cold class; 0 where there was none.
+        amendments: of its study's, those that touch its series, in order: whoever reads a
+            pack knows of them without another read.
     """
 
     tenant: str
@@ -129,6 +142,7 @@ class PackRecord:
     hidden: Mapping[str, HiddenReason] = field(default_factory=dict[str, HiddenReason])
     storage_class: str = "STANDARD"
     recalled_until_us: int = 0
+    amendments: tuple[Amendment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pacs_cloud.catalogue.records import (
     StudyChange,
     StudyState,
 )
+from pacs_cloud.dicom.amendment import Amendment, of_series
 from pacs_cloud.pack.index import PackIndex
 
 
@@ -116,7 +117,8 @@ class _Swapping:
         if index.pack_id in packs:
             self.swapped = Swapped(packs[index.pack_id], state.study.rev)
         elif now_us <= self.until_us and all(
-            packs.get(pack.pack_id) == pack for pack in self.swap.packs
+            packs.get(pack.pack_id) == pack and pack.amendments == self._amendments(state)
+            for pack in self.swap.packs
         ):
             rev = next_rev(state.study, now_us + attempt)
             conflicts = await self._conflicts(state, now_us)
@@ -140,6 +142,10 @@ class _Swapping:
         )
         return tuple(verdict.conflicts)
 
+    def _amendments(self, state: StudyState) -> tuple[Amendment, ...]:
+        """Return those of the series: a pack that has others is about to be amended."""
+        return of_series(state.study.amendments, self.swap.index.series_instance_uid)
+
     def _change(
         self,
         state: StudyState,
@@ -159,6 +165,7 @@ class _Swapping:
             committed_us=now_us,
             hidden=swap.hidden,
             storage_class=swap.storage_class,
+            amendments=self._amendments(state),
         )
         return StudyChange(
             tenant=index.tenant,

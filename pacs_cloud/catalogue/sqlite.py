@@ -64,6 +64,10 @@ class SqliteCatalogue:
         """Finish the writes that were begun, and let go of the file."""
         await self._file.close()
 
+    async def wipe(self) -> bool:
+        """Let go of the bytes of what was removed; see `KeepsRemoved`."""
+        return await self._file.empty_log()
+
     async def stage(self, pack: StagedPack) -> None:
         """Write a pack's index and UID items, invisible until its commit; repeatable."""
         await self._file.write(lambda connection: sqlite_changes.stage(connection, pack))

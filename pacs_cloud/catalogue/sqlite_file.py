@@ -36,7 +36,7 @@ def translated() -> Generator[None]:
     """Raise SQLite's errors as `Unavailable`; the tree knows no more of them."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # what a torn file says of itself
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         raise Unavailable(f"the catalogue file cannot be used: {name}: {error}") from error
 
@@ -51,7 +51,14 @@ def _connect(path: Path, cache_kib: int) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
+    # What is erased is no longer in free pages; most builds do so by themselves.
+    connection.execute("PRAGMA secure_delete = ON")
     return connection
+
+
+def _empty_log(connection: sqlite3.Connection) -> bool:
+    busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
 
 
 def _to_wal(connection: sqlite3.Connection) -> None:
@@ -148,6 +155,13 @@ class SqliteFile:
         future: asyncio.Future[T] = loop.create_future()
         self._queue.put(_Write(work, future, loop))
         return await future
+
+    async def empty_log(self) -> bool:
+        """Write the log into the file, and cut it; return whether that was done.
+
+        Else what was removed can be read in it for as long as nothing is written over it.
+        """
+        return await self.read(_empty_log)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work`, which may take long, on a connection of another thread."""

@@ -13,8 +13,13 @@ import typer
 
 from pacs_cloud import __version__
 from pacs_cloud.bootstrap.supervisor import Role
+from pacs_cloud.cli.backup_commands import backups
+from pacs_cloud.cli.catalogue_commands import catalogue
 from pacs_cloud.cli.conflict_commands import conflicts
+from pacs_cloud.cli.correction_commands import corrections, patient
+from pacs_cloud.cli.correction_commands import study as study_commands
 from pacs_cloud.cli.cost_commands import cost
+from pacs_cloud.cli.erase_commands import erase
 from pacs_cloud.cli.fixity_commands import fixity
 from pacs_cloud.cli.hold_commands import hold
 from pacs_cloud.cli.options import (
@@ -28,6 +33,7 @@ from pacs_cloud.cli.options import (
     settings_of,
 )
 from pacs_cloud.cli.recall_commands import recall
+from pacs_cloud.cli.rejection_commands import rejections
 from pacs_cloud.cli.tier_commands import tier
 from pacs_cloud.cli.trash_commands import trash
 from pacs_cloud.cli.upkeep_commands import upkeep
@@ -45,14 +51,21 @@ app = typer.Typer(
 )
 
 app.add_typer(upkeep)
+app.add_typer(backups)
 for name, commands in (
     ("trash", trash),
     ("hold", hold),
+    ("erase", erase),
     ("conflicts", conflicts),
+    ("rejections", rejections),
+    ("patient", patient),
+    ("study", study_commands),
+    ("corrections", corrections),
     ("tier", tier),
     ("recall", recall),
     ("cost", cost),
     ("fixity", fixity),
+    ("catalogue", catalogue),
 ):
     app.add_typer(commands, name=name)
 
@@ -219,6 +232,31 @@ def delete(
 
     settings = settings_of(config, data=data)
     delete_(settings, study, series, instance, sure=sure, as_json=as_json)
+
+
+@app.command()
+def reject(
+    study: Study,
+    code: Annotated[str, typer.Option(help="quality, safety, worklist or retention.")],
+    series: Series = "",
+    instance: Instance = "",
+    words: Annotated[
+        str, typer.Option("--because", metavar="TEXT", help="What else the note shall say.")
+    ] = "",
+    sure: Sure = False,
+    data: Data = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hide a study, a series or an instance by a rejection note (IHE IOCM) of our own.
+
+    The note is stored as one that came in; `rejections undo` takes it back.
+    """
+    from pacs_cloud.cli.rejecting import reject as reject_
+
+    settings = settings_of(config, data=data)
+    names = study, series, instance
+    reject_(settings, names, code, words=words, sure=sure, as_json=as_json)
 
 
 def main() -> None:

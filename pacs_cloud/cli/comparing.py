@@ -1,5 +1,9 @@
-"""Two instances side by side: their senders, headers, bulk values and pixels."""
+"""Two instances side by side: their senders, headers, bulk values and pixels.
 
+What came in is compared, whatever corrections show instead: they would show the same in both.
+"""
+
+import asyncio
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
@@ -98,7 +102,7 @@ async def _bulk(archive: Archive, located: Located, path: str) -> str:
 
 
 async def compared_pixels(archive: Archive, newcomer: Located, other: Located) -> dict[str, Any]:
-    """Return, frame by frame, how many pixels differ; decoded, never rendered.
+    """Return, frame by frame, how many pixels differ, and by how much; decoded, never rendered.
 
     A frame that only one has, or that cannot be laid upon the other, has null; the note
     says why where nothing can be compared.
@@ -108,7 +112,7 @@ async def compared_pixels(archive: Archive, newcomer: Located, other: Located) -
     try:
         counts = [len(frame_table(one)) for one in (newcomer, other)]
         frames = [
-            {"frame": number, "differing": await _differing(archive, newcomer, other, number)}
+            {"frame": number, **await _differing(archive, newcomer, other, number)}
             for number in range(1, min(counts) + 1)
         ]
     except (NotFound, InvalidInstance) as error:
@@ -116,7 +120,7 @@ async def compared_pixels(archive: Archive, newcomer: Located, other: Located) -
     except Offline:
         return {"frames": [], "note": "they are in a cold tier: recall the study first"}
     alone: Iterable[int] = range(min(counts) + 1, max(counts) + 1)
-    frames += [{"frame": number, "differing": None} for number in alone]
+    frames += [{"frame": number, "differing": None, "largest": None} for number in alone]
     one, two = newcomer.instance.pixels, other.instance.pixels
     note = "" if one is None or two is None else _sizes(asdict(one), asdict(two))
     return {"frames": frames, "note": note}
@@ -130,7 +134,10 @@ def _sizes(one: dict[str, Any], two: dict[str, Any]) -> str:
 
 async def _differing(
     archive: Archive, newcomer: Located, other: Located, number: int
-) -> int | None:
+) -> dict[str, int | None]:
     one = await archive.transcoder.made(newcomer, number, uid.EXPLICIT_LE)
     two = await archive.transcoder.made(other, number, uid.EXPLICIT_LE)
-    return differing_pixels(*one, *two)
+    found = await asyncio.to_thread(differing_pixels, *one, *two)
+    if found is None:
+        return {"differing": None, "largest": None}
+    return {"differing": found.pixels, "largest": found.largest}

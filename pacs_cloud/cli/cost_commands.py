@@ -17,21 +17,49 @@ Prices = Annotated[
     typer.Option(metavar="FILE", help="A price table in TOML.", show_default="list prices"),
 ]
 RegionName = Annotated[str, typer.Option("--region", help="A region of the price table.")]
+OwnRegion = Annotated[
+    str,
+    typer.Option(
+        "--region", help="A region of the price table.", show_default="where the objects lie"
+    ),
+]
 FIRST_REGION = "us-east-1"
+"""Of a simulation, whatever this archive is."""
+Outside = Annotated[
+    int, typer.Option(min=0, max=100, help="Percent of the bytes read that leave the region.")
+]
+Html = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a report with charts to FILE.")
+]
 
 
 @cost.command()
 def report(
     prices: Prices = None,
-    region: RegionName = FIRST_REGION,
+    region: OwnRegion = "",
+    outside: Outside = 100,
+    html: Html = None,
     data: Data = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count what is held by class, modality, department and age, and bill a month of it."""
-    from pacs_cloud.cli.costing import report_holdings
+    """Count bytes, objects and requests by class, modality, department and age; bill a month.
 
-    report_holdings(settings_of(config, data=data), prices, region, as_json=as_json)
+    Requests are those of the last 30 days: what was written, and what the access
+    log says was read.
+
+    pacs-cloud cost report --region eu-central-1 --html report.html
+    """
+    from pacs_cloud.cli.holdings_report import report_holdings
+
+    report_holdings(
+        settings_of(config, data=data),
+        prices,
+        region,
+        outside_percent=outside,
+        html=html,
+        as_json=as_json,
+    )
 
 
 @cost.command()
@@ -66,18 +94,14 @@ def simulate(
             show_default="4; of a replay its own, after two years",
         ),
     ] = None,
-    outside: Annotated[
-        int, typer.Option(min=0, max=100, help="Percent of the bytes read that leave the region.")
-    ] = 100,
+    outside: Outside = 100,
     speed: Annotated[
         Speed, typer.Option(help="Of restores from GLACIER and DEEP_ARCHIVE.")
     ] = Speed.STANDARD,
     prices: Prices = None,
     region: RegionName = FIRST_REGION,
     lines: Annotated[bool, typer.Option("--lines", help="Also print the bills.")] = False,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report with charts to FILE.")
-    ] = None,
+    html: Html = None,
     data: Data = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -112,7 +136,11 @@ def simulate(
 
 @cost.command()
 def explain(
-    prices: Prices = None, region: RegionName = FIRST_REGION, as_json: AsJson = False
+    prices: Prices = None,
+    region: OwnRegion = "",
+    data: Data = None,
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what each line of a bill is, and its price.
 
@@ -120,4 +148,4 @@ def explain(
     """
     from pacs_cloud.cli.costing import explain_prices
 
-    explain_prices(prices, region, as_json=as_json)
+    explain_prices(settings_of(config, data=data), prices, region, as_json=as_json)

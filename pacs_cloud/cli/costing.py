@@ -8,17 +8,18 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
+from pacs_cloud.bootstrap.price_region import price_region
 from pacs_cloud.bootstrap.services import now_us, open_stores
 from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.access.log import reads_by_day
 from pacs_cloud.tiering.advice import Severity, advise
-from pacs_cloud.tiering.cost.bill import CENT, Bill, bill
+from pacs_cloud.tiering.cost.bill import Bill
 from pacs_cloud.tiering.cost.calendar import MONTHS_A_YEAR, Calendar
 from pacs_cloud.tiering.cost.energy import footprint
 from pacs_cloud.tiering.cost.explanation import explained
-from pacs_cloud.tiering.cost.holdings import Dimension, Holdings, plain_shares
+from pacs_cloud.tiering.cost.figures import money, quantity
 from pacs_cloud.tiering.cost.hospital import GROWTH, Hospital, Subject, made
 from pacs_cloud.tiering.cost.layouts import LAYOUTS
 from pacs_cloud.tiering.cost.prices import Region, Speed, load_prices
@@ -28,7 +29,6 @@ from pacs_cloud.tiering.cost.report import (
     Run,
     plain_comparison,
     plain_line,
-    plain_region,
     plain_rows,
 )
 from pacs_cloud.tiering.cost.report_html import page_of
@@ -94,7 +94,7 @@ def simulate_policies(asked: Asked, *, lines: bool, html: Path | None, as_json: 
     """
     comparison = _compare(asked)
     if html is not None:
-        _write(html, page_of(comparison))
+        write_page(html, page_of(comparison))
     if as_json:
         print_json(plain_comparison(comparison))
         return
@@ -106,56 +106,20 @@ def simulate_policies(asked: Asked, *, lines: bool, html: Path | None, as_json: 
                 stderr.print(f"{run.candidate}: no study matches {name!r}")
         if lines:
             stdout.print(f"\n{run.name}")
-            _print_bill(run.outcome.total)
-    _print_source(comparison.region)
+            print_bill(run.outcome.total)
+    print_source(comparison.region)
 
 
-def report_holdings(
+def explain_prices(
     settings: Settings, prices: Path | None, region_name: str, *, as_json: bool
 ) -> None:
-    """Print what is held, and the bill of a month of it.
-
-    Raises:
-        NotFound: there is no archive, or no such price table or region.
-    """
-    table = load_prices(prices)
-    region = table.region(region_name)
-    holdings = asyncio.run(_holdings(settings, region))
-    month = bill(holdings.usage, region, holdings.days)
-    estimate = footprint([holdings.usage], region, table)
-    shares = plain_shares(holdings)
-    if as_json:
-        print_json(
-            {
-                "studies": holdings.studies,
-                "region": region_name,
-                "prices": plain_region(region),
-                **{f"by_{dimension}": rows for dimension, rows in shares.items()},
-                "lines": [plain_line(line) for line in month.lines],
-                "total": str(month.total.quantize(CENT)),
-                "kWh": str(estimate.kwh.quantize(CENT)),
-                "kg_CO2": str(estimate.co2_kg.quantize(CENT)),
-            }
-        )
-        return
-    stdout.print(f"{holdings.studies} studies")
-    for dimension in Dimension:
-        columns = (dimension.value, "packs", "instances", "bytes")
-        stdout.print()
-        print_rows(shares[dimension.value], columns, as_json=False, empty="Nothing is held.")
-    stdout.print(f"\nA month of {holdings.days} days, if nothing moves and nobody reads:")
-    _print_bill(month)
-    stdout.print(f"{estimate.kwh:.2f} kWh, {estimate.co2_kg:.2f} kg CO2 (estimate, bytes at rest)")
-    _print_source(region)
-
-
-def explain_prices(prices: Path | None, region_name: str, *, as_json: bool) -> None:
     """Print what each line of a bill is; raises NotFound."""
-    region = load_prices(prices).region(region_name)
+    table = load_prices(prices)
+    region = table.region(price_region(settings, table, region_name))
     columns = ("line", "class", "speed", "price", "per", "what")
     print_rows(explained(region), columns, as_json=as_json, empty="Everything is free.")
     if not as_json:
-        _print_source(region)
+        print_source(region)
 
 
 def _compare(asked: Asked) -> Comparison:
@@ -234,34 +198,26 @@ def _candidates(files: Sequence[Path], *, each: bool) -> Iterator[tuple[str, tup
             yield name, policies
 
 
-async def _holdings(settings: Settings, region: Region) -> Holdings:
-    holdings = Holdings(now_us(), region)
-    async with open_stores(settings) as stores:
-        with counting("counting studies") as progress:
-            task = progress.add_task("", total=None)
-            async for state in stores.catalogue.export(settings.tenant):
-                holdings.add(state)
-                progress.update(task, completed=holdings.studies)
-    return holdings
-
-
-def _print_bill(one: Bill) -> None:
+def print_bill(one: Bill) -> None:
+    """Print a bill, line by line, and what it comes to."""
     rows = [
-        {**plain_line(line), "quantity": f"{line.quantity:.3f}", "amount": f"{line.amount:.2f}"}
+        {**plain_line(line), "quantity": quantity(line.quantity), "amount": money(line.amount)}
         for line in one.lines
     ]
     print_rows(rows, _LINES, as_json=False, empty="Nothing is billed.")
-    stdout.print(f"{one.total.quantize(CENT)} {one.currency}")
+    stdout.print(f"{money(one.total)} {one.currency}")
 
 
-def _print_source(region: Region) -> None:
+def print_source(region: Region) -> None:
+    """Say whose prices they are, and from when."""
     stderr.print(
         f"List prices of {region.title}, read {region.checked}: check them before money "
         "depends on them."
     )
 
 
-def _write(path: Path, text: str) -> None:
+def write_page(path: Path, text: str) -> None:
+    """Write a report; raises InvalidRequest where that cannot be."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

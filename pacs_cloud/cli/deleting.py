@@ -9,15 +9,17 @@ from functools import partial
 from typing import Final
 
 from pacs_cloud.bootstrap.services import Stores, now_us, open_reading, open_stores, trash_of
-from pacs_cloud.cli.output import confirm, print_json, print_rows, stderr, stdout
+from pacs_cloud.cli.output import confirm, counted, print_json, print_rows, stderr, stdout
+from pacs_cloud.cli.scopes import checked, scope_of
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.deletion import Restored, Trash
 from pacs_cloud.custody.trash.listing import list_trash
 from pacs_cloud.custody.trash.marks import Scope, marks
 from pacs_cloud.custody.trash.purging import Purged, purge_readable, purge_study, tend_trash
 from pacs_cloud.dicom.uid import parse_uid
-from pacs_cloud.errors import InvalidRequest, NotFound
+from pacs_cloud.errors import NotFound
 from pacs_cloud.settings import Settings
+from pacs_cloud.tiering.cost.figures import size
 
 LEFT: Final = 1
 _DAY_US: Final = 86_400_000_000
@@ -36,21 +38,22 @@ def delete(
         NotFound: there is nothing of it.
         Held: its study is on hold.
     """
-    names = _checked(study, series, instance)
+    names = checked(study, series, instance)
     confirm(f"Delete {' / '.join(filter(None, names))}?", sure=sure)
     scope, deleted = asyncio.run(_delete(settings, names))
     if as_json:
         print_json({**_plain(scope), "deleted": deleted, "days": settings.trash_days})
     else:
         stdout.print(
-            f"{deleted} instances are in the trash; for {settings.trash_days:g} days"
+            f"{counted(deleted, 'instance is', 'instances are')} in the trash; for"
+            f" {settings.trash_days:g} days"
             " `pacs-cloud trash restore` brings them back."
         )
 
 
 async def _delete(settings: Settings, names: tuple[str, str, str]) -> tuple[Scope, int]:
     async with _open(settings) as (stores, trash):
-        scope = await _scope(settings, stores, names)
+        scope = await scope_of(settings, stores, names)
         return scope, await trash.delete(scope)
 
 
@@ -82,23 +85,27 @@ def restore(settings: Settings, study: str, series: str, instance: str, *, as_js
         InvalidUid: a UID is none.
         NotFound: nothing of it is in the trash.
     """
-    restored = asyncio.run(_restore(settings, _checked(study, series, instance)))
+    restored = asyncio.run(_restore(settings, checked(study, series, instance)))
     if as_json:
         print_json(asdict(restored))
     else:
-        stdout.print(f"{restored.instances} instances are back.")
+        stdout.print(f"{counted(restored.instances, 'instance is', 'instances are')} back.")
         if restored.left:
             stderr.print(
-                f"{restored.left} stay in the trash: an instance of the same UID is visible."
+                f"{counted(restored.left, 'instance stays', 'instances stay')} in the trash: one of"
+                " the same UID is visible."
             )
         if restored.purged:
-            stderr.print(f"{restored.purged} were purged meanwhile: they are gone for good.")
+            stderr.print(
+                f"{counted(restored.purged, 'instance was', 'instances were')} purged"
+                " meanwhile, and gone for good."
+            )
     return LEFT if restored.left or restored.purged else 0
 
 
 async def _restore(settings: Settings, names: tuple[str, str, str]) -> Restored:
     async with _open(settings) as (stores, trash):
-        return await trash.restore(await _scope(settings, stores, names))
+        return await trash.restore(await scope_of(settings, stores, names))
 
 
 def purge(settings: Settings, study: str, *, everything: bool, sure: bool, as_json: bool) -> int:
@@ -122,17 +129,17 @@ def purge(settings: Settings, study: str, *, everything: bool, sure: bool, as_js
         print_json(asdict(purged))
     else:
         stdout.print(
-            f"{purged.instances} instances purged; {purged.packs} packs removed,"
-            f" {purged.length_bytes / 1e6:.1f} MB."
+            f"{counted(purged.instances, 'instance')} purged; {counted(purged.packs, 'pack')}"
+            f" removed, {size(purged.length_bytes)}."
         )
         if purged.problems:
             stderr.print(
-                f"{purged.problems} studies were left: their ledger or a pack's table cannot be"
-                " read. `pacs-cloud fsck` says which."
+                f"{counted(purged.problems, 'study was', 'studies were')} left: the ledger or a"
+                " pack's table cannot be read. `pacs-cloud fsck` says which."
             )
         if purged.held:
             stderr.print(
-                f"{purged.held} studies were left because they are on hold."
+                f"{counted(purged.held, 'study was', 'studies were')} left, being on hold."
                 " `pacs-cloud hold list` says why."
             )
     return LEFT if purged.problems or purged.held else 0
@@ -177,33 +184,6 @@ async def _purge(settings: Settings, study: str, *, everything: bool) -> Purged:
 async def _open(settings: Settings) -> AsyncGenerator[tuple[Stores, Trash]]:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
         yield stores, trash_of(stores, reading.archive)
-
-
-def _checked(study: str, series: str, instance: str) -> tuple[str, str, str]:
-    return (
-        parse_uid(study),
-        parse_uid(series) if series else "",
-        parse_uid(instance) if instance else "",
-    )
-
-
-async def _scope(settings: Settings, stores: Stores, names: tuple[str, str, str]) -> Scope:
-    """Return what is named, an instance with its series.
-
-    Raises:
-        InvalidRequest: several series of the study hold the instance.
-        NotFound: none does.
-    """
-    study, series, instance = names
-    if instance and not series:
-        found = (await stores.catalogue.find_uids(settings.tenant, [instance])).get(instance, ())
-        of_study = {ref.series_instance_uid for ref in found if ref.study_instance_uid == study}
-        if not of_study:
-            raise NotFound("There is no such instance.")
-        if len(of_study) > 1:
-            raise InvalidRequest("several series hold this instance: name one with --series")
-        (series,) = of_study
-    return Scope(settings.tenant, study, series, instance)
 
 
 def _plain(scope: Scope) -> dict[str, object]:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from pacs_cloud.bootstrap.services import now_us, open_reading, open_stores
-from pacs_cloud.catalogue.records import ConflictKind
+from pacs_cloud.catalogue.records import ConflictKind, HiddenReason
 from pacs_cloud.cli.comparing import compared_pixels, compared_tags, described, locate
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.output import print_json, print_rows, stdout
@@ -13,10 +13,12 @@ from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.custody.conflicts.choice import promote
 from pacs_cloud.custody.conflicts.choice import undo as undo_promotion
 from pacs_cloud.custody.conflicts.listing import Disagreement, disagreement, disagreements
+from pacs_cloud.custody.rejections.settling import settle_with
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.settings import Settings
 
-_COLUMNS: Final = ("id", "kind", "found", "shown", "resolution", "instance", "study")
+_COLUMNS: Final = ("id", "found", "what", "instance", "study")
+_WAITS: Final = HiddenReason.QUARANTINED.value
 _SIDES: Final = ("newcomer", "other")
 
 
@@ -37,7 +39,7 @@ def show(settings: Settings, conflict_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json(shown)
         return
-    for name in ("id", "kind", "instance", "shown", "resolution"):
+    for name in ("id", "what", "instance", "shown", "resolution"):
         stdout.print(f"{name:12} {shown[name]}")
     if "tags" not in shown:
         return
@@ -50,11 +52,15 @@ def show(settings: Settings, conflict_id: str, *, as_json: bool) -> None:
     print_rows(shown["tags"], ("path", *_SIDES), as_json=False, empty="The headers are equal.")
     frames: list[dict[str, Any]] = shown["pixels"]["frames"]
     for one in frames:
-        count = one["differing"]
-        what = "cannot be compared" if count is None else f"{count} pixels differ"
-        stdout.print(f"frame {one['frame']}: {what}")
+        stdout.print(f"frame {one['frame']}: {_said(one['differing'], one['largest'])}")
     if note := shown["pixels"]["note"]:
         stdout.print(f"pixels: {note}")
+
+
+def _said(count: int | None, largest: int | None) -> str:
+    if count is None:
+        return "cannot be compared"
+    return f"{count} pixels differ, by {largest} at most" if count else "no pixel differs"
 
 
 async def _show(settings: Settings, conflict_id: str) -> dict[str, Any]:
@@ -88,15 +94,36 @@ def choose(settings: Settings, conflict_id: str, *, by: str, undo: bool, as_json
 
 async def _choose(settings: Settings, conflict_id: str, by: str, *, undo: bool) -> Disagreement:
     async with open_stores(settings) as stores:
-        return await (undo_promotion if undo else promote)(
+        load = partial(load_table, stores.objects, stores.catalogue)
+        now = await (undo_promotion if undo else promote)(
             stores.objects,
             stores.catalogue,
             settings.tenant,
             conflict_id,
-            load_table=partial(load_table, stores.objects, stores.catalogue),
+            load_table=load,
             who=by,
             now_us=now_us(),
         )
+        # What is shown now may be a rejection note.
+        await settle_with(
+            stores.objects,
+            stores.catalogue,
+            settings.tenant,
+            now.newcomer.study_instance_uid,
+            load_table=load,
+            now_us=now_us(),
+        )
+        return now
+
+
+def _in_words(one: Disagreement, shown: str) -> str:
+    if one.kind is ConflictKind.PATIENT:
+        return "One study names several patients."
+    if one.kind is ConflictKind.ELSEWHERE:
+        return "One instance UID is in two series or studies; both are shown."
+    which = "that came later" if shown == "newcomer" else "that came first"
+    waits = " The other waits for a decision." if one.resolution == _WAITS else ""
+    return f"Two contents under one instance UID; shown is the one {which}.{waits}"
 
 
 def _plain(one: Disagreement) -> dict[str, Any]:
@@ -104,6 +131,7 @@ def _plain(one: Disagreement) -> dict[str, Any]:
     return {
         "id": one.conflict_id,
         "kind": one.kind,
+        "what": _in_words(one, shown),
         "found": when(one.found_us) if one.found_us else "",
         "study": one.newcomer.study_instance_uid,
         "series": one.newcomer.series_instance_uid,

@@ -1,11 +1,11 @@
-"""`get`: a study's files, as they were stored."""
+"""`get`: a study's files, as they were stored but for what was corrected since."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pacs_cloud.bootstrap.services import open_reading, open_stores
-from pacs_cloud.cli.output import print_json, stdout, weighing
+from pacs_cloud.cli.output import counted, print_json, stdout, weighing
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.retrieve.instances import Located
@@ -25,22 +25,22 @@ def get_study(settings: Settings, study: str, output: Path, *, as_json: bool) ->
     if as_json:
         print_json({"study": study, "files": files, "bytes": length_bytes, "output": str(output)})
     else:
-        stdout.print(
-            f"{files} files, {length_bytes / 1e6:.1f} MB, in {output / study}", soft_wrap=True
-        )
+        stdout.print(f"{counted(files, 'file')}, {length_bytes / 1e6:.1f} MB, in {output / study}")
 
 
 async def _get(settings: Settings, study: str, output: Path) -> tuple[int, int]:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
         located = await reading.archive.readable.instances.locate(settings.tenant, study)
-        length_bytes = sum(one.instance.length_bytes for one in located)
+        stored_bytes = sum(one.instance.length_bytes for one in located)
+        written_bytes = 0
         with weighing("getting") as progress:
-            task = progress.add_task("", total=length_bytes)
+            task = progress.add_task("", total=stored_bytes)
             for one in located:
                 path = _path_of(one, output)
-                await _write(path, stream(stores.objects, [one.file()]))
+                pieces = await reading.archive.files.file(one)
+                written_bytes += await _write(path, stream(stores.objects, pieces))
                 progress.advance(task, one.instance.length_bytes)
-    return len(located), length_bytes
+    return len(located), written_bytes
 
 
 def _path_of(one: Located, output: Path) -> Path:
@@ -49,14 +49,16 @@ def _path_of(one: Located, output: Path) -> Path:
     return folder / f"{one.instance.sop_instance_uid}.dcm"
 
 
-async def _write(path: Path, chunks: AsyncIterator[bytes]) -> None:
-    """Write a file that is there whole or not at all."""
+async def _write(path: Path, chunks: AsyncIterator[bytes]) -> int:
+    """Write a file that is there whole or not at all; return how many bytes it has."""
     partial = path.with_suffix(".partial")
+    written_bytes = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             async for chunk in chunks:
-                file.write(chunk)
+                written_bytes += file.write(chunk)
         partial.replace(path)
     except OSError as error:
         raise Unavailable(f"cannot write {path}: {error.strerror}") from error
+    return written_bytes

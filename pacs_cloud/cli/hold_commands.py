@@ -34,8 +34,9 @@ def hold_set(
 ) -> None:
     """Keep a study from being deleted or purged, until a date or until it is released.
 
-    What is deleted of it already stays in the trash. Exits 1 if a purge that had begun
-    before was not seen to end.
+    What is deleted of it already stays in the trash. Where the store can lock objects and
+    was told to (lock= in its URL), it locks all of the study, and what comes later. Exits 1
+    if a purge that had begun before was not seen to end, or the store refused a lock.
     """
     from pacs_cloud.cli.holding import set_
 
@@ -55,16 +56,22 @@ def hold_release(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Release a study's legal hold, or its retention date before it is over."""
+    """Release a study's legal hold, or its retention date before it is over.
+
+    What the store has locked until that date stays locked. Exits 1 if the store did not
+    clear all of its legal holds.
+    """
     from pacs_cloud.cli.holding import release
 
     settings = settings_of(config, data=data)
-    release(settings, study, reason=reason, retention=retention, by=by, as_json=as_json)
+    raise typer.Exit(
+        release(settings, study, reason=reason, retention=retention, by=by, as_json=as_json)
+    )
 
 
 @hold.command("list")
 def hold_list(data: Data = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Show which studies are held, since when, by whom and why."""
+    """Show which studies are held, since when, by whom and why, and locks that say otherwise."""
     from pacs_cloud.cli.holding import show_holds
 
     show_holds(settings_of(config, data=data), as_json=as_json)

@@ -9,7 +9,7 @@ from typing import Final
 
 from pacs_cloud.bootstrap.adapters import open_objects
 from pacs_cloud.bootstrap.services import open_intake, open_stores
-from pacs_cloud.cli.output import print_json, stderr, stdout, weighing
+from pacs_cloud.cli.output import counted, print_json, stderr, stdout, weighing
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.ingest.import_sources import FolderSource, ImportSource, PrefixSource, ZipSource
 from pacs_cloud.ingest.importer import ImportedFile, Verdict, import_files, measure
@@ -43,7 +43,7 @@ def import_path(settings: Settings, path: str, *, as_json: bool) -> int:
         )
     else:
         said = ", ".join(f"{counts[one]} {one}" for one in Verdict if counts[one])
-        stdout.print(f"{counts.total()} files: {said}" if said else "no files")
+        stdout.print(f"{counted(counts.total(), 'file')}: {said}" if said else "no files")
     return REFUSED if refused else 0
 
 

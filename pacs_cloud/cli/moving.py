@@ -1,98 +1,31 @@
-"""`tier plan`, `tier apply` and `tier expired`: what is due to move or to go, and doing it."""
+"""`tier apply` and `tier expired`: moving what is due, and what need not be kept."""
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from pacs_cloud.bootstrap.services import open_reading, open_stores, trash_of
+from pacs_cloud.bootstrap.services import open_reading, open_stores, reads_cold, trash_of
+from pacs_cloud.bootstrap.tier_checks import unmoved_words
 from pacs_cloud.bootstrap.tiers import due, expired, moved
 from pacs_cloud.catalogue.elements import first_text
 from pacs_cloud.catalogue.records import StudyRecord
-from pacs_cloud.cli.output import confirm, counting, print_json, print_rows, stderr, stdout
-from pacs_cloud.cli.tiering import INFEASIBLE, feasible_policies
+from pacs_cloud.cli.output import confirm, counted, counting, print_json, print_rows, stderr, stdout
+from pacs_cloud.cli.tiering import INFEASIBLE, feasible_policies, movable_policies
 from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.custody.trash.marks import Scope
-from pacs_cloud.errors import Conflict, Corrupt, NotFound
+from pacs_cloud.errors import Conflict, Corrupt, NotFound, Unavailable
+from pacs_cloud.objectstore.storage_classes import StorageClass, needs_recall
 from pacs_cloud.query.planner import STUDY_DATE
 from pacs_cloud.settings import Settings
-from pacs_cloud.tiering.cost.bill import CENT
-from pacs_cloud.tiering.cost.move_cost import MoveCost
-from pacs_cloud.tiering.cost.prices import Region, load_prices
+from pacs_cloud.tiering.cost.figures import size
 from pacs_cloud.tiering.mover import Fate
-from pacs_cloud.tiering.planning import Move
 from pacs_cloud.tiering.policy import Policy
 
 LEFT: Final = 1
-_COLUMNS: Final = ("policy", "from", "to", "packs", "bytes", "once", "saved_a_month", "currency")
-
-Group = tuple[str, str, str]
-"""A policy, the class its packs lie in, and the one they are due in."""
-
-
-def show_plan(
-    settings: Settings,
-    file: Path,
-    *,
-    in_days: int,
-    region_name: str,
-    prices: Path | None,
-    as_json: bool,
-) -> int:
-    """Print what is due, or will be in so many days; return the exit code.
-
-    Raises:
-        InvalidRequest: the policies or the prices cannot be read.
-        NotFound: no archive, no price table, or no such region in it.
-    """
-    policies = feasible_policies(file)
-    if policies is None:
-        return INFEASIBLE
-    region = load_prices(prices).region(region_name)
-    costs = asyncio.run(_plan(settings, policies, region, in_days))
-    rows = [_row(group, cost) for group, cost in sorted(costs.items())]
-    print_rows(rows, _COLUMNS, as_json=as_json, empty="Nothing is due.")
-    if rows and not as_json:
-        saved = sum((cost.saved_a_month for cost in costs.values()), Decimal(0))
-        once = sum((cost.once for cost in costs.values()), Decimal(0))
-        stdout.print(
-            f"{once.quantize(CENT)} {region.currency} once, {saved.quantize(CENT)} saved a month,"
-            f" at list prices of {region.title}, {region.checked}."
-        )
-    return 0
-
-
-async def _plan(
-    settings: Settings, policies: Sequence[Policy], region: Region, in_days: int
-) -> dict[Group, MoveCost]:
-    costs: dict[Group, MoveCost] = defaultdict(lambda: MoveCost(region))
-    async with open_stores(settings) as stores:
-        with counting("packs") as progress:
-            task = progress.add_task("", total=None)
-            async for move in due(settings, stores, policies, in_days=in_days):
-                costs[_group(move)].add(move)
-                progress.advance(task)
-    return costs
-
-
-def _group(move: Move) -> Group:
-    return move.policy, move.pack.storage_class, move.to.value
-
-
-def _row(group: Group, cost: MoveCost) -> dict[str, object]:
-    policy, lies_in, to = group
-    return {
-        "policy": policy,
-        "from": lies_in,
-        "to": to,
-        "packs": cost.packs,
-        "bytes": cost.length_bytes,
-        "once": str(cost.once.quantize(CENT)),
-        "saved_a_month": str(cost.saved_a_month.quantize(CENT)),
-        "currency": cost.region.currency,
-    }
+INTERRUPTED: Final = 130
+"""What a shell calls a command that was ended by Ctrl-C (128 and SIGINT's number)."""
 
 
 def apply_policies(settings: Settings, file: Path, *, sure: bool, as_json: bool) -> int:
@@ -101,25 +34,67 @@ def apply_policies(settings: Settings, file: Path, *, sure: bool, as_json: bool)
     Raises:
         InvalidRequest: the policies cannot be read, or it was not confirmed.
         NotFound: there is no archive.
+        Unavailable: a store cannot be reached; stderr says what was done until then.
     """
-    policies = feasible_policies(file)
+    policies = movable_policies(settings, file)
     if policies is None:
         return INFEASIBLE
-    confirm("Move every pack that is due?", sure=sure)
-    fates = asyncio.run(_apply(settings, policies))
+    if not sure:
+        confirm(asyncio.run(_question(settings, policies)), sure=sure)
+    fates: Counter[Fate] = Counter()
+    try:
+        is_hindered = asyncio.run(_apply(settings, policies, fates))
+    except KeyboardInterrupt:
+        stderr.print(f"Interrupted: {_said(fates)} What is done stands: apply again.")
+        return INTERRUPTED
+    except Unavailable:
+        stderr.print(f"Not ended: {_said(fates)} What is done stands: apply again.")
+        raise
+    if is_hindered:
+        return LEFT
     if as_json:
         print_json({fate.value: fates[fate] for fate in Fate})
     else:
-        stdout.print(
-            f"{fates[Fate.MOVED]} packs moved, {fates[Fate.ASKED]} tagged for the bucket's"
-            f" lifecycle, {fates[Fate.LEFT]} left."
-        )
+        stdout.print(_said(fates))
     return LEFT if fates[Fate.LEFT] else 0
 
 
-async def _apply(settings: Settings, policies: Sequence[Policy]) -> Counter[Fate]:
-    fates: Counter[Fate] = Counter()
+def _said(fates: Counter[Fate]) -> str:
+    return (
+        f"{counted(fates[Fate.MOVED], 'pack')} moved, {fates[Fate.ASKED]} tagged for the bucket's"
+        f" lifecycle, {fates[Fate.LEFT]} left, {fates[Fate.PINNED]} pinned."
+    )
+
+
+async def _question(settings: Settings, policies: Sequence[Policy]) -> str:
+    """Return what is to be confirmed, with its numbers."""
+    packs: Counter[str] = Counter()
+    length_bytes: Counter[str] = Counter()
     async with open_stores(settings) as stores:
+        async for move in due(settings, stores, policies):
+            if not move.is_pinned:
+                packs[move.to] += 1
+                length_bytes[move.to] += move.pack.length_bytes
+    if not packs:
+        return "Nothing is due. Look at every pack all the same?"
+    waits = any(map(needs_recall, packs)) and not reads_cold(settings)
+    moves = ", ".join(
+        f"{counted(packs[to], 'pack')} ({size(length_bytes[to])}) to {to}"
+        for to in StorageClass
+        if packs[to]
+    )
+    recalled = " What is cold has to be recalled before it is read." if waits else ""
+    return f"Move {moves}?{recalled}"
+
+
+async def _apply(settings: Settings, policies: Sequence[Policy], fates: Counter[Fate]) -> bool:
+    """Move what is due, counting it; return whether something keeps all of it from that."""
+    async with open_stores(settings) as stores:
+        hindered, unsure = await unmoved_words(stores, policies)
+        for words in (*hindered, *unsure):
+            stderr.print(words)
+        if hindered:
+            return True
         with counting("packs") as progress:
             task = progress.add_task("", total=None)
             async for one in moved(settings, stores, policies):
@@ -128,7 +103,7 @@ async def _apply(settings: Settings, policies: Sequence[Policy]) -> Counter[Fate
                 if one.fate is Fate.LEFT:
                     pack = one.move.pack
                     stderr.print(f"{pack.study_instance_uid} {pack.pack_id}: {one.reason}")
-    return fates
+    return False
 
 
 def show_expired(settings: Settings, file: Path, *, delete: bool, sure: bool, as_json: bool) -> int:

@@ -16,21 +16,14 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
+from pacs_cloud.cli.tables import laid_out
 from pacs_cloud.errors import InvalidRequest
 
-PIPED_WIDTH = 250
-"""Piped tables are not folded: what reads them is a program or a pager."""
-
 # What is printed is data: "[contrast]" in a description is no style, ":heart:" no picture.
+# Nothing is wrapped here: what a terminal wraps by itself can be copied whole.
 stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-stdout = Console(
-    highlight=False,
-    markup=False,
-    emoji=False,
-    width=None if sys.stdout.isatty() else PIPED_WIDTH,
-)
+stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -54,13 +47,12 @@ def print_rows(
         for row in rows:
             print_json(row)
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        # What is cut off cannot be copied: everything is shown, folded where it must be.
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    stdout.print(table if table.row_count else empty)
+    shown = list(rows)
+    if not shown:
+        stdout.print(empty)
+        return
+    # What reads a pipe is a program or a pager: a row is a line there.
+    stdout.print(laid_out(shown, columns, stdout.width if stdout.is_terminal else None))
 
 
 def confirm(question: str, *, sure: bool) -> None:
@@ -74,9 +66,19 @@ def confirm(question: str, *, sure: bool) -> None:
         raise InvalidRequest("not done")
 
 
-def counting(what: str) -> Progress:
-    """Return a progress bar on stderr for work counted in pieces."""
-    return _progress(what, MofNCompleteColumn(), TimeRemainingColumn())
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return how many of a thing there are, in words: `1 pack`, `2 packs`, `2 studies`.
+
+    `many` is said where it is not just `one` in the plural: `packs are` for `pack is`.
+    """
+    if count == 1:
+        return f"{count} {one}"
+    return f"{count} {many or (f'{one[:-1]}ies' if one.endswith('y') else f'{one}s')}"
+
+
+def counting(what: str, *more: ProgressColumn) -> Progress:
+    """Return a progress bar on stderr for work counted in pieces, with `more` columns."""
+    return _progress(what, MofNCompleteColumn(), *more, TimeRemainingColumn())
 
 
 def weighing(what: str) -> Progress:
@@ -88,11 +90,3 @@ def _progress(what: str, *columns: ProgressColumn) -> Progress:
     shown = (SpinnerColumn(), TextColumn(what), BarColumn(), *columns)
     # Piped output stays clean: the bar is drawn on a terminal only.
     return Progress(*shown, console=stderr, transient=True, disable=not stderr.is_terminal)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    return str(value)

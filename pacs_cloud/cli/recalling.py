@@ -1,7 +1,7 @@
 """`recall`: studies asked back from a cold class, listed, and waited for."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -13,6 +13,7 @@ from pacs_cloud.bootstrap.services import (
     recalls_of,
     wish_of,
 )
+from pacs_cloud.bootstrap.thumbnails import thumbnails_of
 from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.dicom.uid import parse_uid
@@ -20,12 +21,15 @@ from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.recall.demand import time_text
 from pacs_cloud.tiering.recall.listing import RecallState, StudyRecall, list_recalls, recall_of
-from pacs_cloud.tiering.recall.priors import priors
+from pacs_cloud.tiering.recall.priors import PriorsWanted, newcomer_of, priors
 from pacs_cloud.tiering.recall.tending import tend_recalls
 
 NOT_ASKED: Final = 1
 _LOOK_EVERY_S: Final = 5.0
-_COLUMNS: Final = ("study", "state", "since", "expected", "arrived", "packs", "until")
+_COLUMNS: Final = (
+    *("study", "state", "why", "speed", "since", "expected"),
+    *("arrived", "packs", "until"),
+)
 
 
 def start(settings: Settings, study: str, series: str, *, as_json: bool) -> None:
@@ -39,20 +43,42 @@ def start(settings: Settings, study: str, series: str, *, as_json: bool) -> None
     """
     names = parse_uid(study), parse_uid(series) if series else None
     found = asyncio.run(_start(settings, *names))
-    _print((found,), as_json=as_json)
+    if found.packs or as_json:
+        _print((found,), as_json=as_json)
+    else:
+        stdout.print("Nothing of it is cold: it can be read at once.")
 
 
 async def _start(settings: Settings, study: str, series: str | None) -> StudyRecall:
-    async with _open(settings) as stores:
+    async with open_cold(settings) as stores:
         packs = await stores.catalogue.packs(settings.tenant, study, series)
         if not packs:
-            raise NotFound("There is nothing of this.")
+            what = f"series {series} of study {study}" if series else f"study {study}"
+            raise NotFound(f"There is no {what}.")
         return await _started(settings, stores, packs)
 
 
-def start_priors(
-    settings: Settings, study: str, newest: int, *, same_modality: bool, as_json: bool
-) -> None:
+def wanted_of(
+    *,
+    newest: int,
+    modalities: Iterable[str],
+    body_parts: Iterable[str],
+    same_modality: bool,
+    same_body_part: bool,
+    max_age_days: int | None,
+) -> PriorsWanted:
+    """Return what the command's options ask for."""
+    return PriorsWanted(
+        newest=newest,
+        modalities=frozenset(one.strip().upper() for one in modalities),
+        body_parts=frozenset(one.strip().upper() for one in body_parts),
+        same_modality=same_modality,
+        same_body_part=same_body_part,
+        max_age_days=max_age_days,
+    )
+
+
+def start_priors(settings: Settings, study: str, wanted: PriorsWanted, *, as_json: bool) -> None:
     """Ask for other studies of a study's patient, and print what is true of them then.
 
     Raises:
@@ -61,17 +87,14 @@ def start_priors(
         NotFound: there is no such study, or it names no patient.
         Unavailable, Denied: they could not be asked for.
     """
-    found = asyncio.run(_priors(settings, parse_uid(study), newest, same_modality=same_modality))
+    found = asyncio.run(_priors(settings, parse_uid(study), wanted))
     _print(found, as_json=as_json, empty="The patient has no other such study.")
 
 
-async def _priors(
-    settings: Settings, study: str, newest: int, *, same_modality: bool
-) -> list[StudyRecall]:
-    async with _open(settings) as stores:
-        others = await priors(
-            stores.catalogue, settings.tenant, study, newest=newest, same_modality=same_modality
-        )
+async def _priors(settings: Settings, study: str, wanted: PriorsWanted) -> list[StudyRecall]:
+    async with open_cold(settings) as stores:
+        newcomer = await newcomer_of(stores.catalogue, settings.tenant, study)
+        others = await priors(stores.catalogue, newcomer, wanted, now_us=now_us())
         return [
             await _started(
                 settings,
@@ -93,7 +116,7 @@ def show(settings: Settings, *, as_json: bool) -> None:
 
 
 async def _list(settings: Settings) -> list[StudyRecall]:
-    async with _open(settings) as stores:
+    async with open_cold(settings) as stores:
         found = list_recalls(stores.objects, stores.catalogue, settings.tenant, now_us())
         return [one async for one in found]
 
@@ -118,17 +141,19 @@ def wait(settings: Settings, study: str, *, as_json: bool) -> int:
 
 
 async def _wait(settings: Settings, study: str) -> StudyRecall:
-    async with _open(settings) as stores:
+    async with open_cold(settings) as stores:
         with counting("packs") as progress:
             task = progress.add_task("", total=None)
             while True:
-                await tend_recalls(
-                    stores.objects,
-                    stores.catalogue,
-                    now_us=now_us(),
-                    tenant=settings.tenant,
-                    study_instance_uid=study,
-                )
+                with thumbnails_of(settings, stores) as keep:
+                    await tend_recalls(
+                        stores.objects,
+                        stores.catalogue,
+                        now_us=now_us(),
+                        tenant=settings.tenant,
+                        study_instance_uid=study,
+                        keep=keep,
+                    )
                 found = await _recall_of(settings, stores, study)
                 progress.update(task, total=found.packs, completed=found.arrived)
                 if found.state is not RecallState.RESTORING:
@@ -139,7 +164,7 @@ async def _wait(settings: Settings, study: str) -> StudyRecall:
 
 
 @asynccontextmanager
-async def _open(settings: Settings) -> AsyncGenerator[Stores]:
+async def open_cold(settings: Settings) -> AsyncGenerator[Stores]:
     """Open the stores; raises InvalidRequest where nothing ever has to be recalled."""
     if reads_cold(settings):
         raise InvalidRequest("nothing has to be recalled: this store reads every class at once")
@@ -161,6 +186,8 @@ def _plain(one: StudyRecall) -> dict[str, object]:
     return {
         "study": one.study_instance_uid,
         "state": one.state.value,
+        "why": list(one.causes),
+        "speed": list(one.speeds),
         "since": _when(one.since_us),
         "expected": _when(one.expected_us),
         "arrived": one.arrived,

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Final
 
 from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.cli.checking import plain
 from pacs_cloud.cli.moments import when
-from pacs_cloud.cli.output import print_json, print_rows, stdout, weighing
+from pacs_cloud.cli.output import counted, print_json, print_rows, stdout, weighing
 from pacs_cloud.custody.findings import Finding
 from pacs_cloud.custody.fixity.findings import Found
 from pacs_cloud.custody.fixity.reading import Reread
@@ -15,10 +16,12 @@ from pacs_cloud.custody.fixity.rolling import open_findings, reread, reread_stud
 from pacs_cloud.custody.fixity.round import Round, read_round
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.settings import Settings
+from pacs_cloud.tiering.cost.figures import size
 
 CLEAN, FINDINGS = 0, 1
-_COLUMNS: Final = ("severity", "kind", "pack_id", "detail", "repair")
+_COLUMNS: Final = ("severity", "kind", "study", "key", "detail", "repair")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([KMGTP]?)(I?)B?", re.IGNORECASE)
 _POWERS: Final = "KMGTP"
 
@@ -41,13 +44,13 @@ def run(settings: Settings, study: str, *, limit: str, rate: str, as_json: bool)
     done = asyncio.run(_run(settings, study, limit_bytes, rate_bytes_s))
     if as_json:
         for finding in done.findings:
-            print_json(_plain(finding))
+            print_json(plain(finding))
         print_json({**asdict(done), "findings": len(done.findings)})
     else:
-        print_rows(map(_plain, done.findings), _COLUMNS, as_json=False, empty="Clean.")
+        print_rows(map(_row, done.findings), _COLUMNS, as_json=False, empty="Clean.")
         stdout.print(
-            f"{done.packs} packs read, {done.length_bytes / 1e6:.1f} MB; {done.cold} cold ones"
-            f" passed over; {done.mended} mended."
+            f"{counted(done.packs, 'pack')} read, {size(done.length_bytes)};"
+            f" {done.cold} in a cold class passed over; {done.mended} mended."
         )
     return FINDINGS if done.findings else CLEAN
 
@@ -85,17 +88,15 @@ async def _run(
 def show_fixity(settings: Settings, *, as_json: bool) -> int:
     """Print the round, and what was found; return the exit code."""
     at, found = asyncio.run(_status(settings))
-    rows = [
-        {"found": when(one.found_us), **_plain(finding)}
-        for one in found
-        for finding in one.findings
-    ]
+    findings = [(when(one.found_us), finding) for one in found for finding in one.findings]
     if as_json:
+        rows = [{"found": time, **plain(finding)} for time, finding in findings]
         print_json({"round": None if at is None else _round(at), "findings": rows})
     else:
         stdout.print(_sentence(at))
+        rows = [{"found": time, **_row(finding)} for time, finding in findings]
         print_rows(rows, ("found", *_COLUMNS), as_json=False, empty="No findings.")
-    return FINDINGS if rows else CLEAN
+    return FINDINGS if findings else CLEAN
 
 
 async def _status(settings: Settings) -> tuple[Round | None, list[Found]]:
@@ -121,6 +122,8 @@ def _round(at: Round) -> dict[str, object]:
         "packs": at.packs,
         "length_bytes": at.length_bytes,
         "cold": at.cold,
+        "read": at.read,
+        "read_bytes": at.read_bytes,
         "total_packs": at.total_packs,
         "total_bytes": at.total_bytes,
     }
@@ -131,11 +134,14 @@ def _sentence(at: Round | None) -> str:
         return "Nothing was read again yet."
     what = "Ended" if at.is_over else "Under way"
     return (
-        f"{what}: the round that began {when(at.started_us)}, {at.packs} of {at.total_packs}"
-        f" packs, {at.length_bytes / 1e6:.1f} of {at.total_bytes / 1e6:.1f} MB;"
-        f" {at.cold} cold ones passed over."
+        f"{what}: the round that began {when(at.started_us)}. Read: {at.read} of"
+        f" {counted(at.total_packs, 'pack')}, {size(at.read_bytes)} of {size(at.total_bytes)};"
+        f" {at.cold} in a cold class passed over."
     )
 
 
-def _plain(finding: Finding) -> dict[str, object]:
-    return {name: str(value) for name, value in asdict(finding).items()}
+def _row(finding: Finding) -> dict[str, object]:
+    """Return a finding as a table has it: what is restored from a copy is an object."""
+    uids = finding.study_instance_uid, finding.series_instance_uid
+    key = finding.key or PackKey(finding.tenant, *uids, finding.pack_id).pack
+    return {**plain(finding), "study": finding.study_instance_uid, "key": key}

@@ -3,23 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from blake3 import blake3
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import UidRef
 from pacs_cloud.custody.findings import REBUILD, Finding, FindingKind, Severity, about_pack
+from pacs_cloud.custody.pack_check import LET_READ, RESTORE
 from pacs_cloud.custody.stored_pack import StoredPack
-from pacs_cloud.errors import Corrupt, NotFound, Offline
+from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
-from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import PackIndex
 from pacs_cloud.pack.writer import checksum, member_name
 
 READ_BYTES = 4 << 20
+MayBeStaged = Callable[[PackKey], Awaitable[bool]]
+"""Says whether there is anything of a pack but what is staged of it."""
 TookBytes = Callable[[int], Awaitable[None]]
 """Told how many bytes have come; the next are asked for when it has returned."""
-RESTORE = "restore the object from an earlier version or a backup"
 
 
 @dataclass(slots=True)
@@ -43,8 +45,18 @@ class _Extent:
             self.hasher.update(chunk[start:end])
 
 
+class PackBytes(Protocol):
+    """Gives the bytes of pack objects, as `ObjectStore` does."""
+
+    def stream(
+        self, key: str, start: int = 0, end: int | None = None, *, chunk_bytes: int
+    ) -> AsyncIterator[bytes]:
+        """Yield a range in chunks."""
+        ...
+
+
 async def check_bytes(
-    objects: ObjectStore, key: PackKey, pack: StoredPack, took: TookBytes | None = None
+    objects: PackBytes, key: PackKey, pack: StoredPack, took: TookBytes | None = None
 ) -> AsyncIterator[Finding]:
     """Yield what of a pack's bytes is not what was written.
 
@@ -74,6 +86,12 @@ async def check_bytes(
             key, FindingKind.DAMAGED, Severity.ERROR, detail, RESTORE, object_key=key.pack
         )
         return
+    except Denied as error:
+        detail = f"the pack may not be read: {error}"
+        yield about_pack(
+            key, FindingKind.DENIED, Severity.ERROR, detail, LET_READ, object_key=key.pack
+        )
+        return
     bad_crc = sum(extent.crc != extent.crc32 for extent in extents)
     bad_digest = sum(extent.hasher.hexdigest() != extent.digest for extent in extents)
     for count, kind, what in (
@@ -87,7 +105,7 @@ async def check_bytes(
 
 
 async def _hash(
-    objects: ObjectStore, key: str, extents: list[_Extent], took: TookBytes | None
+    objects: PackBytes, key: str, extents: list[_Extent], took: TookBytes | None
 ) -> None:
     at, first = 0, 0
 
@@ -109,9 +127,12 @@ async def _hash(
 
 
 async def check_findable(
-    catalogue: Catalogue, key: PackKey, table: PackIndex
+    catalogue: Catalogue, key: PackKey, table: PackIndex, may_be_staged: MayBeStaged
 ) -> AsyncIterator[Finding]:
-    """Yield whether the catalogue finds every instance of a pack by its UID."""
+    """Yield whether the catalogue finds every instance of a pack by its UID, and nothing else.
+
+    `may_be_staged` is asked of other packs of the same study.
+    """
     ref = UidRef(key.study_instance_uid, key.series_instance_uid, key.pack_id)
     uids = [instance.sop_instance_uid for instance in table.instances]
     refs = await catalogue.find_uids(key.tenant, [*uids, key.series_instance_uid])
@@ -124,3 +145,15 @@ async def check_findable(
             f"the catalogue does not find {len(missing)} of its instances, or its series, by UID",
             REBUILD,
         )
+    seen = {one for found in refs.values() for one in found}
+    left = {one for one in seen if one.study_instance_uid == key.study_instance_uid}
+    for one in sorted(left, key=lambda one: one.pack_id):
+        other = PackKey(key.tenant, one.study_instance_uid, one.series_instance_uid, one.pack_id)
+        if one != ref and not await may_be_staged(other):
+            yield about_pack(
+                other,
+                FindingKind.STAGED,
+                Severity.WARNING,
+                "the catalogue has the index of a pack that is nowhere",
+                REBUILD,
+            )

@@ -4,12 +4,14 @@ Left out is what another life of the same archive would give otherwise: `rev`,
 `committed_us`, storage classes, the outbox, leases and access times.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from blake3 import blake3
 
+from pacs_cloud.catalogue.amendments import amendment_fields
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord, SeriesRecord, StudyRecord, StudyState
 
@@ -24,12 +26,53 @@ async def export_lines(catalogue: Catalogue, tenant: str | None = None) -> Async
             yield line
 
 
-async def digest(catalogue: Catalogue, tenant: str | None = None) -> str:
-    """Return the BLAKE3 of `export_lines`, hex: equal for equal logical catalogues."""
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A logical catalogue in short.
+
+    Attributes:
+        hash: the BLAKE3 of `export_lines`, hex: equal for equal logical catalogues,
+            whatever store they lie in and in whatever order they were filled.
+        studies: how many there are.
+        series: of which something is visible.
+        packs: that are committed.
+        instances: that are visible.
+    """
+
+    hash: str
+    studies: int
+    series: int
+    packs: int
+    instances: int
+
+
+async def export_hash(
+    catalogue: Catalogue,
+    tenant: str | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Exported:
+    """Return a logical catalogue in short; one study is in memory at a time.
+
+    `progress` is told how many studies were read so far.
+    """
     hasher = blake3()
-    async for line in export_lines(catalogue, tenant):
-        hasher.update(line)
-    return hasher.hexdigest()
+    studies = series = packs = instances = 0
+    async for state in catalogue.export(tenant):
+        for line in study_lines(state):
+            hasher.update(line)
+        studies += 1
+        series += len(state.series)
+        packs += len(state.packs)
+        instances += state.study.instance_count
+        if progress is not None:
+            progress(studies)
+    return Exported(hasher.hexdigest(), studies, series, packs, instances)
+
+
+async def digest(catalogue: Catalogue, tenant: str | None = None) -> str:
+    """Return the hash of a logical catalogue alone."""
+    return (await export_hash(catalogue, tenant)).hash
 
 
 def study_lines(state: StudyState) -> list[bytes]:
@@ -46,6 +89,8 @@ def _study(study: StudyRecord) -> dict[str, Any]:
         "study": study.study_instance_uid,
         "patients": sorted([patient.issuer, patient.patient_id] for patient in study.patients),
         "series_count": study.series_count,
+        "amendments": [amendment_fields(one) for one in study.amendments],
+        "erased": sorted(study.erased),
         **_aggregate(study),
     }
 
@@ -81,6 +126,7 @@ def _pack(pack: PackRecord) -> dict[str, Any]:
         "length_bytes": pack.length_bytes,
         "instance_count": pack.instance_count,
         "hidden": dict(pack.hidden),
+        "amendments": [amendment_fields(one) for one in pack.amendments],
     }
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pacs_cloud.objectstore.keys import PackKey
+from pacs_cloud.objectstore.port import ObjectInfo
 
 REBUILD = "rebuild the catalogue"
 """The repair where the objects are right and the catalogue is not."""
@@ -13,7 +14,7 @@ class Severity(StrEnum):
     """How bad it is."""
 
     NOTE = "note"
-    """Nothing is wrong; something could not be checked."""
+    """Nothing is wrong; something could not be checked, or will be noted by itself."""
     WARNING = "warning"
     """Nothing is lost, and something is not as it should be."""
     ERROR = "error"
@@ -57,6 +58,16 @@ class FindingKind(StrEnum):
     """A data set whose bytes do not have the digest of the pack's table."""
     UNFINDABLE = "unfindable"
     """An instance that the catalogue cannot find by its UID."""
+    UNSTAGED = "unstaged"
+    """A pack whose index the catalogue lacks, so that each read of it asks the store."""
+    STAGED = "staged"
+    """What the catalogue keeps of a pack that it does not show, and that is nowhere."""
+    STORAGE_CLASS = "storage-class"
+    """A pack that lies in another storage class than the catalogue says."""
+    DENIED = "denied"
+    """An object that the store does not let us read."""
+    LOCK = "lock"
+    """An object that the store does not lock as the holds of its study want it."""
     COLD = "cold"
     """A pack in a cold tier: its bytes were not checked."""
 
@@ -113,4 +124,15 @@ def about_pack(
         study_instance_uid=key.study_instance_uid,
         series_instance_uid=key.series_instance_uid,
         pack_id=key.pack_id,
+    )
+
+
+def unknown_key(info: ObjectInfo) -> Finding:
+    """Return the finding that `info` is none of this archive's objects."""
+    return Finding(
+        FindingKind.UNKNOWN_KEY,
+        Severity.WARNING,
+        "an object whose key is none of this archive's",
+        "find out who wrote it; this archive never reads it",
+        key=info.key,
     )

@@ -10,9 +10,9 @@ from blake3 import blake3
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import StudyState
-from pacs_cloud.custody.findings import Finding
+from pacs_cloud.custody.findings import Finding, unknown_key
 from pacs_cloud.custody.in_order import in_order
-from pacs_cloud.custody.study_check import StudyCheck, unknown_key
+from pacs_cloud.custody.study_check import StudyCheck
 from pacs_cloud.custody.walk import StudyObjects, objects_of_study, walk_studies, walk_unknown
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 
@@ -20,6 +20,9 @@ AT_ONCE = 8
 """Studies that are checked at a time: enough for a disk."""
 
 NEVER_YOUNG_US = (1 << 63) - 1
+StudyName = tuple[str, str]
+"""Tenant and Study Instance UID."""
+_Checked = tuple[StudyName | None, list[Finding]]
 
 
 async def check(
@@ -31,7 +34,28 @@ async def check(
     settled_us: int = NEVER_YOUNG_US,
     at_once: int = AT_ONCE,
 ) -> AsyncGenerator[Finding, None]:
-    """Yield everything that is not as it should be, study by study.
+    """Yield everything that is not as it should be, study by study; as `check_studies`."""
+    studies = check_studies(
+        objects, catalogue, tenant=tenant, deep=deep, settled_us=settled_us, at_once=at_once
+    )
+    async with aclosing(studies) as checked:
+        async for _, findings in checked:
+            for finding in findings:
+                yield finding
+
+
+async def check_studies(
+    objects: ObjectStore,
+    catalogue: Catalogue,
+    *,
+    tenant: str | None = None,
+    deep: bool = False,
+    settled_us: int = NEVER_YOUNG_US,
+    at_once: int = AT_ONCE,
+) -> AsyncGenerator[tuple[StudyName | None, list[Finding]], None]:
+    """Yield what is not as it should be of each study; of None what is of no study.
+
+    What was yielded may be repaired while this goes on.
 
     Memory: the largest pack's table for each study under way, and eight bytes for
     every study of the archive.
@@ -49,9 +73,10 @@ async def check(
         Unavailable: the store or the catalogue cannot be reached.
     """
 
-    async def check_study(found: StudyObjects) -> list[Finding]:
+    async def check_study(found: StudyObjects) -> _Checked:
         study = StudyCheck(objects, catalogue, found, deep=deep, settled_us=settled_us)
-        return [finding async for finding in study.run()]
+        name = found.tenant, found.study_instance_uid
+        return name, [finding async for finding in study.run()]
 
     seen = _Seen()
 
@@ -61,22 +86,21 @@ async def check(
                 seen.add(found.tenant, found.study_instance_uid)
             yield found
 
-    async def check_found(found: StudyObjects | ObjectInfo) -> list[Finding]:
+    async def check_found(found: StudyObjects | ObjectInfo) -> _Checked:
         if isinstance(found, StudyObjects):
             return await check_study(found)
-        return [unknown_key(found)]
+        return None, [unknown_key(found)]
 
-    async def check_unseen(state: StudyState) -> list[Finding]:
+    async def check_unseen(state: StudyState) -> _Checked:
         study = state.study
         # Listed again: it may have come after the listing.
         return await check_study(
             await objects_of_study(objects, study.tenant, study.study_instance_uid)
         )
 
-    async with aclosing(in_order(check_found, stored(), at_once)) as findings:
-        async for some in findings:
-            for finding in some:
-                yield finding
+    async with aclosing(in_order(check_found, stored(), at_once)) as checked:
+        async for one in checked:
+            yield one
     await asyncio.to_thread(seen.seal)
 
     async def unseen() -> AsyncIterator[StudyState]:
@@ -84,13 +108,12 @@ async def check(
             if not seen.holds(state.study.tenant, state.study.study_instance_uid):
                 yield state
 
-    async with aclosing(in_order(check_unseen, unseen(), at_once)) as findings:
-        async for some in findings:
-            for finding in some:
-                yield finding
+    async with aclosing(in_order(check_unseen, unseen(), at_once)) as checked:
+        async for one in checked:
+            yield one
     if tenant is None:
         async for info in walk_unknown(objects):
-            yield unknown_key(info)
+            yield None, [unknown_key(info)]
 
 
 class _Seen:

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pacs_cloud.catalogue.decisions import Decision, decode_decisions, encode_trash, standing
-from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.catalogue.records import HiddenReason, PackRecord
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.keys import decision_key, ledger_prefix
 from pacs_cloud.objectstore.port import ObjectStore
@@ -13,7 +14,15 @@ _TRASH = "trash"
 """What stands for a pack's id in the key of what several packs share."""
 
 
-async def read_decisions(objects: ObjectStore, key: str) -> tuple[Decision, ...]:
+class Gets(Protocol):
+    """Gives whole objects, as `ObjectStore` does."""
+
+    async def get(self, key: str, /) -> bytes:
+        """Return the object."""
+        ...
+
+
+async def read_decisions(objects: Gets, key: str) -> tuple[Decision, ...]:
     """Return the decisions under `key`.
 
     Raises:
@@ -59,6 +68,22 @@ def decided_by(decisions: Collection[Decision]) -> Decided:
     """Return what stands decided by all the decisions about one study."""
     last_us = max((decision.decided_us for decision in decisions), default=0)
     return Decided(standing(decisions), last_us)
+
+
+def as_told(pack: PackRecord, decided: Decided) -> Decision:
+    """Return what the ledger says of a pack that the catalogue does not (`change_hidden`).
+
+    As of the time of the study's last decision: what is decided next must be later.
+    """
+    return Decision(
+        tenant=pack.tenant,
+        study_instance_uid=pack.study_instance_uid,
+        series_instance_uid=pack.series_instance_uid,
+        pack_id=pack.pack_id,
+        hidden=decided.hidden[pack.pack_id],
+        decided_us=decided.last_us,
+        about_trash=True,
+    )
 
 
 async def record_decision(objects: ObjectStore, decision: Decision) -> None:

@@ -56,6 +56,7 @@ async def adopt_orphans(
     kept_us: int = KEPT_US,
     after: str = "",
     limit: int = 10_000,
+    tenant: str | None = None,
 ) -> Swept:
     """Commit the packs that lie in the store and are not in the catalogue.
 
@@ -73,34 +74,64 @@ async def adopt_orphans(
         kept_us: see `repack.sweep.KEPT_US`.
         after: where the sweep before this one ended.
         limit: how many studies to look at.
+        tenant: whose; None: everybody's.
 
     Raises:
         Unavailable: the store or the catalogue cannot be reached.
     """
-    committing = Committing(objects, catalogue, policy, now_us)
     studies = adopted = removed = 0
     problems: list[Finding] = []
-    async for packs in _by_study(objects, after):
+    below = PACKS if tenant is None else f"{PACKS}{tenant}/"
+    async for packs in _by_study(objects, below, after):
         if studies == limit:
             return Swept(studies, adopted, tuple(problems), after, removed)
         studies += 1
         after = packs[-1].key
         found = {key: info for info in packs if (key := parse_pack_key(info.key)) is not None}
-        orphans = await _orphans(catalogue, found, now_us - grace_us)
-        if orphans:
-            some = await _adopt(
-                objects, catalogue, committing, found, orphans, now_us=now_us, kept_us=kept_us
-            )
-            adopted += some.adopted
-            removed += some.removed
-            problems += some.problems
+        some = await adopt_in_study(
+            objects,
+            catalogue,
+            found,
+            policy=policy,
+            now_us=now_us,
+            grace_us=grace_us,
+            kept_us=kept_us,
+        )
+        adopted += some.adopted
+        removed += some.removed
+        problems += some.problems
     return Swept(studies, adopted, tuple(problems), "", removed)
 
 
-async def _by_study(objects: ObjectStore, after: str) -> AsyncIterator[list[ObjectInfo]]:
+async def adopt_in_study(
+    objects: ObjectStore,
+    catalogue: Catalogue,
+    found: Mapping[PackKey, ObjectInfo],
+    *,
+    policy: ConflictPolicy,
+    now_us: int,
+    grace_us: int,
+    kept_us: int,
+) -> Swept:
+    """Do the same with one study; `found` are all its pack objects.
+
+    Other arguments, and what is raised, as `adopt_orphans`.
+    """
+    orphans = await _orphans(catalogue, found, now_us - grace_us)
+    if not orphans:
+        return Swept(1, 0, (), "")
+    committing = Committing(objects, catalogue, policy, now_us)
+    return await _adopt(
+        objects, catalogue, committing, found, orphans, now_us=now_us, kept_us=kept_us
+    )
+
+
+async def _by_study(
+    objects: ObjectStore, below: str, after: str
+) -> AsyncIterator[list[ObjectInfo]]:
     """Yield the pack objects behind `after`, study by study; keys of no study apart."""
     packs: list[ObjectInfo] = []
-    async for info in objects.list(PACKS, after=after):
+    async for info in objects.list(below, after=after):
         if packs and _study_of(packs[-1].key) != _study_of(info.key):
             yield packs
             packs = []

@@ -8,6 +8,7 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import UidRef
 from pacs_cloud.custody.stored_pack import read_index_blob, table_of
 from pacs_cloud.errors import Corrupt, NotFound, Offline
+from pacs_cloud.objectstore.hot_keys import thumbs_prefix
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import PackIndex
@@ -61,6 +62,10 @@ async def remove_pack(
     """
     ref = UidRef(key.study_instance_uid, key.series_instance_uid, key.pack_id)
     await catalogue.unstage(key.tenant, ref, sorted(sop_instance_uids))
+    names = key.study_instance_uid, key.series_instance_uid, key.pack_id
+    thumbnails = [info.key async for info in objects.list(thumbs_prefix(key.tenant, *names))]
+    for thumbnail in thumbnails:
+        await objects.delete(thumbnail)
     await objects.delete(key.index)
     await objects.delete(key.pack)
     log.info(

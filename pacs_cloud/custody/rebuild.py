@@ -2,23 +2,28 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from pacs_cloud.catalogue.judging import ConflictPolicy
-from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import HiddenReason, PackRecord
+from pacs_cloud.catalogue.races import until_done
+from pacs_cloud.catalogue.records import HiddenReason, StudyRecord, StudyState
+from pacs_cloud.catalogue.whole_study import WantedPack, Whole, make_whole
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.in_order import in_order
-from pacs_cloud.custody.ledger import decided_by, decisions_of
+from pacs_cloud.custody.ledger import Decided, decided_by, decisions_of
+from pacs_cloud.custody.remembered import remembered
 from pacs_cloud.custody.repack.ledger import replaced_and_leftover
-from pacs_cloud.custody.stored_pack import table_of
+from pacs_cloud.custody.share import ALL_STUDIES, Share
+from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.study_packs import Committing, StudyPacks, read_study_packs
-from pacs_cloud.custody.walk import StudyObjects, walk_studies
+from pacs_cloud.custody.walk import PACKS, StudyObjects, walk_studies
+from pacs_cloud.dicom.amendment import of_series
+from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.objectstore.storage_classes import StorageClass
-from pacs_cloud.pack.index import PackIndex
+from pacs_cloud.objectstore.storage_classes import without_access_tier
 
 AT_ONCE = 8
 """Studies that are committed at a time: enough for a disk."""
@@ -29,12 +34,13 @@ class Rebuilt:
     """What a rebuild did so far.
 
     Attributes:
-        studies: with a pack that is visible now.
+        studies: with a pack that is committed now.
         packs: committed.
         instances: in these packs, hidden ones too.
-        kept: packs that were in the catalogue already (without a wipe).
+        kept: packs that were in the catalogue already, as they shall be (without a wipe).
         replaced: packs left out because others were merged from them, or because they are
             merged ones that were never committed.
+        seen: packs that were looked at, of those that `count_packs` counts.
         problems: packs that could not be brought back, and why.
     """
 
@@ -43,6 +49,7 @@ class Rebuilt:
     instances: int = 0
     kept: int = 0
     replaced: int = 0
+    seen: int = 0
     problems: tuple[Finding, ...] = ()
 
     def __add__(self, other: "Rebuilt") -> "Rebuilt":
@@ -52,8 +59,15 @@ class Rebuilt:
             self.instances + other.instances,
             self.kept + other.kept,
             self.replaced + other.replaced,
+            self.seen + other.seen,
             self.problems + other.problems,
         )
+
+
+async def count_packs(objects: ObjectStore, tenant: str | None = None) -> int:
+    """Return how many pack objects there are, of one tenant or of all: a listing, no more."""
+    below = PACKS if tenant is None else f"{PACKS}{tenant}/"
+    return sum([1 async for _ in objects.list(below)])
 
 
 async def rebuild(
@@ -64,6 +78,7 @@ async def rebuild(
     now_us: int,
     tenant: str | None = None,
     wipe: bool = True,
+    share: Share = ALL_STUDIES,
     progress: Callable[[Rebuilt], None] | None = None,
     at_once: int = AT_ONCE,
 ) -> Rebuilt:
@@ -71,7 +86,8 @@ async def rebuild(
 
     The ledger says what of each pack is hidden. A pack without a decision shows all
     its instances; only where one of them is shown already (its commit never
-    happened) is it judged as a newcomer. The archive must be at rest.
+    happened) is it judged as a newcomer. The archive must be at rest. No byte of a pack
+    is read, unless its index object is missing.
 
     Args:
         objects: the store.
@@ -79,27 +95,31 @@ async def rebuild(
         policy: for packs whose commit never happened.
         now_us: microseconds since 1970 UTC.
         tenant: whose; None for all.
-        wipe: remove what the catalogue holds first; without it packs that are there
-            are kept as they are, which resumes a rebuild that was interrupted.
+        wipe: remove what the catalogue holds first; without it what is there as it shall
+            be is kept, which resumes a rebuild that was killed at any moment.
+        share: which studies; others are left to other rebuilds, and then nothing is wiped here.
         progress: called after each study with the sum so far.
         at_once: how many studies at a time: more where the store is far away.
 
     Raises:
-        Corrupt: a decision of the ledger cannot be read; the rebuild would show
+        InvalidRequest: a share, and a wipe.
+        Corrupt: what is decided of a study cannot be read; the rebuild would show
             what was hidden. Studies before it are committed.
         Unavailable: the store or the catalogue cannot be reached.
     """
+    if wipe and share.of > 1:
+        raise InvalidRequest("a catalogue is wiped before it is filled in shares")
     if wipe:
         await catalogue.wipe(tenant)
     committing = Committing(objects, catalogue, policy, now_us)
 
     async def studies() -> AsyncIterator[StudyObjects]:
         async for found in walk_studies(objects, tenant):
-            if isinstance(found, StudyObjects):
+            if isinstance(found, StudyObjects) and share.has(found.study_instance_uid):
                 yield found
 
     async def work(found: StudyObjects) -> Rebuilt:
-        return await _StudyRebuild(objects, catalogue, committing, found, fresh=wipe).run()
+        return await _StudyRebuild(objects, catalogue, committing, found, now_us).run()
 
     total = Rebuilt()
     async with aclosing(in_order(work, studies(), at_once)) as done:
@@ -119,85 +139,131 @@ class _StudyRebuild:
         catalogue: Catalogue,
         committing: Committing,
         found: StudyObjects,
-        *,
-        fresh: bool,
+        now_us: int,
     ) -> None:
         self._objects = objects
         self._catalogue = catalogue
         self._committing = committing
         self._found = found
-        self._fresh = fresh
-        self._shown: dict[str, set[str]] = {}
+        self._now_us = now_us
+        self._remembered: StudyRecord | None = None
 
     async def run(self) -> Rebuilt:
         found = self._found
         names = found.tenant, found.study_instance_uid
         decisions = await decisions_of(self._objects, *names) if found.ledger else []
         decided = decided_by(decisions)
+        self._remembered = await remembered(self._objects, found)
+        state = await self._catalogue.study(*names)
+        if state is not None and self._is_whole(state, decided):
+            return Rebuilt(studies=1, kept=len(state.packs), seen=len(state.packs))
         packs = await read_study_packs(self._objects, found.packs)
-        kept = await self._kept(packs)
-        new = packs.blobs.keys() - kept
         out = set[str]().union(*replaced_and_leftover(packs.merges, decisions))
-        merged = {key for key in new if key.pack_id in out}
-        todo = [
-            key
-            for key in new - merged
-            # A purge that was stopped is ended by the sweep for orphans.
-            if not _is_purged(table_of(key, packs.blobs[key]), decided.hidden.get(key.pack_id))
-        ]
-        instances = 0
-        for key in sorted(todo, key=lambda key: key.pack_id):
-            table = table_of(key, packs.blobs[key])
-            hidden = decided.hidden.get(key.pack_id)
-            visible = {one.sop_instance_uid for one in table.instances} - (hidden or {}).keys()
-            shown = self._shown.setdefault(key.series_instance_uid, set())
-            if hidden is None and not visible & shown:
-                hidden = {}
-            shown |= visible
-            instances += len(table.instances)
-            await self._committing.commit(
-                key,
-                packs.blobs[key],
-                found.packs[key],
-                hidden,
-                last_decided_us=decided.last_us,
+        merged = {key for key in packs.blobs if key.pack_id in out}
+        certain, unjudged = self._sorted(packs, decided, out)
+        whole = await self._make_whole(packs, certain, decided)
+        for key in unjudged:
+            table = await self._committing.commit(
+                key, packs.blobs[key], found.packs[key], None, last_decided_us=decided.last_us
             )
-        await self._note_classes(now_us=decided.last_us)
+            whole = Whole(whole.packs + 1, whole.instances + len(table.instances), True)
         return Rebuilt(
-            studies=bool(todo or kept),
-            packs=len(todo),
-            instances=instances,
-            kept=len(kept),
+            studies=bool(certain or unjudged),
+            packs=whole.packs,
+            instances=whole.instances,
+            kept=len(certain) + len(unjudged) - whole.packs,
             replaced=len(merged),
+            seen=len(found.packs),
             problems=(*packs.problems, *self._without_pack()),
         )
 
-    async def _kept(self, packs: StudyPacks) -> set[PackKey]:
-        """Return the packs that are committed already, and note what they show."""
-        if self._fresh:
-            return set()
-        kept: set[PackKey] = set()
+    @property
+    def _erased(self) -> frozenset[str]:
+        return self._remembered.erased if self._remembered else frozenset()
+
+    def _is_whole(self, state: StudyState, decided: Decided) -> bool:
+        """Return whether a study is there as this rebuild would leave it: no index need be read.
+
+        What has records and objects of other packs, whatever the reason, is looked at.
+        """
+        infos = {key.pack_id: info for key, info in self._found.packs.items()}
+        records = {one.pack_id: one for one in state.packs}
+        amendments = self._remembered.amendments if self._remembered else ()
+        return (
+            state.study.erased == self._erased
+            and state.study.amendments == amendments
+            and records.keys() == infos.keys()
+            and self._found.indexes.keys() == self._found.packs.keys()
+            and all(
+                one.length_bytes == infos[one.pack_id].length_bytes
+                and without_access_tier(one.storage_class) == infos[one.pack_id].storage_class
+                and dict(one.hidden) == dict(decided.hidden.get(one.pack_id, {}))
+                and one.amendments == of_series(amendments, one.series_instance_uid)
+                for one in state.packs
+            )
+        )
+
+    def _sorted(
+        self, packs: StudyPacks, decided: Decided, out: set[str]
+    ) -> tuple[dict[PackKey, Mapping[str, HiddenReason]], list[PackKey]]:
+        """Return what certain packs hide, and the packs that must be judged, oldest first."""
+        certain: dict[PackKey, Mapping[str, HiddenReason]] = {}
+        unjudged: list[PackKey] = []
+        shown: dict[str, set[str]] = {}
+        # What was decided stands; of others the oldest came first.
+        for key in sorted(
+            packs.blobs, key=lambda key: (key.pack_id not in decided.hidden, key.pack_id)
+        ):
+            if key.pack_id in out:
+                continue
+            hidden = decided.hidden.get(key.pack_id)
+            uids = {one.sop_instance_uid for one in packs.table(key).instances}
+            erased = uids & self._erased
+            if _is_purged(uids, {**(hidden or {}), **dict.fromkeys(erased, HiddenReason.PURGED)}):
+                continue  # a purge that was stopped is ended by the sweep for orphans
+            visible = uids - (hidden or {}).keys() - erased
+            so_far = shown.setdefault(key.series_instance_uid, set())
+            if hidden is None and visible & so_far:
+                unjudged.append(key)
+            else:
+                certain[key] = {**(hidden or {}), **dict.fromkeys(erased, HiddenReason.PURGED)}
+                so_far |= visible
+        return certain, unjudged
+
+    async def _make_whole(
+        self,
+        packs: StudyPacks,
+        certain: Mapping[PackKey, Mapping[str, HiddenReason]],
+        decided: Decided,
+    ) -> Whole:
         names = self._found.tenant, self._found.study_instance_uid
-        for record in await self._catalogue.packs(*names):
-            key = PackKey(*names, record.series_instance_uid, record.pack_id)
-            if key in packs.blobs:
-                kept.add(key)
-                uids = {one.sop_instance_uid for one in table_of(key, packs.blobs[key]).instances}
-                shown = self._shown.setdefault(record.series_instance_uid, set())
-                shown |= uids - record.hidden.keys()
-        return kept
+        wanted = {
+            key.pack_id: WantedPack(
+                partial(packs.staged, key),
+                self._found.packs[key].length_bytes,
+                self._found.packs[key].storage_class,
+                hidden,
+            )
+            for key, hidden in certain.items()
+        }
+        made = Whole(0, 0, False)
 
-    async def _note_classes(self, *, now_us: int) -> None:
-        """Note where the packs lie that left the class they were put in."""
-        lie_in = {key.pack_id: info.storage_class for key, info in self._found.packs.items()}
-        if set(lie_in.values()) <= {StorageClass.STANDARD}:
-            return
+        async def step(attempt: int) -> bool:
+            nonlocal made
+            state = await self._catalogue.study(*names)
+            made = await make_whole(
+                self._catalogue,
+                state,
+                wanted,
+                load_table=partial(load_table, self._objects, self._catalogue),
+                # What is decided from now on must be later.
+                now_us=max(self._now_us, decided.last_us + 1) + attempt,
+                remembered=self._remembered,
+            )
+            return False
 
-        def noted(pack: PackRecord) -> PackRecord:
-            return replace(pack, storage_class=lie_in.get(pack.pack_id, pack.storage_class))
-
-        names = self._found.tenant, self._found.study_instance_uid
-        await note_packs(self._catalogue, *names, noted, now_us=now_us)
+        await until_done(step)
+        return made
 
     def _without_pack(self) -> list[Finding]:
         return [
@@ -214,8 +280,6 @@ class _StudyRebuild:
         ]
 
 
-def _is_purged(table: PackIndex, hidden: Mapping[str, HiddenReason] | None) -> bool:
+def _is_purged(uids: set[str], hidden: Mapping[str, HiddenReason] | None) -> bool:
     """Return whether the ledger says that nothing of a pack is wanted any more."""
-    return bool(hidden) and all(
-        hidden.get(one.sop_instance_uid) is HiddenReason.PURGED for one in table.instances
-    )
+    return bool(hidden) and all(hidden.get(uid) is HiddenReason.PURGED for uid in uids)

@@ -1,6 +1,7 @@
 """What a pack object says of itself, read from its end."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord, StagedPack, UidRef
@@ -27,7 +28,15 @@ class StoredPack:
     table: PackIndex
 
 
-async def read_stored_pack(objects: ObjectStore, key: str) -> StoredPack:
+class PackEnds(Protocol):
+    """Gives the ends of pack objects, as `ObjectStore` does."""
+
+    async def get_suffix(self, key: str, length_bytes: int) -> tuple[bytes, int]:
+        """Return the last bytes of the object, and its size."""
+        ...
+
+
+async def read_stored_pack(objects: PackEnds, key: str) -> StoredPack:
     """Return what the pack object under `key` says of itself.
 
     Raises:

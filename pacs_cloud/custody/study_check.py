@@ -1,11 +1,11 @@
 """One study, its objects against its records."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import fields
 
-from pacs_cloud.catalogue.aggregate import add_to_series, add_to_study, summarise
+from pacs_cloud.catalogue.aggregate import add_to_series, add_to_study, contribution_of
 from pacs_cloud.catalogue.decisions import Decision, standing
 from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.recompute import empty_study
 from pacs_cloud.catalogue.records import (
     HiddenReason,
     PackRecord,
@@ -13,18 +13,32 @@ from pacs_cloud.catalogue.records import (
     StudyRecord,
     StudyState,
 )
+from pacs_cloud.custody.aggregate_check import against_packs
+from pacs_cloud.custody.corrections.check import against_entries
+from pacs_cloud.custody.corrections.ledger import is_amendment_key, read_entry
 from pacs_cloud.custody.deep import check_bytes, check_findable
-from pacs_cloud.custody.findings import REBUILD, Finding, FindingKind, Severity, about_pack
+from pacs_cloud.custody.erasure.entries import read_erasures, tombstones
+from pacs_cloud.custody.findings import (
+    REBUILD,
+    Finding,
+    FindingKind,
+    Severity,
+    about_pack,
+    unknown_key,
+)
 from pacs_cloud.custody.ledger import read_decisions
 from pacs_cloud.custody.ledger_check import against_ledger
 from pacs_cloud.custody.pack_check import PackReport, check_pack
 from pacs_cloud.custody.repack.ledger import Merge
-from pacs_cloud.custody.stored_pack import read_stored_pack
+from pacs_cloud.custody.stored_pack import key_of, read_stored_pack
 from pacs_cloud.custody.walk import StudyObjects
-from pacs_cloud.errors import Corrupt, NotFound, Offline
+from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.pack.index import PackIndex
+
+_UNREADABLE = (Corrupt, NotFound, Offline, Denied)
+"""What is wrong with one object, and not with the store."""
 
 
 class StudyCheck:
@@ -58,6 +72,7 @@ class StudyCheck:
         self._study: StudyRecord | None = None
         self._shown: dict[str, set[str]] = {}
         self._replaced: set[str] = set()
+        self._staged: set[str] = set()
         self._decisions: list[Decision] = []
         self._decided: Mapping[str, Mapping[str, HiddenReason]] = {}
 
@@ -65,7 +80,7 @@ class StudyCheck:
         """Yield what is wrong with the study."""
         found = self._found
         state = await self._catalogue.study(found.tenant, found.study_instance_uid)
-        records = {_key_of(record): record for record in state.packs} if state else {}
+        records = {key_of(record): record for record in state.packs} if state else {}
         decided: Mapping[str, Mapping[str, HiddenReason]] | None = {}
         settled: Mapping[str, Mapping[str, HiddenReason]] = {}
         async for finding, decisions in self._ledger():
@@ -80,6 +95,12 @@ class StudyCheck:
                 settled_us = max(rev, self._settled_us)
                 settled = standing(one for one in decisions if one.decided_us <= settled_us)
         whole = True
+        try:
+            for finding in await self._remember(state):
+                yield finding
+        except _UNREADABLE as error:
+            whole = False
+            yield self._unreadable(str(error))
         for key, record in sorted(records.items(), key=lambda item: item[1].pack_id):
             report = await check_pack(
                 self._objects, self._catalogue, key, record, found.packs.get(key)
@@ -113,8 +134,36 @@ class StudyCheck:
         for info in found.strange:
             yield unknown_key(info)
         if whole and state is not None:
-            for finding in self._compare(state):
+            for finding in against_packs(state, self._study, self._series):
                 yield finding
+
+    async def _remember(self, state: StudyState | None) -> list[Finding]:
+        """Let the study's record begin with what it has of no pack; raises Corrupt, NotFound.
+
+        Returns:
+            How its corrections are not what the ledger says.
+        """
+        found = self._found
+        keys = [info.key for info in found.erasures]
+        erased = tombstones(await read_erasures(self._objects, keys))
+        amendments = state.study.amendments if state else ()
+        names = found.tenant, found.study_instance_uid
+        if erased or amendments:
+            self._study = empty_study(*names, 0, erased=erased, amendments=amendments)
+        keys = [info.key for info in found.ledger if is_amendment_key(info.key)]
+        entries = [await read_entry(self._objects, key) for key in keys]
+        return against_entries(*names, state, entries, settled_us=self._settled_us)
+
+    def _unreadable(self, detail: str, key: str = "") -> Finding:
+        return Finding(
+            FindingKind.LEDGER,
+            Severity.ERROR,
+            detail,
+            "restore the object from an earlier version or a backup",
+            tenant=self._found.tenant,
+            key=key,
+            study_instance_uid=self._found.study_instance_uid,
+        )
 
     async def _ledger(self) -> AsyncIterator[tuple[Finding | None, list[Decision]]]:
         """Yield a finding for each decision that cannot be read; then all that can."""
@@ -122,26 +171,15 @@ class StudyCheck:
         for info in self._found.ledger:
             try:
                 decisions += await read_decisions(self._objects, info.key)
-            except (Corrupt, NotFound) as error:
-                yield (
-                    Finding(
-                        FindingKind.LEDGER,
-                        Severity.ERROR,
-                        str(error),
-                        "restore the object from an earlier version or a backup",
-                        tenant=self._found.tenant,
-                        key=info.key,
-                        study_instance_uid=self._found.study_instance_uid,
-                    ),
-                    [],
-                )
+            except _UNREADABLE as error:
+                yield self._unreadable(str(error), info.key), []
         yield None, decisions
 
     def _fold(self, key: PackKey, record: PackRecord, table: PackIndex) -> list[Finding]:
         """Add a pack to what the study's records should be; return instances shown twice."""
         self._replaced.update(table.replaces)
         visible = {one.sop_instance_uid for one in table.instances} - record.hidden.keys()
-        contribution = summarise(table, visible)
+        contribution = contribution_of(record, table)
         before = self._series.get(key.series_instance_uid)
         after = add_to_series(before, contribution)
         if after is not None:
@@ -164,11 +202,34 @@ class StudyCheck:
 
     async def _look_deeper(self, key: PackKey, report: PackReport) -> AsyncIterator[Finding]:
         assert report.table is not None
-        async for finding in check_findable(self._catalogue, key, report.table):
+        async for finding in check_findable(
+            self._catalogue, key, report.table, self._may_be_staged
+        ):
+            if finding.kind is FindingKind.STAGED:
+                if finding.pack_id in self._staged:
+                    continue  # another pack of the series has told
+                self._staged.add(finding.pack_id)
             yield finding
         if report.pack is not None:
             async for finding in check_bytes(self._objects, key, report.pack):
                 yield finding
+
+    async def _may_be_staged(self, key: PackKey) -> bool:
+        """Return whether there is, or may be on its way, anything of a pack that is staged."""
+        if key in self._found.packs or key in self._found.indexes:
+            return True
+        # Its objects come first: they may be younger than the listing.
+        for one in (key.index, key.pack):
+            try:
+                return bool(await self._objects.head(one))
+            except NotFound:
+                continue
+            except Denied:
+                return True
+        return any(
+            pack.pack_id == key.pack_id
+            for pack in await self._catalogue.packs(key.tenant, key.study_instance_uid)
+        )
 
     async def _orphan(self, key: PackKey, info: ObjectInfo) -> Finding | None:
         """Return a finding unless the pack was merged into another, or may still be on its way."""
@@ -203,7 +264,7 @@ class StudyCheck:
     async def _table_of_orphan(self, key: PackKey) -> PackIndex | None:
         try:
             return (await read_stored_pack(self._objects, key.pack)).table
-        except (Corrupt, NotFound, Offline):
+        except _UNREADABLE:
             return None
 
     def _is_purged(self, table: PackIndex) -> bool:
@@ -214,57 +275,3 @@ class StudyCheck:
 
     def _is_settled(self, info: ObjectInfo) -> bool:
         return info.modified_us <= self._settled_us
-
-    def _compare(self, state: StudyState) -> list[Finding]:
-        """Return how the study's records differ from what its visible instances give."""
-        findings: list[Finding] = []
-        differing = _differing(self._study, state.study, ignore={"rev"})
-        if differing:
-            findings.append(self._aggregate(f"the study's {differing} are not", ""))
-        series = {one.series_instance_uid: one for one in state.series}
-        for uid in sorted({*series, *self._series}):
-            differing = _differing(self._series.get(uid), series.get(uid), ignore=set())
-            if differing:
-                findings.append(self._aggregate(f"a series' {differing} are not", uid))
-        return findings
-
-    def _aggregate(self, what: str, series_instance_uid: str) -> Finding:
-        return Finding(
-            FindingKind.AGGREGATE,
-            Severity.ERROR,
-            f"{what} what its visible instances give",
-            REBUILD,
-            tenant=self._found.tenant,
-            study_instance_uid=self._found.study_instance_uid,
-            series_instance_uid=series_instance_uid,
-        )
-
-
-def unknown_key(info: ObjectInfo) -> Finding:
-    """Return the finding that `info` is none of this archive's objects."""
-    return Finding(
-        FindingKind.UNKNOWN_KEY,
-        Severity.WARNING,
-        "an object whose key is none of this archive's",
-        "find out who wrote it; this archive never reads it",
-        key=info.key,
-    )
-
-
-def _differing(
-    given: StudyRecord | SeriesRecord | None,
-    kept: StudyRecord | SeriesRecord | None,
-    *,
-    ignore: set[str],
-) -> str:
-    """Return the names of the fields that differ, "" when none does; never their values."""
-    if given is None or kept is None:
-        return "" if given is kept else "records"
-    names = [one.name for one in fields(kept) if one.compare and one.name not in ignore]
-    return ", ".join(name for name in names if getattr(given, name) != getattr(kept, name))
-
-
-def _key_of(record: PackRecord) -> PackKey:
-    return PackKey(
-        record.tenant, record.study_instance_uid, record.series_instance_uid, record.pack_id
-    )

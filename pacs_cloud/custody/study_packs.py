@@ -1,21 +1,28 @@
 """The packs of one study as the buckets alone tell them, and their way into the catalogue."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pacs_cloud.catalogue.commit import commit_pack
 from pacs_cloud.catalogue.decisions import Decision
 from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import HiddenReason, UidRef
+from pacs_cloud.catalogue.records import HiddenReason, StagedPack, UidRef
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.ledger import record_decision
 from pacs_cloud.custody.repack.ledger import Merge
 from pacs_cloud.custody.stored_pack import load_table, read_index_blob, staged_pack, table_of
-from pacs_cloud.errors import Corrupt, NotFound, Offline
+from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline, PacsError
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.pack.index import PackIndex
+
+INSTANCES_KEPT = 10_000
+"""Of so many of a study's instances the rows stay in memory, read and ready."""
+
+_READS_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -31,30 +38,77 @@ class StudyPacks:
     blobs: dict[PackKey, bytes] = field(default_factory=dict[PackKey, bytes])
     merges: list[Merge] = field(default_factory=list[Merge])
     problems: list[Finding] = field(default_factory=list[Finding])
+    _tables: dict[PackKey, PackIndex] = field(default_factory=dict[PackKey, PackIndex])
+    _kept: int = 0
+
+    def add(self, key: PackKey, blob: bytes) -> None:
+        """Add a pack; raises Corrupt."""
+        table = table_of(key, blob)
+        if table.replaces:
+            self.merges.append(Merge.of(table))
+        self.blobs[key] = blob
+        if self._kept + len(table.instances) <= INSTANCES_KEPT:
+            self._kept += len(table.instances)
+            self._tables[key] = table
+
+    def table(self, key: PackKey) -> PackIndex:
+        """Return a pack's table."""
+        return self._tables.get(key) or table_of(key, self.blobs[key])
+
+    def staged(self, key: PackKey) -> tuple[PackIndex, StagedPack]:
+        """Return a pack's table, and the pack as it is staged; raises Corrupt."""
+        table = self.table(key)
+        return table, staged_pack(table, self.blobs[key])
 
 
 async def read_study_packs(objects: ObjectStore, keys: Iterable[PackKey]) -> StudyPacks:
     """Return the indexes of the packs under `keys`."""
     packs = StudyPacks()
-    for key in keys:
-        try:
-            blob = await read_index_blob(objects, key)
-            merge = Merge.of(table_of(key, blob))
-            if merge.replaces:
-                packs.merges.append(merge)
-            packs.blobs[key] = blob
-        except (Corrupt, NotFound, Offline) as error:
-            packs.problems.append(
-                about_pack(
-                    key,
-                    FindingKind.DAMAGED,
-                    Severity.ERROR,
-                    f"the pack's index cannot be read: {error}",
-                    "restore the pack or its index object from an earlier version or a backup",
-                    object_key=key.pack,
-                )
-            )
+    keys = iter(keys)
+    while some := list(islice(keys, _READS_AT_ONCE)):
+        blobs = await asyncio.gather(*(_index_of(objects, key) for key in some))
+        for key, blob in zip(some, blobs, strict=True):
+            try:
+                if isinstance(blob, PacsError):
+                    raise blob
+                packs.add(key, blob)
+            except _UNREADABLE as error:
+                packs.problems.append(unreadable(key, error))
     return packs
+
+
+_UNREADABLE = (Corrupt, NotFound, Offline, Denied)
+"""What is wrong with one object, and not with the store."""
+
+
+async def _index_of(objects: ObjectStore, key: PackKey) -> bytes | PacsError:
+    try:
+        return await read_index_blob(objects, key)
+    except _UNREADABLE as error:
+        return error
+
+
+def unreadable(key: PackKey, error: PacsError) -> Finding:
+    """Return the finding that the index of a pack cannot be read."""
+    if isinstance(error, Offline):
+        kind, detail, repair = (
+            FindingKind.COLD,
+            "the pack's index object is missing, and the pack itself is in a cold tier",
+            "recall the pack (`pacs-cloud recall`), and run this again once it has arrived",
+        )
+    elif isinstance(error, Denied):
+        kind, detail, repair = (
+            FindingKind.DENIED,
+            f"the store does not let the pack's index be read: {error}",
+            "see what the store lets us do, and run this again",
+        )
+    else:
+        kind, detail, repair = (
+            FindingKind.DAMAGED,
+            f"the pack's index cannot be read: {error}",
+            "restore the pack or its index object from an earlier version or a backup",
+        )
+    return about_pack(key, kind, Severity.ERROR, detail, repair, object_key=key.pack)
 
 
 class Committing:

@@ -5,12 +5,19 @@ from dataclasses import dataclass, field
 
 from pacs_cloud.objectstore.keys import PackKey, parse_pack_key, spread_of
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
+from pacs_cloud.objectstore.turns import TURNS
 
 PACKS, INDEX, LEDGER, THUMBS, TRASH = "packs/", "index/", "ledger/", "thumbs/", "trash/"
 RECALLS, FIXITY, HOLDS, ACCESS = "recalls/", "fixity/", "holds/", "access/"
-KNOWN = (PACKS, INDEX, LEDGER, THUMBS, TRASH, RECALLS, FIXITY, HOLDS, ACCESS)
+REJECTIONS, PINS, ERASURES = "rejections/", "pins/", "erasures/"
+CORRECTIONS, CORRECTING = "corrections/", "correcting/"
+KNOWN = (
+    *(PACKS, INDEX, LEDGER, THUMBS, TRASH, RECALLS, FIXITY),
+    *(HOLDS, ACCESS, REJECTIONS, PINS, ERASURES, CORRECTIONS, CORRECTING, TURNS),
+)
 """What the keys of this archive begin with."""
 
+_OF_STUDIES = (PACKS, INDEX, LEDGER, ERASURES)
 _BEHIND_ALL = "~"
 """Sorts behind every character of a key."""
 
@@ -25,6 +32,7 @@ class StudyObjects:
         packs: its pack objects.
         indexes: its index objects.
         ledger: its decisions' objects, in key order.
+        erasures: what was entered about its erasures, likewise.
         strange: objects below its prefixes that are none of these.
     """
 
@@ -33,20 +41,21 @@ class StudyObjects:
     packs: dict[PackKey, ObjectInfo] = field(default_factory=dict[PackKey, ObjectInfo])
     indexes: dict[PackKey, ObjectInfo] = field(default_factory=dict[PackKey, ObjectInfo])
     ledger: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
+    erasures: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
     strange: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
 
 
 async def walk_studies(
     objects: ObjectStore, tenant: str | None = None
 ) -> AsyncIterator[StudyObjects | ObjectInfo]:
-    """Yield each study's objects, and every object of the three trees that is of no study.
+    """Yield each study's objects, and every object of the four trees that is of no study.
 
-    Packs, indexes and decisions lie in three trees of one shape,
-    `{tenant}/{ss}/{study}/…`, so that three listings side by side are enough: one
+    Packs, indexes, decisions and erasures lie in four trees of one shape,
+    `{tenant}/{ss}/{study}/…`, so that four listings side by side are enough: one
     study is in memory at a time.
     """
     below = f"{tenant}/" if tenant is not None else ""
-    trees = [_Tree(objects, tree, below) for tree in (PACKS, INDEX, LEDGER)]
+    trees = [_Tree(objects, tree, below) for tree in _OF_STUDIES]
     for tree in trees:
         await tree.advance()
     while heads := [tree.place for tree in trees if tree.head is not None]:
@@ -69,7 +78,7 @@ async def objects_of_study(
     """Return one study's objects as they are now."""
     study = StudyObjects(tenant, study_instance_uid)
     below = f"{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
-    for tree in (PACKS, INDEX, LEDGER):
+    for tree in _OF_STUDIES:
         async for info in objects.list(tree + below):
             _add(study, tree, info)
     return study
@@ -121,8 +130,8 @@ def _study_of(place: str) -> StudyObjects | None:
 
 
 def _add(study: StudyObjects, tree: str, info: ObjectInfo) -> None:
-    if tree == LEDGER:
-        study.ledger.append(info)
+    if tree in {LEDGER, ERASURES}:
+        (study.ledger if tree == LEDGER else study.erasures).append(info)
         return
     key = parse_pack_key(info.key)
     if key is None:

@@ -21,7 +21,8 @@ DEFAULT_ENCODING: Final = "iso8859"
 
 UTF_8: Final = "ISO_IR 192"
 
-_TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""VRs whose text is in the Specific Character Set (PS3.5 6.1.2.2)."""
 _ONE_BYTE_CANDIDATES: Final = (
     "ISO_IR 100",
     "ISO_IR 101",
@@ -102,7 +103,7 @@ def decode(raw: bytes, charsets: Sequence[str], vr: str) -> str:
         vr: a text VR; those that (0008,0005) does not touch (CS, UI, DA …) are
             read in the default repertoire.
     """
-    if vr not in _TEXT_VRS:
+    if vr not in TEXT_VRS:
         return raw.decode(DEFAULT_ENCODING).rstrip("\0 ")
     encodings = encodings_of(charsets)
     delimiters = PN_DELIMS | TEXT_VR_DELIMS if vr == "PN" else TEXT_VR_DELIMS
@@ -122,7 +123,7 @@ def encode_text(text: str, charsets: Sequence[str], vr: str) -> bytes:
         vr: the value's VR; each component group of a PN is encoded by itself, so
             that ISO 2022 escapes are reset at its delimiters (PS3.5 6.1.2.5.3).
     """
-    if vr not in _TEXT_VRS:
+    if vr not in TEXT_VRS:
         return text.encode("ascii", "replace")
     encodings = encodings_of(charsets)
     pieces = _pieces(text, "\\^=" if vr == "PN" else "\\\r\n\f\t")
@@ -154,9 +155,14 @@ def charset_for(texts: Sequence[str], accepted: Sequence[str] | None = None) -> 
     chosen: tuple[str, ...] = ()
     for candidate in accepted:
         chosen = tuple(candidate.split("\\"))
-        if all(_holds(chosen, text) for text in texts):
+        if all(holds(chosen, text) for text in texts):
             return chosen
     return chosen
+
+
+def holds(terms: Sequence[str], text: str, vr: str = "UT") -> bool:
+    """Tell whether `text`, a value of `vr`, is the same once encoded in `terms` and decoded."""
+    return decode(encode_text(text, terms, vr), terms, vr) == text.rstrip("\0 ")
 
 
 def narrowest_charset(texts: Sequence[str]) -> tuple[str, ...]:
@@ -193,7 +199,3 @@ def _encode_piece(piece: str, encodings: tuple[str, ...]) -> bytes:
         piece = _LATIN_1_ONLY.sub("?", piece)
     with quiet_pydicom():
         return tables.encode_string(piece, encodings)
-
-
-def _holds(terms: tuple[str, ...], text: str) -> bool:
-    return decode(encode_text(text, terms, "UT"), terms, "UT") == text.rstrip("\0 ")

@@ -1,4 +1,4 @@
-"""Deflated data sets (PS3.5 A.5), inflated within a limit."""
+"""Deflated data sets (PS3.5 A.5); what is inflated is so within a limit."""
 
 import zlib
 from typing import Final
@@ -7,6 +7,13 @@ from pacs_cloud.dicom.records import View
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 DEFAULT_LIMIT_BYTES: Final = 1 << 30
+
+
+def deflate(dataset: bytes) -> bytes:
+    """Return a data set as a raw deflate stream of an even length (PS3.5 A.5)."""
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    deflated = stream.compress(dataset) + stream.flush()
+    return deflated + bytes(len(deflated) % 2)
 
 
 def inflate(dataset: View, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> bytes:

@@ -18,6 +18,7 @@ from pacs_cloud.errors import NotAcceptable
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.instances import Located, state_tag
+from pacs_cloud.retrieve.metadata import length_of_headers
 
 _WHOLE_BYTES: Final = 16 << 20
 """Up to so much is put together before it is sent, so that its length is known."""
@@ -45,7 +46,7 @@ class MetadataResource:
             )
         coding = coding_for(request)
         located = await addressed(request, self._archive, self._tenant)
-        length_bytes = sum(one.instance.header_length for one in located)
+        length_bytes = length_of_headers(located)
         if not is_worth(length_bytes):
             coding = Coding.IDENTITY
         root = root_url(request, self._public_url)

@@ -52,6 +52,8 @@ _OWN_WORDS: Final = {
     errors.Conflict: "Something else is already there, or changed meanwhile.",
     errors.Denied: "Not for this caller.",
     BeingRecalled: "The bytes are in a cold tier, and are being recalled.",
+    errors.NeverRestored: "The bytes are in a cold tier, and their store brings nothing back:"
+    " whoever runs the archive has to see to it.",
     errors.Offline: "The bytes are in a cold tier and must be recalled first.",
     errors.StorageFull: "The archive has no room for more at the moment.",
     errors.Unavailable: "A part of the archive cannot be reached at the moment.",

@@ -24,6 +24,7 @@ from pacs_cloud.dicomweb.rendering_parameters import (
 from pacs_cloud.dicomweb.requests import accepted, uid_of
 from pacs_cloud.dicomweb.responses import Answer
 from pacs_cloud.errors import InvalidRequest, NotAcceptable, PacsError
+from pacs_cloud.objectstore.hot_keys import ThumbKey
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.depiction import Kind, kind_of
 from pacs_cloud.retrieve.instances import Located, state_tag
@@ -195,18 +196,28 @@ class Rendered:
         wanted = Wanted(content, viewport=viewport, is_thumbnail=True)
         frame = next(iter(frames or ()), None)
         renderer = self._archive.renderer
-        if request.method == "HEAD":
+        thumbnails = self._archive.thumbnails
+        chosen = await thumbnails.chosen(self._tenant, located, frame)
+        if chosen is None and request.method == "HEAD":
             await renderer.shown.check_thumbnail(self._tenant, located, frame)
 
         async def pieces() -> Sequence[Piece]:
+            if isinstance(chosen, ThumbKey):
+                return (await thumbnails.picture(chosen, wanted),)
+            if chosen is not None:
+                return (await renderer.picture(chosen, wanted),)
             return (await renderer.thumbnail(self._tenant, located, frame, wanted),)
 
         seen = [*located]
-        if len(located) == 1 and kind_of(located[0]) is Kind.STATE:
+        if chosen is None and len(located) == 1 and kind_of(located[0]) is Kind.STATE:
             # The image it shows may be another one though it is the same.
             shown = renderer.shown.standing_for(self._tenant, located, frame)
             seen += [one.located async for one in shown]
-        mark = etag_of(state_tag(seen), _RENDITION, repr(wanted), f"{frame} {is_multipart}")
+        # What is kept may look different from what is rendered, and goes when all can be read.
+        came_from = () if chosen is None else (_name_of(chosen),)
+        mark = etag_of(
+            state_tag(seen), _RENDITION, repr(wanted), f"{frame} {is_multipart}", *came_from
+        )
         return await rendered_answer(
             request,
             self._archive.objects,
@@ -229,6 +240,13 @@ class Rendered:
             f"It can be rendered as {', '.join(sorted(offered))}; several of them only in "
             "multipart/related."
         )
+
+
+def _name_of(chosen: Shown | ThumbKey) -> str:
+    """Return what tells a thumbnail from others that may stand for the same instances."""
+    if isinstance(chosen, ThumbKey):
+        return chosen.key
+    return f"{state_tag((chosen.located,))} {chosen.number}"
 
 
 def _choose(

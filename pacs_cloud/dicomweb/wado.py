@@ -36,7 +36,7 @@ class Wado:
         if zipped is not None and zipped is ranges[0]:
             return await bundle_answer(request, self._archive, located, zipped)
         is_single = uid_of(request, "instance") is not None
-        answer = self.files(request, located, ranges, is_single=is_single)
+        answer = await self.files(request, located, ranges, is_single=is_single)
         if answer is None and zipped is not None:
             return await bundle_answer(request, self._archive, located, zipped)
         if answer is None:
@@ -47,7 +47,7 @@ class Wado:
             )
         return answer
 
-    def files(
+    async def files(
         self,
         request: Request,
         located: Sequence[Located],
@@ -66,10 +66,11 @@ class Wado:
         chosen = _chosen(located, ranges, is_single=is_single)
         if not chosen:
             return None
+        alone = await self._alone(*chosen[0]) if len(chosen) == 1 else None
         whole = Whole(
             state_tag(one for one, _ in chosen),
             tuple(dict.fromkeys(choice for _, choice in chosen)),
-            lambda: (Part(choice, self._file(one, choice)) for one, choice in chosen),
+            lambda: (Part(choice, alone or self._file(one, choice)) for one, choice in chosen),
             len(chosen),
             is_partial=len(chosen) < len(located),
         )
@@ -78,9 +79,15 @@ class Wado:
     async def _locate(self, request: Request) -> tuple[Located, ...]:
         return await addressed(request, self._archive, self._tenant)
 
+    async def _alone(self, located: Located, choice: Choice) -> Sequence[Piece]:
+        """Return the only file of an answer: what is amended is, so that its length is known."""
+        if choice.is_stored:
+            return await self._archive.files.file(located)
+        return self._file(located, choice)
+
     def _file(self, located: Located, choice: Choice) -> Sequence[Piece]:
         if choice.is_stored:
-            return (located.file(),)
+            return (self._archive.files.file_in_turn(located),)
         return (self._archive.transcoder.file(located, choice.transfer_syntax_uid),)
 
 

@@ -59,7 +59,7 @@ class WadoUri:
         (located,) = await self._archive.instances.locate(self._tenant, study, series, instance)
         content = await self._choose(located, ranges)
         if content.name == media.DICOM:
-            return self._file(request, located, content)
+            return await self._file(request, located, content)
         if one_of(request, "transferSyntax") is not None:
             raise InvalidRequest("transferSyntax goes with application/dicom only.")
         return await self._picture(request, located, content.name)
@@ -79,14 +79,14 @@ class WadoUri:
                 return MediaType(media.DICOM)
         raise NotAcceptable(f"This instance is {', '.join((*offered, media.DICOM))}.")
 
-    def _file(self, request: Request, located: Located, accepted: MediaType) -> Answer:
+    async def _file(self, request: Request, located: Located, accepted: MediaType) -> Answer:
         given = [name for name in RENDERING if one_of(request, name) is not None]
         if given:
             raise InvalidRequest(f"{given[0]} goes with rendered media types only.")
         syntax = one_of(request, "transferSyntax")
         parameters = {"transfer-syntax": parse_uid(syntax)} if syntax is not None else {}
         wanted = MediaType(media.DICOM, {**accepted.parameters, **parameters})
-        answer = self._wado.files(request, (located,), (wanted,), is_single=True)
+        answer = await self._wado.files(request, (located,), (wanted,), is_single=True)
         if answer is None:
             raise NotAcceptable("This instance cannot be had in that transfer syntax.")
         return answer

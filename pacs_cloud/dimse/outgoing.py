@@ -2,7 +2,7 @@
 
 Instances that lie side by side in a pack are read together; longer ones are
 streamed, so that memory stays bounded whatever their size. What the peer does
-not take as it is stored is decompressed.
+not take as it is stored is decompressed. What amendments touch is sent as they show it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pacs_cloud.dimse.negotiation import Context
 from pacs_cloud.errors import PacsError
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
-from pacs_cloud.retrieve.pieces import MAX_GAP_BYTES
+from pacs_cloud.retrieve.pieces import MAX_GAP_BYTES, stream
 
 RUN_BYTES: Final = 4 << 20
 """What is read at a time; a longer instance is streamed. Twice as much is held."""
@@ -143,8 +143,13 @@ async def _read(archive: Archive, run: _Run) -> list[Outgoing]:
     ready: list[Outgoing] = []
     for located, context in run.members:
         place = located.data_set()
-        source = together[place.start - begin : place.end - begin]
-        ready.append(Outgoing(located, context, source))
+        stored = together[place.start - begin : place.end - begin]
+        try:
+            source = await archive.files.applied(located, stored)
+        except PacsError as error:
+            ready.append(_unreadable(located, context, error))
+        else:
+            ready.append(Outgoing(located, context, source))
     return ready
 
 
@@ -157,14 +162,16 @@ async def _read_one(archive: Archive, located: Located, context: Context | None)
             parts = archive.transcoder.data_set(located, context.transfer_syntax)
             return Outgoing(located, context, await _begun(parts))
         if place.end - place.start > RUN_BYTES:
-            return Outgoing(
-                located, context, archive.objects.stream(place.key, place.start, place.end)
-            )
-        return Outgoing(
-            located, context, await archive.objects.get(place.key, place.start, place.end)
-        )
+            pieces = await archive.files.data_set(located)
+            return Outgoing(located, context, stream(archive.objects, pieces))
+        stored = await archive.objects.get(place.key, place.start, place.end)
+        return Outgoing(located, context, await archive.files.applied(located, stored))
     except PacsError as error:
-        return Outgoing(located, context, b"", f"it cannot be read: {type(error).__name__}")
+        return _unreadable(located, context, error)
+
+
+def _unreadable(located: Located, context: Context | None, error: PacsError) -> Outgoing:
+    return Outgoing(located, context, b"", f"it cannot be read: {type(error).__name__}")
 
 
 async def _begun(parts: AsyncIterator[bytes]) -> Source:

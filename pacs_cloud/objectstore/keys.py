@@ -15,6 +15,7 @@ COMPONENT_LIMIT_BYTES = 255
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _TRASH = re.compile(r"trash/([^/]+)/([0-9a-f]{16})-([a-z]+)/([0-9.]+(?:/[0-9.]+){0,2})\.json")
 _RECALL = re.compile(r"recalls/([^/]+)/([0-9.]+)/([0-9.]+)/([^/]+)/([0-9a-f]{16})\.json")
+_REJECTION = re.compile(r"rejections/([^/]+)/([0-9.]+)/([0-9a-f]+)\.json")
 _ACCESS = re.compile(r"access/([^/]+)/(\d{6})(?:(\d{2})/([0-9a-f-]+)|_(\d{6,}))\.zst")
 _PREFIX = re.compile(r"[A-Za-z0-9._/-]*")
 
@@ -144,6 +145,29 @@ def parse_recall_key(key: str) -> tuple[PackKey, int] | None:
     """Return what `recall_key` made `key` from, None for any other key."""
     match = _RECALL.fullmatch(key)
     return (PackKey(*match.groups()[:4]), int(match[5], 16)) if match else None
+
+
+def rejection_prefix(tenant: str | None = None, study_instance_uid: str | None = None) -> str:
+    """Return `rejections/{tenant}/{study}/`: the notes that touch a study, of a tenant, or all."""
+    named = [name for name in (tenant, study_instance_uid) if name is not None]
+    return "/".join(["rejections", *named, ""])
+
+
+def rejection_key(tenant: str, study_instance_uid: str, digest: str) -> str:
+    """Return the key under which a study knows of a rejection note.
+
+    Args:
+        tenant: whose.
+        study_instance_uid: the note's own study, or one of which it names instances.
+        digest: of the note's data set, in hex digits.
+    """
+    return f"{rejection_prefix(tenant, study_instance_uid)}{digest}.json"
+
+
+def parse_rejection_key(key: str) -> tuple[str, str, str] | None:
+    """Return what `rejection_key` made `key` from, None for any other key."""
+    match = _REJECTION.fullmatch(key)
+    return (match[1], match[2], match[3]) if match else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from pacs_cloud.errors import Corrupt, NotFound, Unavailable
 from pacs_cloud.objectstore.keys import check_key, check_prefix
 from pacs_cloud.objectstore.payload import unchanging
-from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo
+from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo, ObjectLock
 from pacs_cloud.objectstore.ranges import check_range, check_suffix, end_within
 from pacs_cloud.objectstore.reading import OpenFile, OpenFiles
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass, needs_recall
@@ -144,6 +144,28 @@ class LocalObjectStore:
         check_key(key)
         self._files.drop(key)
         await self._run(lambda: self._tiers.remove(key))
+
+    async def versions(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the keys below `prefix`: there is one version of each; see the port."""
+        async for info in self.list(prefix):
+            yield info.key
+
+    async def lock_of(self, key: str) -> ObjectLock:
+        """Return that nothing locks the object: a file can be removed; see the port."""
+        await self.head(key)
+        return ObjectLock()
+
+    async def set_legal_hold(self, key: str, *, on: bool) -> bool:
+        """Return that there are no locks; see the port."""
+        del on
+        await self.head(key)
+        return False
+
+    async def retain(self, key: str, until_us: int) -> bool:
+        """Return that there are no locks; see the port."""
+        del until_us
+        await self.head(key)
+        return False
 
     async def move(self, key: str, storage_class: StorageClass) -> ObjectInfo:
         """Bring the object into that tier, at once; see the port."""

@@ -49,6 +49,22 @@ class ObjectInfo:
     available_until_us: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectLock:
+    """What keeps one object from being removed, whoever asks (S3 Object Lock).
+
+    Attributes:
+        is_held: by a legal hold, until that is cleared.
+        until_us: until a date, microseconds since 1970 UTC; 0: by none that is to come.
+    """
+
+    is_held: bool = False
+    until_us: int = 0
+
+    def __bool__(self) -> bool:
+        return self.is_held or self.until_us > 0
+
+
 class ObjectStore(Protocol):
     """Objects under keys that are written once and never reused.
 
@@ -122,6 +138,47 @@ class ObjectStore(Protocol):
         """Remove `key` (all its versions where the store keeps any); no error when absent."""
         ...
 
+    def versions(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the key of every version there is below `prefix`, in no order.
+
+        Once for each: of what was written over, and of what only seems to be removed,
+        with what the store keeps to say so. Nothing is left of a key that is not yielded.
+        """
+        ...
+
+    async def lock_of(self, key: str) -> ObjectLock:
+        """Return what locks the object as it is now; of a store that has no locks, nothing.
+
+        Raises:
+            NotFound: no such key.
+        """
+        ...
+
+    async def set_legal_hold(self, key: str, *, on: bool) -> bool:
+        """Set or clear the legal hold of the object; return whether the store has locks.
+
+        Where it has none, nothing is done. Setting twice is once.
+
+        Raises:
+            NotFound: no such key.
+        """
+        ...
+
+    async def retain(self, key: str, until_us: int) -> bool:
+        """Lock the object until then; return whether the store has locks.
+
+        Where it has none, nothing is done, nor where the object is locked for as long already,
+        or the time is over: no lock is ever made shorter.
+
+        Args:
+            key: which object.
+            until_us: microseconds since 1970 UTC; what is less than a second is rounded up.
+
+        Raises:
+            NotFound: no such key.
+        """
+        ...
+
     async def move(self, key: str, storage_class: StorageClass) -> ObjectInfo:
         """Ask that the object lie in `storage_class`; return what is true of it now.
 
@@ -150,7 +207,9 @@ class ObjectStore(Protocol):
 
         Raises:
             NotFound: no such key.
-            InvalidRequest: `days` is less than 1, or its class has no such `speed`.
+            InvalidRequest: `days` is less than 1, or its class has no such `speed`, or no
+                room for it now.
+            NeverRestored: the store has cold classes, and brings nothing back.
         """
         ...
 

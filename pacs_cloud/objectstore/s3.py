@@ -1,6 +1,7 @@
 """The object store in a bucket of any S3-compatible service."""
 
 import asyncio
+import builtins
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
@@ -17,15 +18,31 @@ from pacs_cloud.objectstore.budget import ByteBudget
 from pacs_cloud.objectstore.claiming import Source, claim
 from pacs_cloud.objectstore.keys import check_key, check_prefix
 from pacs_cloud.objectstore.payload import unchanging
-from pacs_cloud.objectstore.port import CHUNK_BYTES, Availability, ObjectInfo
+from pacs_cloud.objectstore.port import CHUNK_BYTES, Availability, ObjectInfo, ObjectLock
 from pacs_cloud.objectstore.ranges import check_range, check_suffix, end_within
+from pacs_cloud.objectstore.s3_claims import (
+    Written,
+    be_first,
+    claims_by_version,
+    refuse_taken,
+)
 from pacs_cloud.objectstore.s3_clients import S3Config, botocore_options, session_of, stores_of
+from pacs_cloud.objectstore.s3_earlier import earlier_versions, get_version, remove_newer
 from pacs_cloud.objectstore.s3_errors import VENDOR_ERRORS, code_of, translated
 from pacs_cloud.objectstore.s3_info import told
+from pacs_cloud.objectstore.s3_lifecycle import lifecycle_of
 from pacs_cloud.objectstore.s3_listing import list_folders, list_keys, lists_by_folder
+from pacs_cloud.objectstore.s3_locks import (
+    can_lock,
+    list_versions,
+    lock_told,
+    put_legal_hold,
+    put_retention,
+)
 from pacs_cloud.objectstore.s3_moves import Mover
 from pacs_cloud.objectstore.s3_multipart import upload_in_parts
 from pacs_cloud.objectstore.s3_recall import begin_restore
+from pacs_cloud.objectstore.s3_versions import Found, head
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass, check_recall
 
 if TYPE_CHECKING:  # obstore's own rule: these names exist in its stubs alone
@@ -63,6 +80,8 @@ class S3ObjectStore:
         self._budget = ByteBudget(UPLOAD_BUDGET_BYTES)
         self._bucket_seen = False
         self._by_folder: bool | None = None
+        self._by_version: bool | None = None
+        self._locks: bool | None = None
         self._lacking: set[StorageClass] = set()
 
     async def __aenter__(self) -> Self:
@@ -189,9 +208,13 @@ class S3ObjectStore:
 
     async def head(self, key: str) -> ObjectInfo:
         """Return what the bucket says of `key`; see the port."""
-        asking = self._store.client.head_object(**self._target(check_key(key)))
-        found = await self._of_one(f"head {key}", asking)
+        found = await self._head(key)
         return self._told(key, found["ContentLength"], found)
+
+    async def _head(self, key: str) -> Found:
+        asking = self._store.client.head_object(**self._target(check_key(key)))
+        found: Found = await self._of_one(f"head {key}", asking)
+        return found
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[ObjectInfo]:
         """Yield objects in key order; see the port."""
@@ -227,14 +250,79 @@ class S3ObjectStore:
                 if not versions or not page.get("IsTruncated"):
                     return
 
+    async def versions(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the keys of versions and delete markers; see the port."""
+        client, path = self._store.client, self._path(check_prefix(prefix))
+        with self._errors(f"versions of {prefix}"):
+            async for key in list_versions(client, self._config.bucket, path):
+                yield key.removeprefix(self._config.prefix)
+
+    async def earlier(self, key: str) -> builtins.list[str]:
+        """Return the hidden versions; see `KeepsEarlier`."""
+        with self._errors(f"earlier versions of {key}"):
+            return await earlier_versions(self._store.client, self._target(check_key(key)))
+
+    async def head_version(self, key: str, version: str) -> ObjectInfo:
+        """Return what the bucket says of a version; see `KeepsEarlier`."""
+        with self._errors(f"head a version of {key}"):
+            found = await head(self._store.client, self._target(check_key(key)), version)
+        return self._told(key, found["ContentLength"], found)
+
+    async def get_version(self, key: str, version: str, start: int, end: int) -> bytes:
+        """Return a range of a version; see `KeepsEarlier`."""
+        target = self._target(check_key(key))
+        with self._errors(f"get a version of {key}"):
+            return await get_version(self._store.client, target, version, start, end)
+
+    async def bring_back(self, key: str, version: str) -> None:
+        """Remove newer versions; see `KeepsEarlier`."""
+        with self._errors(f"bring back a version of {key}"):
+            await remove_newer(self._store.client, self._target(check_key(key)), version)
+
+    async def lock_of(self, key: str) -> ObjectLock:
+        """Return what locks the newest version; see the port."""
+        return lock_told(await self._head(key))
+
+    async def set_legal_hold(self, key: str, *, on: bool) -> bool:
+        """Set or clear the legal hold of the newest version; see the port."""
+        found = await self._head(key)
+        if not await self._can_lock():
+            return False
+        if lock_told(found).is_held is not on:
+            with self._errors(f"legal hold of {key}"):
+                await put_legal_hold(self._store.client, self._target(key), found, on=on)
+        return True
+
+    async def retain(self, key: str, until_us: int) -> bool:
+        """Lock the newest version in the mode of the settings; see the port."""
+        found, mode = await self._head(key), self._config.lock
+        if not mode or not await self._can_lock():
+            return False
+        if max(lock_told(found).until_us, time.time_ns() // 1000) < until_us:
+            with self._errors(f"retention of {key}"):
+                await put_retention(self._store.client, self._target(key), found, until_us, mode)
+        return True
+
+    async def _can_lock(self) -> bool:
+        """Return whether objects are locked here, and shall be."""
+        if not self._config.lock:
+            return False
+        if self._locks is None:
+            with self._errors(f"locks of bucket {self._config.bucket}"):
+                self._locks = await can_lock(self._store.client, self._config.bucket)
+        return self._locks
+
     async def move(self, key: str, storage_class: StorageClass) -> ObjectInfo:
         """Tag the object for its lifecycle, or copy it onto itself; see the port."""
         config, target = self._config, self._target(check_key(key))
+        if self._by_version is None:
+            await self.ready()
         mover = Mover(
             self._store.client,
             target,
             key,
-            config.moves_by_tag,
+            by_tag=config.moves_by_tag,
+            loses_tagged=bool(self._by_version),
             reads_cold=config.reads_cold,
             lacking=self._lacking,
         )
@@ -251,25 +339,49 @@ class S3ObjectStore:
             await begin_restore(self._store.client, target, info.storage_class, days, speed)
         return await self.head(key)
 
+    @property
+    def key_prefix(self) -> str:
+        """What is put before every key; see `HasLifecycle`."""
+        return self._config.prefix
+
+    @property
+    def moves_by_tag(self) -> bool:
+        """Whether the bucket's rules move what is tagged; see `HasLifecycle`."""
+        return self._config.moves_by_tag
+
+    async def lifecycle(self) -> Mapping[str, Any]:
+        """Return the bucket's rules; see `HasLifecycle`."""
+        with self._errors(f"lifecycle of bucket {self._config.bucket}"):
+            return await lifecycle_of(self._store.client, self._config.bucket)
+
     async def ready(self) -> None:
         """Return when the bucket can be listed; raises Unavailable or Denied."""
         with self._errors(f"bucket {self._config.bucket}"):
             answer = await self._store.client.list_objects_v2(Bucket=self._config.bucket, MaxKeys=1)
         self._by_folder = lists_by_folder(answer)
+        self._by_version = claims_by_version(answer)
 
     async def _claim(
-        self, key: str, source: Source, put: Callable[[], Awaitable[str]]
+        self, key: str, source: Source, put: Callable[[], Awaitable[Written]]
     ) -> ObjectInfo:
+        if self._by_version is None:
+            await self.ready()
+        client, target = self._store.client, self._target(key)
+
         async def once() -> ObjectInfo:
             with self._errors(f"put {key}"):
-                etag = await put()
-            return ObjectInfo(key, source.size, time.time_ns() // 1000, etag.strip('"'))
+                if self._by_version:
+                    await refuse_taken(client, target)
+                written = await put()
+                if self._by_version:
+                    await be_first(client, target, written.version)
+            return ObjectInfo(key, source.size, time.time_ns() // 1000, written.etag.strip('"'))
 
         return await claim(self, key, source, once)
 
     async def _put(
         self, key: str, data: bytes | memoryview, tags: dict[str, str], storage_class: str
-    ) -> str:
+    ) -> Written:
         done = await obstore.put_async(
             self._store.writing,
             self._path(key),
@@ -279,9 +391,9 @@ class S3ObjectStore:
             mode="create",
             use_multipart=False,
         )
-        return done["e_tag"] or ""
+        return Written(done["e_tag"] or "", done["version"])
 
-    async def _put_open(self, key: str, file: int, size: int, tags: dict[str, str]) -> str:
+    async def _put_open(self, key: str, file: int, size: int, tags: dict[str, str]) -> Written:
         storage_class = self._config.storage_class
         if size <= SINGLE_PUT_BYTES:
             async with self._budget.take(size):

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from obstore.store import S3Store
 
 from pacs_cloud.errors import Denied, InvalidRequest
+from pacs_cloud.objectstore.s3_endpoints import moves_by_tag
 
 if TYPE_CHECKING:  # obstore's own rule: these names exist in its stubs alone
     from obstore.store import ClientConfig, S3Credential
@@ -40,6 +40,8 @@ class S3Config:
             filter by TIER_TAG, "copy" copies and removes; "" for the right one:
             AWS's lifecycle moves without a second, billed version, and does not leave
             Object Lock's protection; other stores' lifecycle often moves nothing.
+        lock: which locks retention dates become (`s3_locks`); "" for none: then no legal hold
+            is set either, and those of others are regarded all the same.
         reads_cold: the store reads GLACIER and DEEP_ARCHIVE at once, and has no recall.
         connect_timeout_s, read_timeout_s: of one connection, of one silence.
         upload_timeout_s: for one object, or one part, of up to 64 MiB.
@@ -56,6 +58,7 @@ class S3Config:
     storage_class: str = ""
     checksum: Literal["CRC64NVME", "SHA256", ""] = "CRC64NVME"
     moves: Literal["tag", "copy", ""] = ""
+    lock: Literal["GOVERNANCE", "COMPLIANCE", ""] = ""
     reads_cold: bool = False
     connect_timeout_s: float = 3.0
     read_timeout_s: float = 20.0
@@ -71,9 +74,7 @@ class S3Config:
     @property
     def moves_by_tag(self) -> bool:
         """Whether lifecycle rules move objects that are tagged."""
-        host = urlsplit(self.endpoint).hostname or ""
-        at_aws = not self.endpoint or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-        return self.moves == "tag" or (not self.moves and at_aws)
+        return moves_by_tag(self.moves, self.endpoint)
 
 
 async def session_of(config: S3Config) -> tuple[AioSession, str]:
@@ -85,7 +86,12 @@ async def session_of(config: S3Config) -> tuple[AioSession, str]:
         )
     elif await session.get_credentials() is None:
         raise Denied(f"no AWS credentials for bucket {config.bucket}")
-    return session, config.region or session.get_config_variable("region") or "us-east-1"
+    return session, config.region or default_region(session)
+
+
+def default_region(session: AioSession | None = None) -> str:
+    """Return the region in AWS's environment or profile, else us-east-1."""
+    return (session or AioSession()).get_config_variable("region") or "us-east-1"
 
 
 def botocore_options(config: S3Config) -> dict[str, Any]:

@@ -47,6 +47,8 @@ _BY_CODE: Mapping[str, type[PacsError]] = {
     "InvalidObjectState": Offline,
     "ObjectNotInActiveTierError": Offline,
     "InvalidStorageClass": InvalidRequest,
+    # No room for those in a hurry now: asking again does not make any.
+    "GlacierExpeditedRetrievalNotAvailable": InvalidRequest,
     "InvalidRange": Corrupt,
     "416": Corrupt,
     "AccessDenied": Denied,
@@ -61,6 +63,24 @@ _BY_CODE: Mapping[str, type[PacsError]] = {
     "TokenRefreshRequired": Denied,
     "401": Denied,
     "403": Denied,
+}
+
+_REFUSED = frozenset({"AccessDenied", "403"})
+_WRITES = "s3:PutObject"
+_COPIES = "s3:GetObject, s3:GetObjectTagging, s3:PutObject and s3:PutObjectTagging"
+# Service Authorization Reference, "Actions defined by Amazon S3", where it is not the operation's.
+_PERMISSIONS: Mapping[str, str] = {
+    "CompleteMultipartUpload": _WRITES,
+    "CopyObject": _COPIES,
+    "CreateMultipartUpload": _WRITES,
+    "DeleteObject": "s3:DeleteObject and s3:DeleteObjectVersion",
+    "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "HeadObject": "s3:GetObject",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "ListObjectsV2": "s3:ListBucket",
+    "UploadPart": _WRITES,
+    "UploadPartCopy": _COPIES,
 }
 
 _BY_CLASS: tuple[tuple[type[Exception], type[PacsError]], ...] = (
@@ -94,6 +114,17 @@ def translated(what: str, error: Exception) -> PacsError:
     kind = _BY_CODE.get(code)
     if kind is None:
         kind = next((ours for theirs, ours in _BY_CLASS if isinstance(error, theirs)), Unavailable)
+    if code in _REFUSED:
+        return kind(f"{what}: {code}: it takes {_permission(what, error)}")
     # obstore's text goes on with a debugging dump.
     first_line = str(error).split("\n", 1)[0]
     return kind(f"{what}: {code}" if code else f"{what}: {type(error).__name__}: {first_line:.300}")
+
+
+def _permission(what: str, error: Exception) -> str:
+    """Return which permission lacks, as a policy names it."""
+    if isinstance(error, ClientError):
+        operation = str(error.operation_name)
+    else:
+        operation = "PutObject" if what.startswith("put") else "GetObject"
+    return _PERMISSIONS.get(operation, f"s3:{operation}")

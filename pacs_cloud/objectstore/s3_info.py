@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pacs_cloud.objectstore.port import Availability, ObjectInfo
-from pacs_cloud.objectstore.storage_classes import needs_recall
+from pacs_cloud.objectstore.storage_classes import StorageClass, archived_in, needs_recall
 
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
 
@@ -28,18 +28,31 @@ def told(
         length_bytes,
         round(found["LastModified"].timestamp() * 1_000_000),
         found.get("ETag", "").strip('"'),
-        # S3 does not name its default class in a HEAD.
-        found.get("StorageClass") or "STANDARD",
+        _class_of(found),
         availability,
         until_us,
     )
 
 
+def _class_of(found: Mapping[str, Any]) -> str:
+    """Return the storage class, with the archive access tier that an object lies in."""
+    # S3 does not name its default class in a HEAD.
+    storage_class = found.get("StorageClass") or StorageClass.STANDARD.value
+    access_tier = found.get("ArchiveStatus", "")
+    if storage_class == StorageClass.INTELLIGENT_TIERING and _is_restoring(found):
+        access_tier = access_tier or "ARCHIVE_ACCESS"  # it has one, until it has come
+    return archived_in(storage_class, access_tier) if access_tier else storage_class
+
+
+def _is_restoring(found: Mapping[str, Any]) -> bool:
+    return 'ongoing-request="true"' in found.get("Restore", "")
+
+
 def _availability(found: Mapping[str, Any]) -> tuple[Availability, int | None]:
     """Return what `x-amz-restore` and `x-amz-archive-status` say (S3 API, HeadObject)."""
-    restore = found.get("Restore", "")
-    if 'ongoing-request="true"' in restore:
+    if _is_restoring(found):
         return Availability.RESTORING, None
+    restore = found.get("Restore", "")
     cold = needs_recall(found.get("StorageClass", "")) or found.get("ArchiveStatus")
     if cold and not restore:
         return Availability.OFFLINE, None

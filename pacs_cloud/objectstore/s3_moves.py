@@ -1,7 +1,7 @@
 """Another storage class for an object of a bucket: by a tag, or by a copy."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +12,7 @@ from pacs_cloud.objectstore.port import Availability, ObjectInfo
 from pacs_cloud.objectstore.s3_errors import NO_SUCH_FEATURE, code_of
 from pacs_cloud.objectstore.s3_info import told
 from pacs_cloud.objectstore.s3_multipart import PARTS_LIMIT, begun, first_of
+from pacs_cloud.objectstore.s3_tags import put_tags, see_to_tags, tags_of
 from pacs_cloud.objectstore.s3_versions import (
     Found,
     head,
@@ -36,7 +37,12 @@ answers only when it has done so must do it within one silence of the connection
 PART_BYTES = 256 << 20
 PARALLEL_PARTS = 4
 _TRIES = 5
-_CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+# S3 calls a copy without any change invalid: another mover has made it meanwhile.
+_CHANGED = frozenset(
+    {"PreconditionFailed", "ConditionalRequestConflict", "412", "409", "InvalidRequest"}
+)
+# AWS's word, and that of Ceph's gateway.
+_NO_SUCH_CLASS = frozenset({"InvalidStorageClass", "InvalidArgument"})
 # What some copies must be told again.
 _HEADERS = (
     "CacheControl",
@@ -60,6 +66,8 @@ class Mover:
         target: Bucket and Key.
         key: as its store's callers call it.
         by_tag: lifecycle rules move what is tagged, where they can (only down).
+        loses_tagged: they do not in a bucket that keeps versions: Ceph's gateway takes what
+            was tagged behind its creation for an object that is being changed.
         reads_cold: see `s3_info.told`.
         lacking: the classes that the store was found not to have, which this adds to:
             each copy would be made for nothing.
@@ -69,6 +77,7 @@ class Mover:
     target: dict[str, str]
     key: str
     by_tag: bool
+    loses_tagged: bool
     reads_cold: bool
     lacking: set[StorageClass]
 
@@ -76,8 +85,10 @@ class Mover:
         """Move the object, or ask for it; see the port."""
         for _ in range(_TRIES):
             found = await head(self.client, self.target)
+            if self.by_tag and self.loses_tagged and "VersionId" in found:
+                return await replace(self, by_tag=False).move(to)
             info = self._told(found)
-            if info.storage_class == to:
+            if class_named(info.storage_class) is to:
                 await self._settle(found, to)
                 return info
             if self.by_tag and _lifecycle_moves(info.storage_class, to):
@@ -92,6 +103,9 @@ class Mover:
             try:
                 version = await self._copy(found, to)
             except ClientError as error:
+                if code_of(error) in _NO_SUCH_CLASS:
+                    self.lacking.add(to)
+                    raise self._has_no(to) from error
                 if code_of(error) not in _CHANGED:
                     raise
                 continue
@@ -114,20 +128,16 @@ class Mover:
 
     async def _tags(self) -> dict[str, str]:
         try:
-            answer = await self.client.get_object_tagging(**self.target)
+            return await tags_of(self.client, self.target)
         except ClientError as error:
             if self.by_tag or code_of(error) not in NO_SUCH_FEATURE:
                 raise
             return {}
-        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     async def _put_tags(self, tags: dict[str, str]) -> None:
         if len(tags) > TAGS_LIMIT:
             raise Conflict(f"{self.key} has {TAGS_LIMIT} tags of its own")
-        await self.client.put_object_tagging(
-            **self.target,
-            Tagging={"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]},
-        )
+        await put_tags(self.client, self.target, tags)
 
     async def _copy(self, found: Found, to: StorageClass) -> str | None:
         """Copy the object onto itself; return the new version's name."""
@@ -142,7 +152,10 @@ class Mover:
         if found["ContentLength"] > ONE_COPY_BYTES:
             if replaced or tags:
                 options["Tagging"] = urlencode(replaced or tags)
-            return await self._copy_in_parts(found, options)
+            version = await self._copy_in_parts(found, options)
+            if replaced or tags:
+                await see_to_tags(self.client, self.target, replaced or tags)
+            return version
         if replaced:
             options |= {"TaggingDirective": "REPLACE", "Tagging": urlencode(replaced)}
         if "VersionId" not in found:
@@ -151,6 +164,8 @@ class Mover:
         done = await self.client.copy_object(
             **self.target, CopySource=self.target, CopySourceIfMatch=found["ETag"], **options
         )
+        if replaced:
+            await see_to_tags(self.client, self.target, replaced)
         return done.get("VersionId")
 
     async def _copy_in_parts(self, found: Found, options: dict[str, Any]) -> str | None:
@@ -202,7 +217,7 @@ class Mover:
         if copied is None:
             return  # another mover's is newer, and holds the same
         is_same = same_by_what_is_said(found, copied)
-        if is_same is None and version is not None:
+        if is_same is None and "VersionId" in copied:
             is_same = await holds_same(self.client, self.target, found, copied)
         if is_same is False:
             if version is not None:

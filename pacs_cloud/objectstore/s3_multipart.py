@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pacs_cloud.objectstore.file_part import FilePart
+from pacs_cloud.objectstore.s3_claims import Written
 from pacs_cloud.objectstore.s3_errors import VENDOR_ERRORS
+from pacs_cloud.objectstore.s3_tags import see_to_tags
 
 PART_BYTES = 16 << 20
 PARTS_LIMIT = 10_000
@@ -42,8 +44,8 @@ class Upload:
         )
         return {"PartNumber": number, "ETag": sent["ETag"], **checksum}
 
-    async def complete(self, parts: list[dict[str, Any]], crc: int) -> str:
-        """Make the object appear, if the key is free; return its ETag."""
+    async def complete(self, parts: list[dict[str, Any]], crc: int) -> Written:
+        """Make the object appear, if the key is free; return what it is then."""
         whole = {"ChecksumCRC32": _crc_text(crc), "ChecksumType": "FULL_OBJECT"}
         done = await self.client.complete_multipart_upload(
             **self.target,
@@ -52,7 +54,7 @@ class Upload:
             IfNoneMatch="*",
             **(whole if self.checksum else {}),
         )
-        return str(done["ETag"])
+        return Written(str(done["ETag"]), done.get("VersionId"))
 
 
 async def upload_in_parts(
@@ -64,8 +66,8 @@ async def upload_in_parts(
     checksum: bool,
     tags: dict[str, str],
     storage_class: str,
-) -> str:
-    """Send `size` bytes of the open file `file` as one new object; return its ETag.
+) -> Written:
+    """Send `size` bytes of the open file `file` as one new object; return what it is then.
 
     PARALLEL_PARTS parts are under way at once, none of them in memory. Whatever
     goes wrong, cancellation included, the parts are dropped; where even that
@@ -90,7 +92,10 @@ async def upload_in_parts(
     async with begun(client, target, **options) as upload_id:
         upload = Upload(client, target, upload_id, checksum)
         parts, crc = await _send_parts(upload, file, size)
-        return await upload.complete(parts, crc)
+        written = await upload.complete(parts, crc)
+    if tags:
+        await see_to_tags(client, target, tags)
+    return written
 
 
 @asynccontextmanager

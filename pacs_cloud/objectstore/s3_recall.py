@@ -4,9 +4,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.errors import NeverRestored
 from pacs_cloud.objectstore.s3_errors import NO_SUCH_FEATURE, code_of
-from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
+from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass, class_named
 
 
 async def begin_restore(
@@ -15,19 +15,20 @@ async def begin_restore(
     """Ask for a restored copy; that one is under way already is no error.
 
     Raises:
-        InvalidRequest: the store does not restore.
+        NeverRestored: the store does not restore.
         ClientError: it refuses.
     """
     request: dict[str, Any] = {"GlacierJobParameters": {"Tier": speed.value}}
-    if storage_class != StorageClass.INTELLIGENT_TIERING:  # that comes back for good
+    if class_named(storage_class) is not StorageClass.INTELLIGENT_TIERING:  # that comes for good
         request["Days"] = days
     try:
         await client.restore_object(**target, RestoreRequest=request)
     except ClientError as error:
         code = code_of(error)
         if code in NO_SUCH_FEATURE:
-            raise InvalidRequest(
-                "this store restores nothing: it wants cold=online in its URL"
+            raise NeverRestored(
+                "this store restores nothing: where it reads every class at once, put"
+                " cold=online into its URL, else copy the object back with the store's own tools"
             ) from error
         if code != "RestoreAlreadyInProgress":
             raise

@@ -73,9 +73,27 @@ RULES: Final[Mapping[StorageClass, ClassRules]] = MappingProxyType(
 )
 
 
+def archived_in(storage_class: str, access_tier: str) -> str:
+    """Return how a class with an archive access tier of its own is written: `CLASS/TIER`.
+
+    INTELLIGENT_TIERING puts what nobody reads there, where a bucket says so, and then it
+    has to be restored, though its class is the same (S3 API, `x-amz-archive-status`).
+    """
+    return f"{storage_class}/{access_tier}"
+
+
+def without_access_tier(storage_class: str) -> str:
+    """Return the class alone, which is all that a listing tells."""
+    return storage_class.partition("/")[0]
+
+
+ARCHIVE_ACCESS: Final = archived_in(StorageClass.INTELLIGENT_TIERING, "ARCHIVE_ACCESS")
+DEEP_ARCHIVE_ACCESS: Final = archived_in(StorageClass.INTELLIGENT_TIERING, "DEEP_ARCHIVE_ACCESS")
+
+
 def needs_recall(storage_class: str) -> bool:
     """Tell whether an object of this class must be restored before it is read."""
-    return storage_class in _COLD
+    return storage_class in _COLD or "/" in storage_class
 
 
 def is_colder(one: StorageClass, than: StorageClass) -> bool:
@@ -88,9 +106,12 @@ def is_colder(one: StorageClass, than: StorageClass) -> bool:
 
 
 def class_named(text: str) -> StorageClass | None:
-    """Return the class of this name, None for one that is none of ours (such as ONEZONE_IA)."""
+    """Return the class of this name, None for one that is none of ours (such as ONEZONE_IA).
+
+    Of one with an archive access tier that is the class.
+    """
     try:
-        return StorageClass(text)
+        return StorageClass(without_access_tier(text))
     except ValueError:
         return None
 
@@ -120,14 +141,15 @@ def is_at_hand(storage_class: str, recalled_until_us: int, now_us: int) -> bool:
 
 
 _COLD: Final = frozenset(one for one, rules in RULES.items() if rules.needs_recall)
+_NEVER_FAST: Final = frozenset({StorageClass.DEEP_ARCHIVE, DEEP_ARCHIVE_ACCESS})
 
 
 def check_recall(storage_class: str, days: int, speed: RecallSpeed) -> None:
     """Raise InvalidRequest for a recall that no store would take.
 
-    S3 restores for a day at least, and nothing in DEEP_ARCHIVE fast (S3 API, RestoreObject).
+    S3 restores for a day at least, and nothing in a deep archive fast (S3 API, RestoreObject).
     """
     if days < 1:
         raise InvalidRequest(f"a recall is for one day or more, not {days}")
-    if storage_class == StorageClass.DEEP_ARCHIVE and speed is RecallSpeed.EXPEDITED:
+    if storage_class in _NEVER_FAST and speed is RecallSpeed.EXPEDITED:
         raise InvalidRequest(f"{storage_class} has no {speed} recall")

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from pacs_cloud.catalogue.records import UidRef
+from pacs_cloud.dicom.amended_header import amended_header
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.query.request import HeaderPlace, SearchKey
 
@@ -119,19 +120,19 @@ class Headers:
         self._tables = tables
 
     async def read(self, tenant: str, places: Sequence[HeaderPlace]) -> AsyncGenerator[Elements]:
-        """Yield the headers at `places`, in their order."""
+        """Yield the headers at `places`, in their order, as amendments show them."""
         ref: UidRef | None = None
         lines = b""
-        for number, (wanted, offset, length_bytes) in enumerate(places, 1):
-            if wanted != ref:
-                lines = await self._tables.headers(tenant, wanted)
-                ref = wanted
-            line = memoryview(lines)[offset : offset + length_bytes]
-            if length_bytes > _LARGE_BYTES:
-                yield await asyncio.to_thread(orjson.loads, line)
+        for number, place in enumerate(places, 1):
+            if place.ref != ref:
+                lines = await self._tables.headers(tenant, place.ref)
+                ref = place.ref
+            line = memoryview(lines)[place.offset : place.offset + place.length_bytes]
+            if place.length_bytes > _LARGE_BYTES:
+                yield await asyncio.to_thread(_shown, line, place)
             else:
-                yield orjson.loads(line)
-            if number % _AT_ONCE == 0:
+                yield _shown(line, place)
+            if place.amendments or number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     async def common(self, tenant: str, places: Sequence[HeaderPlace], wish: Wish) -> Elements:
@@ -149,6 +150,10 @@ class Headers:
                 if not shared:
                     break
         return shared or {}
+
+
+def _shown(line: memoryview, place: HeaderPlace) -> Elements:
+    return amended_header(orjson.loads(line), place.amendments, place.sop_instance_uid)
 
 
 def cost_of(places: Iterable[HeaderPlace]) -> int:

@@ -28,8 +28,8 @@ _EVERY: Final = Criteria(SearchRequest(Level.IMAGE))
 class Tables(Protocol):
     """Where decoded pack tables come from (`retrieve.tables.PackTables`)."""
 
-    async def table(self, tenant: str, ref: UidRef) -> PackIndex:
-        """Return the table of a committed pack."""
+    async def shown_index(self, pack: PackRecord) -> PackIndex:
+        """Return the table of a committed pack as its amendments show it."""
         ...
 
     async def headers(self, tenant: str, ref: UidRef) -> bytes:
@@ -44,7 +44,14 @@ class _Instance(NamedTuple):
 
     @property
     def place(self) -> HeaderPlace:
-        return HeaderPlace(_ref(self.pack), self.entry.header_offset, self.entry.header_length)
+        pack, entry = self.pack, self.entry
+        return HeaderPlace(
+            _ref(pack),
+            entry.header_offset,
+            entry.header_length,
+            entry.sop_instance_uid,
+            pack.amendments,
+        )
 
 
 class Parts:
@@ -126,7 +133,8 @@ class Parts:
         found: list[HeaderPlace] = []
         for series in every:
             instances = await self._instances(_EVERY, series, None, budget)
-            found += sorted(one.place for one in instances)  # a pack's together: read once
+            # A pack's together: read once.
+            found += sorted((one.place for one in instances), key=_place_order)
         return tuple(found)
 
     async def _availability(
@@ -156,9 +164,7 @@ class Parts:
         has_keys = criteria.has(Level.IMAGE)
         for first in range(0, len(packs), _TABLES_AT_ONCE):
             some = packs[first : first + _TABLES_AT_ONCE]
-            tables = await asyncio.gather(
-                *(self._tables.table(pack.tenant, _ref(pack)) for pack in some)
-            )
+            tables = await asyncio.gather(*(self._tables.shown_index(pack) for pack in some))
             for pack, table in zip(some, tables, strict=True):
                 found += [
                     _Instance(pack, table, entry)
@@ -215,6 +221,10 @@ def _rows(
 
 def _ref(pack: PackRecord) -> UidRef:
     return UidRef(pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
+
+
+def _place_order(place: HeaderPlace) -> tuple[str, int]:
+    return place.ref.pack_id, place.offset
 
 
 def _series_order(series: SeriesRecord) -> tuple[float, str]:

@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from pacs_cloud.catalogue.records import UidRef
+from pacs_cloud.dicom.amendment import Amendment
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.matching import BASELINE, Rules
 
@@ -72,11 +73,15 @@ class HeaderPlace(NamedTuple):
         ref: of its pack.
         offset: of its JSON in the pack's headers.
         length_bytes: of that JSON.
+        sop_instance_uid: whose it is.
+        amendments: of its pack, in order.
     """
 
     ref: UidRef
     offset: int
     length_bytes: int
+    sop_instance_uid: str = ""
+    amendments: tuple[Amendment, ...] = ()
 
 
 class Row(NamedTuple):

@@ -37,8 +37,7 @@ class Appearances:
         assert pixels is not None
         tag = pixels.tag
         key = (
-            located.pack.pack_id,
-            located.instance.sop_instance_uid,
+            *located.shown_key,
             str(with_overlays),
             "" if is_same_in_all_frames(header) else str(number),
         )

@@ -7,6 +7,7 @@ from typing import Self
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.retrieve.amended_files import AmendedFiles
 from pacs_cloud.retrieve.bulk import Bulk
 from pacs_cloud.retrieve.bundles import Bundles
 from pacs_cloud.retrieve.cache import BoundedCache
@@ -27,6 +28,7 @@ from pacs_cloud.retrieve.rendered import Renderer
 from pacs_cloud.retrieve.renditions import Renditions
 from pacs_cloud.retrieve.stored_parts import Stored
 from pacs_cloud.retrieve.tables import PackTables
+from pacs_cloud.retrieve.thumbnails import AtHand, Thumbnails, always_at_hand
 from pacs_cloud.retrieve.transcoding import Transcoder
 from pacs_cloud.retrieve.viewed_headers import ViewedHeaders
 
@@ -41,9 +43,11 @@ class Archive:
         frames: their frames.
         bulk: their bulk values.
         metadata: their headers.
+        files: themselves, as amendments show them.
         bundles: many of them as one ZIP file.
         workers: the processes that decode, encode and render pixels.
         renderer: frames as pictures.
+        thumbnails: pictures that are kept of what goes cold.
         renditions: reports, documents and videos as a browser shows them.
         pixel_cache: what they made, by pack, instance, frame and variant.
         transcoder: their files and frames in another transfer syntax.
@@ -62,6 +66,7 @@ class Archive:
         transcode_max_bytes: int = 512 << 20,
         demand: Demand = no_demand,
         opened: Opened = not_told,
+        at_hand: AtHand = always_at_hand,
     ) -> None:
         """Put the parts together.
 
@@ -76,6 +81,7 @@ class Archive:
             transcode_max_bytes: of an instance without its pixel data, to be transcoded.
             demand: sees to it that packs can be read.
             opened: is told of each request that opens a study.
+            at_hand: tells whether a pack can be read now.
         """
         self.objects = objects
         self._demand = demand
@@ -91,7 +97,8 @@ class Archive:
         self.frames = Frames(data_sets)
         self.bulk = Bulk(data_sets)
         self.metadata = Metadata(self.tables)
-        self.bundles = Bundles(objects, self.tables)
+        self.files = AmendedFiles(objects, data_sets)
+        self.bundles = Bundles(objects, self.tables, self.files)
         self.workers = PixelWorkers(pixel_processes)
         half = pixel_cache_bytes // 2
         self.pixel_cache: BoundedCache[tuple[bytes, PixelFormat]] = BoundedCache(half)
@@ -99,6 +106,9 @@ class Archive:
         viewed = ViewedHeaders(objects, stored, self.bulk)
         self.renderer = Renderer(
             self._readable, viewed, self.frames, self.workers, pictures_max_bytes=half
+        )
+        self.thumbnails = Thumbnails(
+            catalogue, objects, self.instances, self.renderer, self.workers, at_hand
         )
         self.renditions = Renditions(objects, viewed, self.bulk)
         self.transcoder = Transcoder(

@@ -1,11 +1,11 @@
-"""Instances as one ZIP file, straight from the packs: nothing is recompressed or measured again."""
+"""Instances as one ZIP file, straight from the packs: nothing is recompressed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pacs_cloud.pack.zipdirectory import central_directory
 from pacs_cloud.pack.zipformat import Member, local_header
-from pacs_cloud.retrieve.pieces import Piece, Slice
+from pacs_cloud.retrieve.pieces import Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +14,13 @@ class BundleFile:
 
     Attributes:
         name: its path in the ZIP, ASCII, "/" between folders.
-        content: where its bytes are.
+        content: where its bytes are; its length is known.
         length_bytes: how many.
         crc32: of them.
     """
 
     name: str
-    content: Slice | bytes
+    content: Piece
     length_bytes: int
     crc32: int
 

@@ -1,21 +1,24 @@
-"""Studies and series as ZIP files, with a DICOMDIR where one is wanted."""
+"""Studies and series as ZIP files, with a DICOMDIR where one is wanted.
+
+Checksums come from the packs' own directories. Of an instance that amendments touch the head
+is read for its own, and once more when it is sent.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-import orjson
-
 from pacs_cloud.dicom.dicomdir import Dicomdir, FiledInstance
 from pacs_cloud.errors import Corrupt, TooBroad
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.reader import NeedSuffix, read_directory
 from pacs_cloud.pack.writer import checksum, member_name
+from pacs_cloud.retrieve.amended_files import AmendedFiles
 from pacs_cloud.retrieve.bundle import Bundle, BundleFile
 from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.instances import Located
-from pacs_cloud.retrieve.tables import PackTables
+from pacs_cloud.retrieve.tables import PackTables, header_in
 
 MAX_FILED: Final = 100_000
 """Instances that one DICOMDIR may list: each takes about 1 KiB of memory until it is sent."""
@@ -28,14 +31,20 @@ _KEPT_BYTES: Final = 200
 
 
 class Bundles:
-    """Puts ZIP files together; checksums come from the packs' own directories."""
+    """Puts ZIP files together."""
 
     def __init__(
-        self, objects: ObjectStore, tables: PackTables, *, checksums_max_bytes: int = 8 << 20
+        self,
+        objects: ObjectStore,
+        tables: PackTables,
+        files: AmendedFiles,
+        *,
+        checksums_max_bytes: int = 8 << 20,
     ) -> None:
         """Keep up to so many bytes of checksums in memory."""
         self._objects = objects
         self._tables = tables
+        self._files = files
         self._checksums: BoundedCache[Mapping[str, int]] = BoundedCache(checksums_max_bytes)
 
     async def plain(self, located: Sequence[Located]) -> Bundle:
@@ -45,18 +54,12 @@ class Bundles:
             Corrupt: a pack's directory does not list an instance as its table does.
             NotFound, Offline, Unavailable: as `ObjectStore.get`.
         """
-        checksums = await self._of_packs(located)
-        return Bundle(
-            [
-                _file(
-                    f"{one.pack.study_instance_uid}/{one.pack.series_instance_uid}/"
-                    f"{member_name(one.instance.sop_instance_uid)}",
-                    one,
-                    checksums,
-                )
-                for one in located
-            ]
-        )
+        names = [
+            f"{one.pack.study_instance_uid}/{one.pack.series_instance_uid}/"
+            f"{member_name(one.instance.sop_instance_uid)}"
+            for one in located
+        ]
+        return Bundle(await self._named(names, located))
 
     async def with_dicomdir(self, located: Sequence[Located]) -> Bundle:
         """Return `located` as a file-set with its DICOMDIR, under names that PS3.10 8.2 allows.
@@ -67,10 +70,9 @@ class Bundles:
         """
         if len(located) > MAX_FILED:
             raise TooBroad(f"A DICOMDIR lists up to {MAX_FILED} instances; leave it out.")
-        checksums = await self._of_packs(located)
         dicomdir = Dicomdir()
         series: dict[str, int] = {}
-        files: list[BundleFile] = []
+        files: list[str] = []
         for _, group in groupby(located, key=lambda one: one.pack.pack_id):
             some = list(group)
             folder = series.setdefault(some[0].pack.series_instance_uid, len(series) + 1)
@@ -80,12 +82,33 @@ class Bundles:
             ]
             headers = await self._tables.headers(some[0].pack.tenant, some[0].ref)
             await asyncio.to_thread(_list, dicomdir, some, names, headers)
-            files += [
-                _file("/".join(name), one, checksums) for name, one in zip(names, some, strict=True)
-            ]
+            files += map("/".join, names)
         directory = await asyncio.to_thread(dicomdir.file)
         first = BundleFile("DICOMDIR", directory, len(directory), checksum(directory))
-        return Bundle([first, *files])
+        return Bundle([first, *await self._named(files, located)])
+
+    async def _named(self, names: Sequence[str], located: Sequence[Located]) -> list[BundleFile]:
+        """Return the files of `located` under `names`."""
+        checksums = await self._of_packs(located)
+        found: list[BundleFile] = []
+        for first in range(0, len(located), _READS_AT_ONCE):
+            some = located[first : first + _READS_AT_ONCE]
+            named = zip(names[first : first + len(some)], some, strict=True)
+            of_some = (self._file(name, one, checksums) for name, one in named)
+            if any(one.pack.amendments for one in some):
+                found += await asyncio.gather(*of_some)
+            else:
+                found += [await one for one in of_some]
+        return found
+
+    async def _file(
+        self, name: str, one: Located, checksums: Mapping[str, Mapping[str, int]]
+    ) -> BundleFile:
+        crc32 = checksums[one.pack.pack_id].get(member_name(one.instance.sop_instance_uid))
+        if crc32 is None:
+            raise Corrupt("A pack's directory lacks an instance that its table has.")
+        content, length_bytes, crc32 = await self._files.measured_file(one, crc32)
+        return BundleFile(name, content, length_bytes, crc32)
 
     async def _of_packs(self, located: Sequence[Located]) -> Mapping[str, Mapping[str, int]]:
         """Return the checksums of every pack's members by name, by pack id."""
@@ -115,13 +138,6 @@ class Bundles:
         return checksums, _KEPT_BYTES * len(checksums)
 
 
-def _file(name: str, one: Located, checksums: Mapping[str, Mapping[str, int]]) -> BundleFile:
-    crc32 = checksums[one.pack.pack_id].get(member_name(one.instance.sop_instance_uid))
-    if crc32 is None:
-        raise Corrupt("A pack's directory lacks an instance that its table has.")
-    return BundleFile(name, one.file(), one.instance.length_bytes, crc32)
-
-
 def _list(
     dicomdir: Dicomdir,
     located: Sequence[Located],
@@ -130,7 +146,6 @@ def _list(
 ) -> None:
     for one, name in zip(located, names, strict=True):
         instance = one.instance
-        start = instance.header_offset
         dicomdir.add(
             FiledInstance(
                 name,
@@ -138,5 +153,5 @@ def _list(
                 instance.sop_instance_uid,
                 instance.transfer_syntax_uid,
             ),
-            orjson.loads(headers[start : start + instance.header_length]),
+            header_in(headers, one.pack, instance),
         )

@@ -10,10 +10,11 @@ from blake3 import blake3
 from pacs_cloud.catalogue.absence import absence
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord, UidRef
+from pacs_cloud.dicom.amendment import Amendment
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.pack.index import PackIndex, PackInstance
 from pacs_cloud.retrieve.pieces import Slice
-from pacs_cloud.retrieve.tables import PackTables
+from pacs_cloud.retrieve.tables import PackTables, ref_of
 
 _TABLES_AT_ONCE = 16
 _TABLES_WORTH_READING = 2
@@ -39,7 +40,13 @@ async def no_demand(packs: Collection[PackRecord]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """One visible instance, and the pack that holds it."""
+    """One visible instance, and the pack that holds it.
+
+    Attributes:
+        pack: its record.
+        index: its table, as the pack's amendments show it.
+        instance: its row in that.
+    """
 
     pack: PackRecord
     index: PackIndex
@@ -58,6 +65,27 @@ class Located:
             pack.tenant, pack.study_instance_uid, pack.series_instance_uid, pack.pack_id
         ).pack
 
+    @property
+    def amendments(self) -> tuple[Amendment, ...]:
+        """What is shown of it otherwise than it is stored, in order."""
+        if not self.pack.amendments:  # of nearly all
+            return ()
+        sop_instance_uid = self.instance.sop_instance_uid
+        return tuple(one for one in self.pack.amendments if one.touches(sop_instance_uid))
+
+    @property
+    def shown_key(self) -> tuple[str, ...]:
+        """What tells it from all others, and from itself under other amendments."""
+        key = self.pack.pack_id, self.instance.sop_instance_uid
+        if not self.pack.amendments:
+            return key
+        return *key, *(one.correction_id for one in self.amendments)
+
+    def file_meta(self) -> Slice:
+        """Return what stands before its data set in its Part 10 file."""
+        start = self.instance.offset
+        return Slice(self.key, start, start + self.instance.dataset_offset)
+
     def file(self) -> Slice:
         """Return its Part 10 file, byte for byte as stored."""
         start = self.instance.offset
@@ -70,16 +98,16 @@ class Located:
         return Slice(self.key, first + start, last if end is None else first + end)
 
 
-def ref_of(pack: PackRecord) -> UidRef:
-    """Return the names that find a pack's table."""
-    return UidRef(pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
-
-
 def state_tag(located: Iterable[Located]) -> str:
-    """Return a mark that changes when other instances are served, or from other packs."""
+    """Return a mark that changes when other instances are served, or otherwise.
+
+    That is from other packs, or under other amendments.
+    """
     digest = blake3()
     for one in located:
         digest.update(f"{one.pack.pack_id}/{one.instance.sop_instance_uid}\n".encode())
+        if one.pack.amendments:
+            digest.update(f"{'/'.join(one.shown_key)}\n".encode())
     return digest.hexdigest(length=16)
 
 
@@ -127,18 +155,16 @@ class Instances:
         if sop_instance_uid is not None:
             found = (await self._one(tenant, packs, sop_instance_uid),)
         else:
-            found = await self._every(tenant, packs)
+            found = await self._every(packs)
         await demanded(self._demand, found)
         self._opened(tenant, study_instance_uid)
         return found
 
-    async def _every(self, tenant: str, packs: tuple[PackRecord, ...]) -> tuple[Located, ...]:
+    async def _every(self, packs: tuple[PackRecord, ...]) -> tuple[Located, ...]:
         found: list[Located] = []
         for first in range(0, len(packs), _TABLES_AT_ONCE):
             some = packs[first : first + _TABLES_AT_ONCE]
-            tables = await asyncio.gather(
-                *(self._tables.table(tenant, ref_of(pack)) for pack in some)
-            )
+            tables = await asyncio.gather(*(self._tables.shown_index(pack) for pack in some))
             for pack, index in zip(some, tables, strict=True):
                 found.extend(
                     Located(pack, index, instance)
@@ -170,6 +196,6 @@ class Instances:
         raise absence(packs, sop_instance_uid)
 
     async def _in_pack(self, pack: PackRecord, sop_instance_uid: str) -> Located | None:
-        table = await self._tables.lookup(pack.tenant, ref_of(pack))
+        table = await self._tables.shown(pack)
         instance = table.by_uid.get(sop_instance_uid)
         return Located(pack, table.index, instance) if instance else None

@@ -74,11 +74,9 @@ class Renderer:
         """
         kinds = tuple(sorted(annotation))
         key = (
-            shown.located.pack.pack_id,
-            shown.located.instance.sop_instance_uid,
+            "/".join(shown.located.shown_key),
             str(shown.number),
-            "" if shown.state is None else shown.state.pack.pack_id,
-            "" if shown.state is None else shown.state.instance.sop_instance_uid,
+            "" if shown.state is None else "/".join(shown.state.shown_key),
             repr(wanted),
             *kinds,
         )

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
-import orjson
-
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.byte_order import swap_words, word_bytes
 from pacs_cloud.dicom.coding.enclosure import emptied
@@ -15,6 +13,7 @@ from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.frames import PixelData
 from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
 from pacs_cloud.errors import NotFound
+from pacs_cloud.retrieve.amended_files import amended_inflated
 from pacs_cloud.retrieve.cache import BoundedCache
 from pacs_cloud.retrieve.frames import Frames, beside, check_size, frame_table
 from pacs_cloud.retrieve.inflated import DataSets
@@ -39,7 +38,7 @@ class StoredParts:
 
     Attributes:
         located: the instance.
-        read: its data set's bytes.
+        read: its data set's bytes as stored.
         length_bytes: of its data set, inflated.
     """
 
@@ -47,12 +46,17 @@ class StoredParts:
     read: Read
     length_bytes: int
 
+    async def whole(self) -> bytes:
+        """Return the data set as amendments show it."""
+        return await amended_inflated(self.located, await self.read(0, self.length_bytes))
+
     async def empty(self, pixels: PixelData) -> bytes:
-        """Return the data set with nothing in the place of its pixel data."""
+        """Return the data set likewise, with nothing in the place of its pixel data."""
         end = pixels.offset + pixels.length + (_DELIMITER_BYTES if pixels.encapsulated else 0)
         head = await self.read(0, pixels.offset)
         tail = await self.read(end, self.length_bytes) if end < self.length_bytes else b""
-        return emptied(head, tail, encapsulated=pixels.encapsulated)
+        empty = emptied(head, tail, encapsulated=pixels.encapsulated)
+        return await amended_inflated(self.located, empty)
 
     async def codestream(self, ranges: tuple[tuple[int, int], ...]) -> bytes:
         """Return a frame's fragments, joined: one read, as they follow one another."""
@@ -150,8 +154,5 @@ class Stored:
         return await self._formats.get((located.pack.pack_id, instance.sop_instance_uid), load)
 
     async def header(self, located: Located) -> Elements:
-        """Return the header of `located` as DICOM JSON."""
-        headers = await self._tables.headers(located.pack.tenant, located.ref)
-        start = located.instance.header_offset
-        elements: Elements = orjson.loads(headers[start : start + located.instance.header_length])
-        return elements
+        """Return the header of `located` as DICOM JSON, as amendments show it."""
+        return await self._tables.shown_header(located.pack, located.instance)

@@ -1,15 +1,22 @@
 """Decoded pack tables and header frames, kept in memory up to a number of bytes.
 
-A pack never changes, so what was decoded once stays true for as long as it is kept.
+A pack never changes, so what was decoded once stays true for as long as it is kept. What is
+shown of it may, by amendments, which its record holds: here is the one place where tables and
+headers are laid under them.
 """
 
 import asyncio
 from dataclasses import dataclass
 
+import orjson
+
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import UidRef
+from pacs_cloud.catalogue.records import PackRecord, UidRef
+from pacs_cloud.dicom.amended_header import amended_header
+from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.pack.amended import amended
 from pacs_cloud.pack.index import PackIndex, PackInstance, decode_headers, decode_table, split_index
 from pacs_cloud.retrieve.cache import BoundedCache
 
@@ -57,6 +64,21 @@ class PackTables:
             return kept
         return await self._tables.get(key, lambda: self._load_table(tenant, ref))
 
+    async def shown(self, pack: PackRecord) -> PackTable:
+        """Return the table of a committed pack as its amendments show it; raises as `table`."""
+        if not pack.amendments:
+            return await self.lookup(pack.tenant, ref_of(pack))
+        key = (pack.tenant, pack.pack_id, *(one.correction_id for one in pack.amendments))
+        return await self._tables.get(key, lambda: self._amend(pack))
+
+    async def shown_index(self, pack: PackRecord) -> PackIndex:
+        """Return the table of a committed pack likewise, without its instances by UID."""
+        return (await self.shown(pack)).index
+
+    async def shown_header(self, pack: PackRecord, instance: PackInstance) -> Elements:
+        """Return one header of a committed pack as its amendments show it; raises as `table`."""
+        return header_in(await self.headers(pack.tenant, ref_of(pack)), pack, instance)
+
     def is_kept(self, tenant: str, ref: UidRef) -> bool:
         """Tell whether the table can be had without a read."""
         return self._tables.peek((tenant, ref.pack_id)) is not None
@@ -76,8 +98,13 @@ class PackTables:
             if frame is None:
                 frame, _ = split_index(await self._index_object(tenant, ref))
             index = await asyncio.to_thread(decode_table, frame)
-        by_uid = {instance.sop_instance_uid: instance for instance in index.instances}
-        return PackTable(index, by_uid), _size_of(index)
+        return _table_of(index)
+
+    async def _amend(self, pack: PackRecord) -> tuple[PackTable, int]:
+        stored = await self.lookup(pack.tenant, ref_of(pack))
+        # Each amendment may look at each of thousands of instances.
+        index = await asyncio.to_thread(amended, stored.index, pack.amendments)
+        return _table_of(index)
 
     async def _load_headers(self, tenant: str, ref: UidRef) -> tuple[bytes, int]:
         async with self._slots:
@@ -92,6 +119,29 @@ class PackTables:
     async def _index_object(self, tenant: str, ref: UidRef) -> bytes:
         key = PackKey(tenant, ref.study_instance_uid, ref.series_instance_uid, ref.pack_id)
         return await self._objects.get(key.index)
+
+
+def ref_of(pack: PackRecord) -> UidRef:
+    """Return the names that find a pack's table."""
+    return UidRef(pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
+
+
+def header_in(headers: bytes, pack: PackRecord, instance: PackInstance) -> Elements:
+    """Return one of a pack's headers as the pack's amendments show it.
+
+    Args:
+        headers: of the pack, all of them.
+        pack: its record.
+        instance: whose header.
+    """
+    start = instance.header_offset
+    header: Elements = orjson.loads(headers[start : start + instance.header_length])
+    return amended_header(header, pack.amendments, instance.sop_instance_uid)
+
+
+def _table_of(index: PackIndex) -> tuple[PackTable, int]:
+    by_uid = {instance.sop_instance_uid: instance for instance in index.instances}
+    return PackTable(index, by_uid), _size_of(index)
 
 
 def _joined(frame: bytes) -> bytes:

@@ -164,7 +164,7 @@ class Transcoder:
                 yield chunk
 
     async def _without_pixels(self, parts: StoredParts, target: str) -> AsyncGenerator[bytes]:
-        data = await parts.read(0, parts.length_bytes)
+        data = await parts.whole()
         syntax = _inflated(parts.located.instance.transfer_syntax_uid)
         pieces = transcoded_parts(data, syntax, target)
         while (piece := await asyncio.to_thread(_next, pieces)) is not None:

@@ -38,7 +38,7 @@ class ViewedHeaders:
     async def read(self, located: Located, *, with_overlays: bool = False) -> DataSet:
         """Return the header of an instance; with the data of its overlay planes if wanted."""
         instance = located.instance
-        key = (located.pack.pack_id, instance.sop_instance_uid, str(with_overlays))
+        key = (*located.shown_key, str(with_overlays))
 
         async def load() -> tuple[DataSet, int]:
             wanted = _LOOKS | _OVERLAYS if with_overlays else _LOOKS

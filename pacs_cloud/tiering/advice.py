@@ -12,7 +12,7 @@ from pacs_cloud.objectstore.storage_classes import (
     StorageClass,
     is_colder,
 )
-from pacs_cloud.tiering.infeasible import Said, in_days, infeasible, next_by_clock
+from pacs_cloud.tiering.infeasible import Said, in_days, infeasible, too_soon_for_rules
 from pacs_cloud.tiering.policy import Clock, Policy
 from pacs_cloud.tiering.recall.times import service_arrival_s
 
@@ -48,6 +48,9 @@ class Advice:
 _YOUNG_DAYS: Final = {StorageClass.GLACIER: 90, StorageClass.DEEP_ARCHIVE: 365}
 """Below these ages studies are still compared with new ones, and a reader waits for hours."""
 
+_YEAR_DAYS: Final = 365
+"""A retention of fewer days is mostly one of years, mistyped: laws on images ask for years."""
+
 _LATENESS: Final = {Clock.UNREAD: 0, Clock.STORED: 1, Clock.STUDY: 2}
 """No clock shows more than one behind it: nothing is read before it is stored, or made."""
 
@@ -57,14 +60,20 @@ _DOCUMENTS: Final = frozenset(
 """Modalities (PS3.3 C.7.3.1.1.1) of which an instance is mostly a few kilobytes."""
 
 
-def advise(policies: Sequence[Policy]) -> tuple[Advice, ...]:
-    """Return what is to be said about the policies of one file, in its order."""
+def advise(policies: Sequence[Policy], *, by_rules: bool = True) -> tuple[Advice, ...]:
+    """Return what is to be said about the policies of one file, in its order.
+
+    Args:
+        policies: of the file.
+        by_rules: whether a bucket's lifecycle moves packs, which has rules of its own; else
+            the archive does.
+    """
     found: list[Advice] = []
     noted: set[StorageClass] = set()
     for place, policy in enumerate(policies):
         by_severity = {
-            Severity.ERROR: infeasible(policy),
-            Severity.WARNING: _dubious(policy, policies[:place]),
+            Severity.ERROR: infeasible(policy, by_rules=by_rules),
+            Severity.WARNING: _dubious(policy, policies[:place], by_rules=by_rules),
             Severity.NOTE: _floors(policy, noted),
         }
         found += [
@@ -80,13 +89,16 @@ def is_feasible(advice: Sequence[Advice]) -> bool:
     return all(one.severity is not Severity.ERROR for one in advice)
 
 
-def _dubious(policy: Policy, before: Sequence[Policy]) -> Said:
+def _dubious(policy: Policy, before: Sequence[Policy], *, by_rules: bool) -> Said:
     yield from _unreachable(policy, before)
     if policy.steps:
         yield from _small_studies(policy)
     yield from _overtaken(policy)
     yield from _minimum_durations(policy)
+    yield from _retention(policy)
     yield from _youth(policy)
+    if not by_rules:
+        yield from too_soon_for_rules(policy)
 
 
 def _unreachable(policy: Policy, before: Sequence[Policy]) -> Said:
@@ -107,8 +119,8 @@ def _small_studies(policy: Policy) -> Said:
         yield (
             1,
             (
-                f"no pack of a study of {most} bytes has the {SMALL_BYTES} that a move takes: "
-                "take the steps out, or raise max_bytes"
+                f"no pack of a study of {most} bytes has the {_in_kib(SMALL_BYTES)} that a move "
+                "takes: take the steps out, or raise max_bytes"
             ),
         )
     elif modalities and modalities <= _DOCUMENTS:
@@ -116,7 +128,7 @@ def _small_studies(policy: Policy) -> Said:
             1,
             (
                 f"packs of {', '.join(sorted(modalities))} are mostly smaller than the "
-                f"{SMALL_BYTES} bytes that a move takes, and stay where they are"
+                f"{_in_kib(SMALL_BYTES)} that a move takes, and stay where they are"
             ),
         )
 
@@ -137,7 +149,7 @@ def _overtaken(policy: Policy) -> Said:
 
 def _minimum_durations(policy: Policy) -> Said:
     for number, step in enumerate(policy.steps, 1):
-        least, following = RULES[step.to].minimum_days, next_by_clock(policy, number)
+        least, following = RULES[step.to].minimum_days, _next_by_clock(policy, number)
         if following is None:
             continue
         later = policy.steps[following - 1]
@@ -150,6 +162,38 @@ def _minimum_durations(policy: Policy) -> Said:
                     f"{step.after_days + least} or more, or take step {number} out"
                 ),
             )
+
+
+def _retention(policy: Policy) -> Said:
+    kept = policy.retention_days
+    if kept is None:
+        return
+    if kept < _YEAR_DAYS:
+        yield (
+            None,
+            (
+                f"studies need not be kept for longer than {in_days(kept)}, and `tier expired "
+                "--delete` deletes them then: see that no law asks for years (retention_years)"
+            ),
+        )
+    for number, step in enumerate(policy.steps, 1):
+        left, least = kept - step.after_days, RULES[step.to].minimum_days
+        if 0 < left < least and _next_by_clock(policy, number) is None:
+            yield (
+                number,
+                (
+                    f"retention ends {in_days(left)} later, and S3 bills {step.to} for {least}: "
+                    f"keep studies for {step.after_days + least} days, or see by `cost simulate` "
+                    "whether the step saves anything"
+                ),
+            )
+
+
+def _next_by_clock(policy: Policy, number: int) -> int | None:
+    """Return the number of the step behind step `number` that goes by the same clock."""
+    clock = policy.steps[number - 1].clock
+    later = enumerate(policy.steps[number:], number + 1)
+    return next((place for place, one in later if one.clock is clock), None)
 
 
 def _youth(policy: Policy) -> Said:
@@ -169,6 +213,7 @@ def _youth(policy: Policy) -> Said:
 
 def _floors(policy: Policy, noted: set[StorageClass]) -> Said:
     """Say once for each class what it makes of small packs, which is why they stay."""
+    small = _in_kib(SMALL_BYTES)
     for number, step in enumerate(policy.steps, 1):
         rules = RULES[step.to]
         overhead_bytes = rules.cold_overhead_bytes + rules.hot_overhead_bytes
@@ -176,11 +221,23 @@ def _floors(policy: Policy, noted: set[StorageClass]) -> Said:
             continue
         noted.add(step.to)
         if step.to is StorageClass.INTELLIGENT_TIERING:
-            why = f"{step.to} never moves an object under {SMALL_BYTES} bytes to a cheaper tier"
+            why = f"{step.to} never moves an object under {small} to a cheaper tier"
         elif rules.billed_bytes:
-            why = f"{step.to} bills every pack as {rules.billed_bytes} bytes or more"
+            why = f"{step.to} bills every pack as {_in_kib(rules.billed_bytes)} or more"
         elif overhead_bytes:
-            why = f"{step.to} bills {overhead_bytes} bytes more for every pack"
+            why = f"{step.to} bills {_in_kib(overhead_bytes)} more for every pack"
         else:
             continue
-        yield number, f"{why}: packs under {SMALL_BYTES} bytes stay where they are"
+        yield number, f"{why}: packs under {small} stay where they are"
+        if step.to is StorageClass.INTELLIGENT_TIERING:
+            yield (
+                number,
+                (
+                    f"leave the bucket's archive access tiers of {step.to} off: whatever they "
+                    "take in has to be recalled before it is read, as from a cold class"
+                ),
+            )
+
+
+def _in_kib(length_bytes: int) -> str:
+    return f"{length_bytes >> 10} KiB"

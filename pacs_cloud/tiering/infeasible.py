@@ -20,20 +20,14 @@ _CLOCK_NAMES: Final = {
 _AS_WARM: Final = {StorageClass.STANDARD_IA, StorageClass.INTELLIGENT_TIERING}
 
 
-def infeasible(policy: Policy) -> Said:
-    """Yield what cannot be carried out."""
+def infeasible(policy: Policy, *, by_rules: bool = True) -> Said:
+    """Yield what cannot be carried out; `by_rules`: where a bucket's lifecycle moves packs."""
     yield from _sizes(policy)
     yield from _order(policy)
     yield from _days(policy)
-    yield from _lifecycle(policy)
+    if by_rules:
+        yield from too_soon_for_rules(policy)
     yield from _retention(policy)
-
-
-def next_by_clock(policy: Policy, number: int) -> int | None:
-    """Return the number of the step behind step `number` that goes by the same clock."""
-    clock = policy.steps[number - 1].clock
-    later = enumerate(policy.steps[number:], number + 1)
-    return next((place for place, one in later if one.clock is clock), None)
 
 
 def in_days(count: int) -> str:
@@ -92,7 +86,8 @@ def _days(policy: Policy) -> Said:
             )
 
 
-def _lifecycle(policy: Policy) -> Said:
+def too_soon_for_rules(policy: Policy) -> Said:
+    """Yield which steps come sooner than a lifecycle of S3 moves anything there."""
     for number, step in enumerate(policy.steps, 1):
         least = RULES[step.to].lifecycle_days
         if step.after_days < least:
@@ -111,21 +106,12 @@ def _retention(policy: Policy) -> Said:
         return
     for number, step in enumerate(policy.steps, 1):
         # By whatever clock, a study's own age is no less than the step's days.
-        left, least = kept - step.after_days, RULES[step.to].minimum_days
-        if left <= 0:
+        if kept <= step.after_days:
             yield (
                 number,
                 (
                     f"{_when(step)} is never reached, since retention ends after {kept}: "
                     "take the step out, or keep studies for longer"
-                ),
-            )
-        elif left < least and next_by_clock(policy, number) is None:
-            yield (
-                number,
-                (
-                    f"retention ends {in_days(left)} later, and {step.to} bills {least}: "
-                    f"take the step out, or keep studies for {step.after_days + least} days"
                 ),
             )
 

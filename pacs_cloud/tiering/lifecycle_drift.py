@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import orjson
 
+from pacs_cloud.errors import InvalidRequest
+
 _NUMBERED: Final = {
     "AbortIncompleteMultipartUpload": {
         "DaysAfterInitiation": "dropping incomplete uploads, after days"
@@ -32,6 +34,9 @@ def drift(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         wanted: what `lifecycle.configuration` returned.
         found: what boto3's `get_bucket_lifecycle_configuration` answered; `{}` where the
             bucket has none.
+
+    Raises:
+        InvalidRequest: something in `found` is no rule of S3's.
     """
     ours, theirs = _by_id(wanted), _by_id(found)
     return [
@@ -47,8 +52,14 @@ def drift(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
 
 
 def _by_id(configuration: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    rules = configuration.get("Rules", [])
-    return {str(rule.get("ID", "")): dict(_sayings(rule)) for rule in rules}
+    return {str(rule.get("ID", "")): _said(rule) for rule in configuration.get("Rules", [])}
+
+
+def _said(rule: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        return dict(_sayings(rule))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidRequest(f'rule "{rule.get("ID", "")}" is none that S3 has') from error
 
 
 def _missing(name: str, said: Mapping[str, str]) -> str:

@@ -4,18 +4,20 @@ The object goes first. The catalogue says of a pack where it lies only once the 
 says so, so that a crash on the way leaves a pack that is in a colder class than its
 record, as a bucket's own rules do: the next look at it asks the store, and notes it.
 Nothing is moved up: what lies colder than it is due stays there.
+
+Before a pack goes where it has to be recalled from, its series gets a thumbnail that stays
+hot: without one the pack stays, and the next look tries again. A pinned study stays, and
+what was asked of the store before it was pinned is taken back.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.errors import (
     Conflict,
     Corrupt,
@@ -23,14 +25,19 @@ from pacs_cloud.errors import (
     InvalidRequest,
     NotFound,
     Offline,
+    PacsError,
     Unavailable,
 )
-from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.objectstore.storage_classes import class_named, is_colder
+from pacs_cloud.objectstore.storage_classes import class_named, is_colder, needs_recall
 from pacs_cloud.telemetry import hashed
+from pacs_cloud.tiering.keeping import KeepThumbnail, keep_none
+from pacs_cloud.tiering.lying import note_where
+from pacs_cloud.tiering.pins import pin_of
 from pacs_cloud.tiering.planning import LastRead, Move, moves_of
 from pacs_cloud.tiering.policy import Policy
+from pacs_cloud.tiering.recall.marks import key_of
+from pacs_cloud.tiering.staying import stay
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +54,9 @@ class Fate(StrEnum):
     """The store's own lifecycle will move it, within a day or two."""
     LEFT = "left"
     """It could not be moved now: locked, being changed, to be recalled first, in a class
-    that is none of ours, or there is no such class here."""
+    that is none of ours, there is no such class here, or its thumbnail could not be kept."""
+    PINNED = "pinned"
+    """It stays, as its study is pinned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,7 @@ async def move_due(
     last_read_us: LastRead,
     least_bytes: int,
     tenant: str | None = None,
+    keep: KeepThumbnail = keep_none,
 ) -> AsyncIterator[Moved]:
     """Carry out every move that is due, study by study; yield what became of each.
 
@@ -87,32 +97,29 @@ async def move_due(
         last_read_us: when a study was read last.
         least_bytes: smaller packs stay where they are.
         tenant: whose; None: everybody's.
+        keep: keeps a thumbnail of what goes where it has to be recalled from.
 
     Raises:
         Unavailable: a store cannot be reached; what was yielded stands.
     """
-    waiting: list[Sequence[Move]] = []
+    waiting: list[_Study] = []
     async for state in catalogue.export(tenant):
         due = moves_of(
             state, policies, now_us=now_us, last_read_us=last_read_us, least_bytes=least_bytes
         )
         if due:
-            waiting.append(due)
+            waiting.append(_Study(objects, catalogue, now_us, keep, due))
         if len(waiting) == STUDIES_AT_ONCE:
-            async for moved in _carry_out_each(objects, catalogue, waiting, now_us):
+            async for moved in _each(waiting):
                 yield moved
             waiting = []
-    async for moved in _carry_out_each(objects, catalogue, waiting, now_us):
+    async for moved in _each(waiting):
         yield moved
 
 
-async def _carry_out_each(
-    objects: ObjectStore, catalogue: Catalogue, studies: Sequence[Sequence[Move]], now_us: int
-) -> AsyncIterator[Moved]:
+async def _each(studies: Sequence["_Study"]) -> AsyncIterator[Moved]:
     """Move packs of several studies at once; raises when all have ended."""
-    ended = await asyncio.gather(
-        *(_carry_out(objects, catalogue, due, now_us) for due in studies), return_exceptions=True
-    )
+    ended = await asyncio.gather(*(one.carry_out() for one in studies), return_exceptions=True)
     failed: list[BaseException] = []
     for one in ended:
         if isinstance(one, BaseException):
@@ -124,69 +131,99 @@ async def _carry_out_each(
         raise failed[0]
 
 
-async def _carry_out(
-    objects: ObjectStore, catalogue: Catalogue, due: Sequence[Move], now_us: int
-) -> list[Moved]:
-    """Move packs of one study, then note where they lie in one change."""
-    done: list[Moved] = []
-    try:
-        for move in due:
-            done.append(await _moved(objects, move))  # noqa: PERF401  kept where one fails
-    except Unavailable:
-        await _note(catalogue, done, now_us)
-        raise
-    await _note(catalogue, done, now_us)
-    return done
+@dataclass(frozen=True, slots=True)
+class _Study:
+    """The moves that are due of one study."""
 
+    objects: ObjectStore
+    catalogue: Catalogue
+    now_us: int
+    keep: KeepThumbnail
+    due: Sequence[Move]
+    _unkept: dict[str, str] = field(default_factory=dict[str, str])
+    """Why a series has no thumbnail, by its UID; "" where it has one."""
 
-async def _note(catalogue: Catalogue, done: Sequence[Moved], now_us: int) -> None:
-    """Write what the store said of a study's packs into their records, where that is news."""
-    lie_in = {
-        one.move.pack.pack_id: one.lies_in
-        for one in done
-        if one.lies_in != one.move.pack.storage_class
-    }
-    if not lie_in:
-        return
+    async def carry_out(self) -> list[Moved]:
+        """Move packs, then note where they lie in one change."""
+        tenant, study = self.due[0].pack.tenant, self.due[0].pack.study_instance_uid
+        # Looked at now: the plan may be hours old.
+        try:
+            pin = await pin_of(self.objects, tenant, study, now_us=self.now_us)
+        except Corrupt as error:  # nobody may take that for none
+            return [Moved(one, Fate.LEFT, one.pack.storage_class, str(error)) for one in self.due]
+        done: list[Moved] = []
+        try:
+            for move in self.due:
+                moved = await self._moved(replace(move, is_pinned=pin is not None))
+                done.append(moved)
+        except Unavailable:
+            await self._note(done)
+            raise
+        await self._note(done)
+        return done
 
-    def noted(pack: PackRecord) -> PackRecord:
-        lies_in = lie_in.get(pack.pack_id, pack.storage_class)
-        if lies_in == pack.storage_class:
-            return pack
-        # A readable copy goes with the stay that it was of.
-        until_us = min(pack.recalled_until_us, now_us)
-        return replace(pack, storage_class=lies_in, recalled_until_us=until_us)
+    async def _note(self, done: Sequence[Moved]) -> None:
+        """Write what the store said of the packs into their records, where that is news."""
+        lie_in = {
+            one.move.pack.pack_id: one.lies_in
+            for one in done
+            if one.lies_in != one.move.pack.storage_class
+        }
+        if lie_in:
+            pack = done[0].move.pack
+            names = pack.tenant, pack.study_instance_uid
+            await note_where(self.catalogue, *names, lie_in, now_us=self.now_us)
 
-    study = done[0].move.pack
-    await note_packs(catalogue, study.tenant, study.study_instance_uid, noted, now_us=now_us)
+    async def _moved(self, move: Move) -> Moved:
+        pack, key = move.pack, key_of(move.pack).pack
+        lies_in = pack.storage_class
+        try:
+            if move.is_pinned:
+                return Moved(move, Fate.PINNED, await stay(self.objects, pack))
+            lies_in = (await self.objects.head(key)).storage_class
+            known = class_named(lies_in)
+            if known is None:
+                reason = f"it lies in {lies_in}, which no policy names"
+                return Moved(move, Fate.LEFT, lies_in, reason)
+            if needs_recall(move.to) and not needs_recall(lies_in):
+                unkept = await self._thumbnail(move)
+                if unkept:
+                    return Moved(move, Fate.LEFT, lies_in, unkept)
+            if known is move.to or is_colder(move.to, known):
+                # Also where it is there already: a move that was killed is finished.
+                lies_in = (await self.objects.move(key, move.to)).storage_class
+            is_asked = is_colder(move.to, class_named(lies_in) or move.to)
+            return Moved(move, Fate.ASKED if is_asked else Fate.MOVED, lies_in)
+        except (Conflict, Corrupt, Denied, InvalidRequest, NotFound, Offline) as error:
+            # NotFound: purged or repacked meanwhile; a pack that is lost is fsck's to find.
+            # InvalidRequest: the store has no such class.
+            self._log(move, error)
+            return Moved(move, Fate.LEFT, lies_in, _reason(error))
 
+    async def _thumbnail(self, move: Move) -> str:
+        """Keep a thumbnail of a pack's series; return why that could not be, "" where it was."""
+        pack = move.pack
+        series = pack.series_instance_uid
+        if series not in self._unkept:
+            names = pack.tenant, pack.study_instance_uid, series
+            try:
+                await self.keep(*names, (pack.pack_id,))
+            except PacsError as error:
+                self._log(move, error)
+                self._unkept[series] = f"no thumbnail of its series could be kept: {error}"
+            else:
+                self._unkept[series] = ""
+        return self._unkept[series]
 
-async def _moved(objects: ObjectStore, move: Move) -> Moved:
-    pack = move.pack
-    key = PackKey(pack.tenant, pack.study_instance_uid, pack.series_instance_uid, pack.pack_id)
-    lies_in = pack.storage_class
-    try:
-        lies_in = (await objects.head(key.pack)).storage_class
-        known = class_named(lies_in)
-        if known is None:
-            return Moved(move, Fate.LEFT, lies_in, f"it lies in {lies_in}, which no policy names")
-        if known is move.to or is_colder(move.to, known):
-            # Also where it is there already: a move that was killed is finished.
-            lies_in = (await objects.move(key.pack, move.to)).storage_class
-        is_asked = is_colder(move.to, class_named(lies_in) or move.to)
-        return Moved(move, Fate.ASKED if is_asked else Fate.MOVED, lies_in)
-    except (Conflict, Corrupt, Denied, InvalidRequest, NotFound, Offline) as error:
-        # NotFound: purged or repacked meanwhile; a pack that is lost is fsck's to find.
-        # InvalidRequest: the store has no such class.
+    def _log(self, move: Move, error: Exception) -> None:
         log.warning(
             "pack_not_moved",
             extra={
-                "study": hashed(pack.study_instance_uid),
-                "pack": pack.pack_id,
+                "study": hashed(move.pack.study_instance_uid),
+                "pack": move.pack.pack_id,
                 "error": type(error).__name__,
             },
         )
-        return Moved(move, Fate.LEFT, lies_in, _reason(error))
 
 
 def _reason(error: Exception) -> str:

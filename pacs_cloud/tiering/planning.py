@@ -1,7 +1,7 @@
 """Which packs are due to move where: policies applied to what the catalogue holds."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Final, TypeAlias
 
@@ -34,11 +34,15 @@ class Move:
         pack: which, and where it lies.
         to: the class it is due in.
         policy: the name of the policy that says so.
+        is_pinned: whether it stays all the same, as its study is pinned.
+        in_days: from when on it is due, whole days from now; 0: now.
     """
 
     pack: PackRecord
     to: StorageClass
     policy: str
+    is_pinned: bool = False
+    in_days: int = 0
 
 
 async def moves(
@@ -49,13 +53,49 @@ async def moves(
     last_read_us: LastRead,
     tenant: str | None = None,
     least_bytes: int = SMALL_BYTES,
+    pinned: Collection[tuple[str, str]] = (),
+    within_days: int = 0,
+    matched: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Move]:
-    """Yield the moves that are due in the whole catalogue, study by study (`moves_of`)."""
+    """Yield the moves that are due in the whole catalogue, study by study (`moves_of`).
+
+    Args:
+        catalogue: what there is.
+        policies: those that can be carried out, in their order.
+        now_us: microseconds since 1970 UTC.
+        last_read_us: when a study was read last.
+        tenant: whose; None: everybody's.
+        least_bytes: smaller packs stay where they are.
+        pinned: studies, each by its tenant and its UID, that stay where they are.
+        within_days: also those that become due in so many days from now.
+        matched: is told of the policy of each study, "" where it has none.
+    """
     async for state in catalogue.export(tenant):
-        for move in moves_of(
-            state, policies, now_us=now_us, last_read_us=last_read_us, least_bytes=least_bytes
-        ):
-            yield move
+        if not state.study.instance_count:
+            continue
+        # Whatever the time: no policy matches by an age.
+        policy = policy_for(policies, facts_of(state.study, now_us, None))
+        matched("" if policy is None else policy.name)
+        if policy is None:
+            continue
+        is_pinned = (state.study.tenant, state.study.study_instance_uid) in pinned
+        lies_in: dict[str, str] = {}
+        for days in _days_of_change(state.study, policy, now_us, last_read_us, within_days):
+            then_us = now_us + days * _DAY_US
+            for move in moves_of(
+                state, (policy,), now_us=then_us, last_read_us=last_read_us, least_bytes=least_bytes
+            ):
+                pack = move.pack
+                where = lies_in.get(pack.pack_id, pack.storage_class)
+                if where == move.to:
+                    continue
+                lies_in[pack.pack_id] = move.to.value
+                yield replace(
+                    move,
+                    pack=replace(pack, storage_class=where),
+                    is_pinned=is_pinned,
+                    in_days=days,
+                )
 
 
 def moves_of(
@@ -90,6 +130,15 @@ def moves_of(
         for pack in state.packs
         if pack.length_bytes >= least_bytes and _is_warmer(pack, due) and not _is_deleted(pack)
     )
+
+
+def _days_of_change(
+    study: StudyRecord, policy: Policy, now_us: int, last_read_us: LastRead, within_days: int
+) -> list[int]:
+    """Return in how many days from now steps are reached; today first."""
+    ages = _ages(study, now_us, last_read_us(study))
+    left = {step.after_days - ages[step.clock] for step in policy.steps}
+    return [0, *sorted(days for days in left if 0 < days <= within_days)]
 
 
 def expired_by(study: StudyRecord, policies: Sequence[Policy], *, now_us: int) -> Policy | None:

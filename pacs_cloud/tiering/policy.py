@@ -112,8 +112,8 @@ class Policy:
         return (
             (not match.tenants or facts.tenant in match.tenants)
             and (not match.modalities or bool(match.modalities & facts.modalities))
-            and _is_like(facts.description, match.descriptions)
-            and _is_like(facts.institution, match.institutions)
+            and is_like(facts.description, match.descriptions)
+            and is_like(facts.institution, match.institutions)
             and match.least_bytes <= facts.length_bytes
             and (match.most_bytes is None or facts.length_bytes <= match.most_bytes)
         )
@@ -133,7 +133,8 @@ def policy_for(policies: Iterable[Policy], facts: Facts) -> Policy | None:
     return next((one for one in policies if one.matches(facts)), None)
 
 
-def _is_like(text: str, patterns: tuple[str, ...]) -> bool:
+def is_like(text: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a text is like one of some patterns (`*`, `?`, any case), or there are none."""
     folded = text.casefold()
     return not patterns or any(glob_matches(one.casefold(), folded) for one in patterns)
 

@@ -1,36 +1,35 @@
 """Tier policies in a TOML file, as ops teams write them (docs/tiers.md)."""
 
-import math
 import re
 import tomllib
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.storage_classes import StorageClass
 from pacs_cloud.settings import Tenant
 from pacs_cloud.tiering.policy import Clock, Match, Policy, Step
+from pacs_cloud.tiering.prefetch_tables import ArrivalTable, PrefetchTable, PriorsTable
+from pacs_cloud.tiering.recall.prefetch_rules import PrefetchRule
+from pacs_cloud.tiering.rule_terms import (
+    MOST_DAYS,
+    Code,
+    Days,
+    Name,
+    Pattern,
+    Size,
+    Texts,
+    Untrusted,
+    days_of_years,
+    not_empty,
+)
 
-_DAYS_OF_YEAR: Final = 365.25
-_MOST_DAYS: Final = 366_000
-_SIZE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([KMGTP]?i?)B", re.IGNORECASE)
+_Rule = TypeVar("_Rule")
+
 _PREAMBLE: Final = re.compile(r"^(?:Value error, |(?:Input|String) (?=should ))")
-_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-
-_T = TypeVar("_T")
 
 
 def read_policies(path: Path) -> tuple[Policy, ...]:
@@ -39,89 +38,45 @@ def read_policies(path: Path) -> tuple[Policy, ...]:
     Raises:
         InvalidRequest: it cannot be read or understood; a line for each fault.
     """
+    return _read(path, parse_policies)
+
+
+def read_prefetch(path: Path) -> tuple[PrefetchRule, ...]:
+    """Return the rules of prefetching of a file, likewise; raises as `read_policies`."""
+    return _read(path, parse_prefetch)
+
+
+def parse_policies(text: str) -> tuple[Policy, ...]:
+    """Return the policies that a TOML text holds; raises InvalidRequest, a line for each fault."""
+    return tuple(one.policy() for one in _parsed(text).policies)
+
+
+def parse_prefetch(text: str) -> tuple[PrefetchRule, ...]:
+    """Return the rules of prefetching that it holds; raises as `parse_policies`."""
+    return tuple(one.rule() for one in _parsed(text).prefetch)
+
+
+def _read(path: Path, parse: Callable[[str], tuple[_Rule, ...]]) -> tuple[_Rule, ...]:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise InvalidRequest(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{path} is not UTF-8 text") from error
     try:
-        return parse_policies(text)
+        return parse(text)
     except InvalidRequest as error:
         lines = [f"{path}: {line}" for line in str(error).splitlines()]
         raise InvalidRequest("\n".join(lines)) from error
 
 
-def parse_policies(text: str) -> tuple[Policy, ...]:
-    """Return the policies that a TOML text holds; raises InvalidRequest, a line for each fault."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidRequest(f"not TOML: {error}") from error
-    try:
-        file = _File.model_validate(document)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
-        raise InvalidRequest("\n".join(_in_words(fault, document) for fault in faults)) from error
-    policies = tuple(one.policy() for one in file.policies)
-    faults = _doubles(policies)
-    if faults:
-        raise InvalidRequest("\n".join(faults))
-    return policies
-
-
-def parse_size(value: object) -> object:
-    """Return `2 GiB` or `500 MB` as a number of bytes; anything but text unchanged.
-
-    Raises:
-        ValueError: it is no size.
-    """
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value!r} is no size such as 131072, '500 MB' or '2 GiB'")
-    unit = match[2].lower()
-    power = _POWERS.get(unit.removesuffix("i"))
-    if power is None or unit == "i":
-        raise ValueError(f"{value!r} has no unit such as MB or GiB")
-    return int(Decimal(match[1]) * (1024 if unit.endswith("i") else 1000) ** power)
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _not_empty(values: tuple[_T, ...]) -> tuple[_T, ...]:
-    # An empty list would mean "any", which is not what somebody meant who emptied it.
-    if not values:
-        raise ValueError("is empty: name at least one, or leave it out")
-    return values
-
-
-_Texts = Annotated[tuple[_T, ...], BeforeValidator(_as_list), AfterValidator(_not_empty)]
-_Modality = Annotated[
-    str,
-    StringConstraints(
-        strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_ ]{0,15}$"
-    ),
-]
-_Pattern = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256)]
-_Size = Annotated[int, BeforeValidator(parse_size), Field(strict=True, ge=0)]
-_Days = Annotated[int, Field(strict=True, ge=0, le=_MOST_DAYS)]
-
-
-class _Untrusted(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Match(_Untrusted):
-    tenant: _Texts[Tenant] = ()
-    modality: _Texts[_Modality] = ()
-    description: _Texts[_Pattern] = ()
-    institution: _Texts[_Pattern] = ()
-    min_bytes: _Size = 0
-    max_bytes: _Size | None = None
+class _Match(Untrusted):
+    tenant: Texts[Tenant] = ()
+    modality: Texts[Code] = ()
+    description: Texts[Pattern] = ()
+    institution: Texts[Pattern] = ()
+    min_bytes: Size = 0
+    max_bytes: Size | None = None
 
     def match(self) -> Match:
         return Match(
@@ -134,11 +89,11 @@ class _Match(_Untrusted):
         )
 
 
-class _Step(_Untrusted):
+class _Step(Untrusted):
     to: StorageClass
-    study_age_days: _Days | None = None
-    stored_days: _Days | None = None
-    unread_days: _Days | None = None
+    study_age_days: Days | None = None
+    stored_days: Days | None = None
+    unread_days: Days | None = None
 
     @model_validator(mode="after")
     def _one_clock(self) -> Self:
@@ -159,11 +114,11 @@ class _Step(_Untrusted):
         return {clock: said for clock, said in days.items() if said is not None}
 
 
-class _Policy(_Untrusted):
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+class _Policy(Untrusted):
+    name: Name
     match: _Match = _Match()
     steps: tuple[_Step, ...] = ()
-    retention_days: Annotated[int, Field(strict=True, ge=1, le=_MOST_DAYS)] | None = None
+    retention_days: Annotated[int, Field(strict=True, ge=1, le=MOST_DAYS)] | None = None
     retention_years: Annotated[float, Field(strict=True, gt=0, le=1000)] | None = None
 
     @model_validator(mode="after")
@@ -175,23 +130,41 @@ class _Policy(_Untrusted):
     def policy(self) -> Policy:
         days = self.retention_days
         if self.retention_years is not None:
-            # Rounded up: no run of so many calendar years is longer, whatever its leap days.
-            days = math.ceil(self.retention_years * _DAYS_OF_YEAR)
+            days = days_of_years(self.retention_years)
         return Policy(self.name, self.match.match(), tuple(one.step() for one in self.steps), days)
 
 
-class _File(_Untrusted):
-    policies: Annotated[tuple[_Policy, ...], AfterValidator(_not_empty)]
+class _File(Untrusted):
+    policies: Annotated[tuple[_Policy, ...], AfterValidator(not_empty)]
+    prefetch: tuple[PrefetchTable, ...] = ()
 
 
-def _doubles(policies: tuple[Policy, ...]) -> list[str]:
+def _parsed(text: str) -> _File:
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Beside what is no TOML: a number of thousands of digits, thousands of brackets.
+        raise InvalidRequest(f"not TOML: {error}") from error
+    try:
+        file = _File.model_validate(document)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        raise InvalidRequest("\n".join(_in_words(fault, document) for fault in faults)) from error
+    faults = [
+        *_doubles("policy", [one.name for one in file.policies]),
+        *_doubles("prefetch rule", [one.name for one in file.prefetch]),
+    ]
+    if faults:
+        raise InvalidRequest("\n".join(faults))
+    return file
+
+
+def _doubles(what: str, names: Sequence[str]) -> list[str]:
     first: dict[str, int] = {}
     faults: list[str] = []
-    for number, policy in enumerate(policies, 1):
-        if first.setdefault(policy.name, number) != number:
-            faults.append(
-                f'policy {number} "{policy.name}": policy {first[policy.name]} has this name too'
-            )
+    for number, name in enumerate(names, 1):
+        if first.setdefault(name, number) != number:
+            faults.append(f'{what} {number} "{name}": {what} {first[name]} has this name too')
     return faults
 
 
@@ -208,7 +181,7 @@ def _in_words(fault: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         case "model_type":
             said = "should be a table"
         case "tuple_type":
-            tables = field in {"policies", "steps"}
+            tables = field in {"policies", "steps", "prefetch"}
             said = f"should be {'tables' if tables else 'a text or a list of texts'}"
         case _:
             said = _PREAMBLE.sub("", fault["msg"])
@@ -218,13 +191,22 @@ def _in_words(fault: Mapping[str, Any], document: Mapping[str, Any]) -> str:
 
 def _place(
     location: tuple[int | str, ...], document: Mapping[str, Any]
-) -> tuple[str, str, type[_Untrusted]]:
+) -> tuple[str, str, type[Untrusted]]:
     """Return the place in words, the field there ("" for none), and what it is a field of."""
     words: list[str] = []
-    known: type[_Untrusted] = _File
+    known: type[Untrusted] = _File
     rest = list(location)
-    if rest[:1] == ["policies"] and len(rest) > 1:
-        words.append(_policy_named(int(rest[1]), document))
+    if rest[:1] == ["prefetch"] and len(rest) > 1:
+        words.append(_named("prefetch rule", document["prefetch"], int(rest[1])))
+        known, rest = PrefetchTable, rest[2:]
+        if rest[:1] == ["match"] and len(rest) > 1:
+            words.append("match")
+            known, rest = ArrivalTable, rest[1:]
+        elif rest[:1] == ["priors"] and len(rest) > 1:
+            words.append("priors")
+            known, rest = PriorsTable, rest[1:]
+    elif rest[:1] == ["policies"] and len(rest) > 1:
+        words.append(_named("policy", document["policies"], int(rest[1])))
         known, rest = _Policy, rest[2:]
         if rest[:1] == ["steps"] and len(rest) > 1:
             words.append(f"step {int(rest[1]) + 1}")
@@ -235,7 +217,7 @@ def _place(
     return ", ".join(words), str(rest[0]) if rest else "", known
 
 
-def _policy_named(index: int, document: Mapping[str, Any]) -> str:
-    policy = document["policies"][index]
-    name = policy.get("name") if isinstance(policy, dict) else None
-    return f'policy {index + 1} "{name}"' if isinstance(name, str) else f"policy {index + 1}"
+def _named(what: str, tables: Sequence[Any], index: int) -> str:
+    table = tables[index]
+    name = table.get("name") if isinstance(table, dict) else None
+    return f'{what} {index + 1} "{name}"' if isinstance(name, str) else f"{what} {index + 1}"

@@ -24,6 +24,15 @@ class _Body(BaseModel):
     pack_id: str = Field(min_length=1, max_length=64)
 
 
+def pack_of(job: Job) -> UidRef:
+    """Return the pack that a job of this kind names; raises InvalidRequest where it names none."""
+    try:
+        body = _Body.model_validate(job.body)
+    except ValidationError as error:
+        raise InvalidRequest(f"job {job.job_id} names no pack") from error
+    return UidRef(body.study_instance_uid, body.series_instance_uid, body.pack_id)
+
+
 class PackStored:
     """Looks whether a committed pack and its index are where they should be.
 
@@ -43,13 +52,10 @@ class PackStored:
             Corrupt: an object is missing or has another size.
             Unavailable: the store or the catalogue cannot be reached.
         """
-        try:
-            body = _Body.model_validate(job.body)
-        except ValidationError as error:
-            raise InvalidRequest(f"job {job.job_id} names no pack") from error
-        study, series = body.study_instance_uid, body.series_instance_uid
+        named = pack_of(job)
+        study, series = named.study_instance_uid, named.series_instance_uid
         for record in await self._catalogue.packs(job.tenant, study, series):
-            if record.pack_id == body.pack_id:
+            if record.pack_id == named.pack_id:
                 await self._check(record)
 
     async def _check(self, record: PackRecord) -> None:

@@ -24,7 +24,7 @@ from catalogue_samples import (
     statuses,
     uids,
 )
-from pacs_cloud.catalogue import commit, hiding
+from pacs_cloud.catalogue import changing, commit
 from pacs_cloud.catalogue.commit import find_repeated, judge
 from pacs_cloud.catalogue.decisions import standing
 from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
@@ -50,6 +50,7 @@ from pacs_cloud.catalogue.records import (
     UidRef,
 )
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.dicom.amendment import Amendment
 from pacs_cloud.errors import Conflict, InvalidRequest
 from pacs_cloud.pack.index import PackIndex, decode_table
 from servers.fixtures import Place
@@ -724,7 +725,7 @@ class CatalogueContract:
     async def test_deletions_of_many_packs_take_several_changes(
         self, catalogue: Catalogue, shelf: Shelf
     ) -> None:
-        count = hiding.PACKS_PER_CHANGE * 2 + 5
+        count = changing.PACKS_PER_CHANGE * 2 + 5
         for number in range(count):
             series = f"{STUDY}.{number}"
             await shelf.commit(pack([instance(f"{series}.1")], series=series))
@@ -750,6 +751,74 @@ class CatalogueContract:
         hidden = {one.pack_id: one.hidden for one in await catalogue.packs(TENANT, STUDY)}
         decided = standing(shelf.decisions)
         assert {pack_id: decided.get(pack_id, {}) for pack_id in hidden} == hidden
+
+    async def test_a_corrected_study_is_found_as_it_is_shown(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        await shelf.commit(study_pack(1, patient_id="P1", accession="A1"))
+        before = [one async for one in catalogue.export()]
+        mended = Amendment(
+            "c1", {"00100020": element("LO", "P2"), "00100010": name("SMITH^ANNA")}, NOW_US
+        )
+        comment = Amendment(
+            "c2", {"00204000": element("LT", "here")}, NOW_US + 1, f"{STUDY}.1", f"{STUDY}.1.1"
+        )
+        assert await shelf.amend(STUDY, [mended, comment])
+        assert not await shelf.amend(STUDY, [mended, comment])
+        assert await found(catalogue, ByPatient("P2")) == ["1"]
+        assert await found(catalogue, ByName(NamePart.NAME, "SMITH")) == ["1"]
+        assert await found(catalogue, ByAccession("A1")) == ["1"]
+        assert await found(catalogue, ByPatient("P1")) == []
+        assert await found(catalogue, ByName(NamePart.NAME, "DOE")) == []
+        (study,) = await catalogue.studies_by_uid(TENANT, [STUDY])
+        (record,) = await catalogue.packs(TENANT, STUDY)
+        assert study.amendments == record.amendments == (mended, comment)
+        # A newcomer is corrected by its own commit.
+        await shelf.commit(
+            pack([instance(f"{STUDY}.2.1")], series=f"{STUDY}.2", common=attributes())
+        )
+        assert [len(one.amendments) for one in await catalogue.packs(TENANT, STUDY)] == [2, 1]
+        assert await found(catalogue, ByPatient("P1")) == []
+        assert await shelf.amend(STUDY, [])
+        assert await found(catalogue, ByPatient("P1")) == ["1"]
+        assert await found(catalogue, ByPatient("P2")) == []
+        (state,) = [one async for one in catalogue.export()]
+        assert state.packs[0] == before[0].packs[0]
+
+    async def test_a_study_without_packs_remembers_its_corrections(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        await shelf.commit(pack([instance(f"{SERIES}.1")]))
+        amendment = Amendment("c1", {"00100020": element("LO", "P2")}, NOW_US)
+        await shelf.amend(STUDY, [amendment])
+        await shelf.delete(STUDY)
+        await shelf.purge(STUDY)
+        (state,) = [one async for one in catalogue.export()]
+        assert state == await catalogue.study(TENANT, STUDY)
+        assert (state.series, state.packs, state.study.amendments) == ((), (), (amendment,))
+        assert await found(catalogue, ByPatient("P2")) == []
+        await shelf.commit(pack([instance(f"{SERIES}.2")]), now_us=NOW_US + 60)
+        assert await found(catalogue, ByPatient("P2")) == ["1"]
+        await shelf.delete(STUDY, now_us=NOW_US + 70)
+        await shelf.purge(STUDY)
+        assert await shelf.amend(STUDY, [])
+        assert await catalogue.study(TENANT, STUDY) is None
+
+    async def test_corrections_of_many_packs_take_several_changes(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        count = changing.PACKS_PER_CHANGE + 5
+        for number in range(count):
+            series = f"{STUDY}.{number}"
+            await shelf.commit(pack([instance(f"{series}.1")], series=series))
+        amendment = Amendment("c1", {"00080060": element("CS", "MR")}, NOW_US)
+        await shelf.amend(STUDY, [amendment])
+        state = await catalogue.study(TENANT, STUDY)
+        assert state is not None
+        assert state.study.modalities == {"MR"}
+        assert {one.amendments for one in state.packs} == {(amendment,)}
+        assert {one.modalities for one in state.series} == {frozenset({"MR"})}
+        assert len(state.series) == count
 
     async def test_it_is_ready(self, catalogue: Catalogue) -> None:
         await catalogue.ready()

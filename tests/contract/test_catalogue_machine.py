@@ -24,11 +24,13 @@ from catalogue_samples import (
     Shelf,
     attributes,
     config_of,
+    element,
     instance,
+    name,
     pack,
     staged,
 )
-from pacs_cloud.catalogue.aggregate import recompute, summarise
+from pacs_cloud.catalogue.aggregate import contribution_of
 from pacs_cloud.catalogue.decisions import standing
 from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue
 from pacs_cloud.catalogue.judging import ConflictPolicy, ref_of
@@ -42,6 +44,7 @@ from pacs_cloud.catalogue.port import (
     NamePart,
 )
 from pacs_cloud.catalogue.races import next_rev
+from pacs_cloud.catalogue.recompute import recompute
 from pacs_cloud.catalogue.records import (
     HiddenReason,
     PackRecord,
@@ -50,6 +53,8 @@ from pacs_cloud.catalogue.records import (
     StudyState,
 )
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.dicom.amendment import Amendment, of_series
+from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicom.name_words import sound_of
 from pacs_cloud.pack.index import PackIndex, PackInstance
 from servers.fixtures import Place
@@ -59,6 +64,14 @@ NAMES = ("SMITH^JOHN", "SMITH^JANE", "SMITHERS^ANNA", "LEE^ANN", "")
 PATIENTS = ("P1", "P2", "")
 DATES = ("20240105", "20240131", "20240201", "")
 MODALITIES = ("CT", "MR")
+
+AMENDED: Elements = {
+    "00100010": name("SMITH^MENDED"),
+    "00100020": element("LO", "P2"),
+    "00080050": element("SH", "A2"),
+    "00080020": element("DA", "20240120"),
+    "00080060": element("CS", "MR"),
+}
 
 ANCHORS: st.SearchStrategy[Anchor] = st.one_of(
     st.builds(ByPatient, st.sampled_from(("P1", "P2")), st.sampled_from((None, "", "H1"))),
@@ -84,6 +97,7 @@ class Model:
     hidden: dict[str, set[str]] = field(default_factory=dict)
     deleted: dict[str, set[str]] = field(default_factory=dict)
     purged: dict[str, set[str]] = field(default_factory=dict)
+    amendments: dict[str, list[Amendment]] = field(default_factory=dict)
 
     def commit(self, index: PackIndex, policy: ConflictPolicy) -> None:
         if index.pack_id in self.packs:
@@ -145,12 +159,25 @@ class Model:
             if one.sop_instance_uid not in self.hidden[index.pack_id]
         ]
 
+    def exists(self, study: str) -> bool:
+        """Whether the catalogue has a record of it: packs, or something to remember."""
+        has_packs = any(index.study_instance_uid == study for index in self.packs.values())
+        return has_packs or bool(self.amendments.get(study))
+
+    def common(self, index: PackIndex) -> Elements:
+        """What all instances of a pack show."""
+        shown = dict(index.common)
+        for one in self.amendments.get(index.study_instance_uid, ()):  # the latest last
+            if one.series_instance_uid in {"", index.series_instance_uid}:
+                shown |= one.elements
+        return {tag: element for tag, element in shown.items() if "Value" in element}
+
     def said(self, study: str, tag: str) -> str:
         """The value of the first instance that has one."""
         values = [
-            (one.received_us, one.sop_instance_uid, index.common[tag]["Value"][0])
+            (one.received_us, one.sop_instance_uid, self.common(index)[tag]["Value"][0])
             for index, one in self.visible(study)
-            if tag in index.common
+            if tag in self.common(index)
         ]
         value = min(values, key=lambda value: value[:2])[2] if values else ""
         return value if isinstance(value, str) else value["Alphabetic"]
@@ -158,7 +185,7 @@ class Model:
     def matches(self, study: str, anchor: Anchor) -> bool:
         if not self.visible(study):
             return False
-        commons = [index.common for index, _ in self.visible(study)]
+        commons = [self.common(index) for index, _ in self.visible(study)]
         if isinstance(anchor, ByPatient):
             pairs = {
                 (
@@ -191,7 +218,10 @@ class Model:
             and (not anchor.last or date <= anchor.last)
             and (
                 not anchor.modality
-                or any(common["00080060"]["Value"] == [anchor.modality] for common in commons)
+                or any(
+                    common.get("00080060", {}).get("Value") == [anchor.modality]
+                    for common in commons
+                )
             )
         )
 
@@ -311,18 +341,12 @@ class Machine(RuleBasedStateMachine):
         assert state is not None
         after, series = recompute(
             (
-                summarise(
-                    shelf.packs[one.pack_id],
-                    {
-                        uid.sop_instance_uid
-                        for uid in shelf.packs[one.pack_id].instances
-                        if uid.sop_instance_uid not in one.hidden
-                    },
-                )
+                contribution_of(one, shelf.packs[one.pack_id])
                 for one in state.packs
                 if one.pack_id != index.pack_id
             ),
             rev=next_rev(state.study, self.clock),
+            before=state.study,
         )
         known = {one.series_instance_uid for one in state.series}
         await catalogue.commit(
@@ -367,6 +391,41 @@ class Machine(RuleBasedStateMachine):
         self.model.purge(study)
         changed = [self.run(one.purge(study, now_us=self.clock)) for one in self.shelves]
         assert changed[0] == changed[1]
+
+    @rule(
+        study=st.sampled_from(STUDIES),
+        series=st.sampled_from((0, 0, 1, 2)),
+        elements=st.dictionaries(st.sampled_from(sorted(AMENDED)), st.booleans(), min_size=1),
+    )
+    def amend(self, study: str, series: int, elements: dict[str, bool]) -> None:
+        self.clock += 10_000
+        amendment = Amendment(
+            correction_id=f"c{self.clock}",
+            elements={
+                tag: AMENDED[tag] if has_value else {"vr": AMENDED[tag]["vr"]}
+                for tag, has_value in elements.items()
+            },
+            amended_us=self.clock,
+            series_instance_uid=f"{study}.{series}" if series else "",
+        )
+        self._amend(study, [*self.model.amendments.get(study, ()), amendment])
+
+    @precondition(lambda self: any(self.model.amendments.values()))
+    @rule(data=st.data())
+    def unamend(self, data: st.DataObject) -> None:
+        self.clock += 10_000
+        amended = [study for study, some in sorted(self.model.amendments.items()) if some]
+        study = data.draw(st.sampled_from(amended))
+        standing_now = self.model.amendments[study]
+        undone = data.draw(st.integers(0, len(standing_now) - 1))
+        self._amend(study, [one for at, one in enumerate(standing_now) if at != undone])
+
+    def _amend(self, study: str, amendments: list[Amendment]) -> None:
+        exists = self.model.exists(study)
+        if exists:
+            self.model.amendments[study] = amendments
+        for shelf in self.shelves:
+            assert self.run(shelf.amend(study, amendments, now_us=self.clock)) == exists
 
     @rule(anchor=ANCHORS, limit=st.sampled_from((1, 2, 5)))
     def search(self, anchor: Anchor, limit: int) -> None:
@@ -413,7 +472,14 @@ class Machine(RuleBasedStateMachine):
         assert {
             record.pack_id: set(record.hidden) for state in exports[0] for record in state.packs
         } == self.model.hidden
+        assert {one.study.study_instance_uid for one in exports[0]} == {
+            study for study in STUDIES if self.model.exists(study)
+        }
         for state in exports[0]:
+            standing_now = tuple(self.model.amendments.get(state.study.study_instance_uid, ()))
+            assert state.study.amendments == standing_now
+            for record in state.packs:
+                assert record.amendments == of_series(standing_now, record.series_instance_uid)
             shown = self.model.visible(state.study.study_instance_uid)
             assert state.study.instance_count == len(shown)
             assert state.study.length_bytes == sum(one.length_bytes for _, one in shown)

@@ -16,6 +16,7 @@ from pacs_cloud.errors import Conflict, Denied, NotFound, Offline, PacsError, Un
 from pacs_cloud.objectstore import s3_multipart
 from pacs_cloud.objectstore.port import Availability
 from pacs_cloud.objectstore.s3 import S3ObjectStore
+from pacs_cloud.objectstore.s3_claims import be_first, claims_by_version, refuse_taken
 from pacs_cloud.objectstore.s3_clients import S3Config
 from servers.fixtures import Place
 
@@ -400,3 +401,30 @@ async def test_a_store_opens_in_one_loop_after_another(config: S3Config) -> None
     assert await asyncio.to_thread(again) == b"1"
     with pytest.raises(RuntimeError):
         await store.get("k")
+
+
+async def test_of_two_versions_the_older_was_first(
+    store: S3ObjectStore, client: Any, s3_bucket: Place
+) -> None:
+    """As it is where a server does not see to it that a key has one writer."""
+    target = {"Bucket": s3_bucket.name, "Key": "a/k"}
+    first, second = (
+        client.put_object(**target, Body=body)["VersionId"] for body in (b"first", b"second")
+    )
+    client.put_object(Bucket=s3_bucket.name, Key="a/k2", Body=b"its key begins with the other's")
+    ours = store._store.client
+    await be_first(ours, target, first)
+    with pytest.raises(Conflict):
+        await be_first(ours, target, second)
+    left = client.list_object_versions(Bucket=s3_bucket.name, Prefix="a/k")["Versions"]
+    assert [one["VersionId"] for one in left if one["Key"] == "a/k"] == [first]
+    with pytest.raises(Conflict):
+        await refuse_taken(ours, target)
+    await refuse_taken(ours, {**target, "Key": "a/none"})
+
+
+async def test_who_does_not_see_to_it_is_known_by_its_answers(
+    store: S3ObjectStore, s3_bucket: Place
+) -> None:
+    answer = await store._store.client.list_objects_v2(Bucket=s3_bucket.name)
+    assert claims_by_version(answer) is (s3_bucket.endpoint.kind == "ceph")

@@ -139,7 +139,9 @@ def test_the_reread_lists_damage_until_it_is_mended(tmp_path: Path) -> None:
     assert done["findings"] == 2
     (row,) = rows(command(fixity, data, "status", "--json", code=1))
     assert {one["pack_id"] for one in row["findings"]} == {damaged.stem}
-    assert damaged.stem in command(fixity, data, "status", code=1).stdout
+    told = command(fixity, data, "status", code=1).stdout
+    assert str(damaged.relative_to(data / "objects")) in told
+    assert STUDY in told
     # Beside a running archive, and with a limit: what was found is read first.
     damaged.write_bytes(whole)
     with running(data, log=tmp_path / "log"):

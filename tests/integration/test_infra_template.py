@@ -7,9 +7,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from infra import provision
 from infra.template import PATH, read
+from pacs_cloud.custody.walk import KNOWN
 from servers.endpoint import Endpoint
 from servers.fixtures import Place
 
@@ -82,6 +84,38 @@ def outputs(moto_endpoint: Endpoint) -> Iterator[dict[str, str]]:
         client.close()
 
 
+@pytest.mark.parametrize("is_locked", ["true", "false"])
+def test_a_bucket_that_locks_objects_if_that_is_wanted(
+    moto_endpoint: Endpoint, is_locked: str
+) -> None:
+    name = f"cfn-{uuid.uuid4().hex[:12]}"
+    parameters = {**dict.fromkeys(NAMES, name), "ObjectLock": is_locked}
+    with (
+        closing(moto_endpoint.client("cloudformation")) as client,
+        closing(moto_endpoint.client("s3")) as s3,
+    ):
+        client.create_stack(
+            StackName=f"pacs-{name}",
+            TemplateBody=PATH.read_text(encoding="utf-8"),
+            Capabilities=["CAPABILITY_IAM"],
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+            ],
+        )
+        client.get_waiter("stack_create_complete").wait(
+            StackName=f"pacs-{name}", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        # moto's CloudFormation passes it over; what provisions does not.
+        made = read({"BucketName": f"p-{name}", "ObjectLock": is_locked})
+        assert provision.create_bucket(s3, made) == []
+        if is_locked == "true":
+            told = s3.get_object_lock_configuration(Bucket=f"p-{name}")
+            assert told["ObjectLockConfiguration"] == {"ObjectLockEnabled": "Enabled"}
+        else:
+            with pytest.raises(ClientError):
+                s3.get_object_lock_configuration(Bucket=f"p-{name}")
+
+
 class TestDeployedByCloudFormation:
     """On moto, the one server here that speaks CloudFormation."""
 
@@ -131,8 +165,11 @@ class TestDeployedByCloudFormation:
             ),
             (
                 "Worker",
-                {"s3:DeleteObjectVersion", "s3:RestoreObject", "sqs:ReceiveMessage"},
-                {"s3:DeleteBucket", "dynamodb:DeleteTable"},
+                {
+                    *("s3:DeleteObjectVersion", "s3:RestoreObject", "sqs:ReceiveMessage"),
+                    *("s3:PutObjectLegalHold", "s3:PutObjectRetention"),
+                },
+                {"s3:DeleteBucket", "dynamodb:DeleteTable", "s3:BypassGovernanceRetention"},
             ),
         ],
     )
@@ -163,6 +200,22 @@ class TestDeployedByCloudFormation:
         assert not [action for action in actions if "*" in action]
         # Only fsck and rebuild read the whole table; they run as the worker.
         assert ("dynamodb:Scan" in actions) == (role == "Worker")
+
+    @pytest.mark.parametrize("tree", KNOWN)
+    def test_the_worker_writes_all_that_there_is(
+        self, moto_endpoint: Endpoint, outputs: dict[str, str], tree: str
+    ) -> None:
+        with closing(moto_endpoint.client("iam")) as client:
+            arn = outputs["WorkerPolicyArn"]
+            version = client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            document = client.get_policy_version(PolicyArn=arn, VersionId=version)
+        written = {
+            resource.partition("/")[2]
+            for statement in document["PolicyVersion"]["Document"]["Statement"]
+            if "s3:PutObject" in statement["Action"]
+            for resource in statement["Resource"]
+        }
+        assert f"{tree}*" in written
 
 
 class TestProvisioned:

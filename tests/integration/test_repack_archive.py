@@ -65,7 +65,7 @@ async def repacked(
         async for one in repack_due(
             objects,
             catalogue,
-            terms=RepackTerms(quiet_days=1, **terms),
+            terms=RepackTerms(quiet_days=1, least_saved_bytes=0, **terms),
             folder=work,
             now_us=lambda: now_us() + 30 * DAY_US,
         )
@@ -208,7 +208,7 @@ async def test_every_real_series_is_the_same_again(tmp_path: Path) -> None:
             async for one in repack_due(
                 archive.objects,
                 archive.catalogue,
-                terms=RepackTerms(quiet_days=1, encode=True),
+                terms=RepackTerms(quiet_days=1, encode=True, least_saved_bytes=0),
                 folder=tmp_path / "work",
                 now_us=lambda: now_us() + 30 * DAY_US,
             )

@@ -54,13 +54,13 @@ def test_what_is_due_is_shown_then_moved_and_not_again(data: Path, policy: Path)
     assert {one["to"]: one["packs"] for one in later} == {"GLACIER": 2, "GLACIER_IR": 2}
     assert "saved a month" in pacs("tier", "plan", policy, "--data", data).stdout
     (done,) = lines(pacs("tier", "apply", policy, "--yes", "--data", data, "--json"))
-    assert done == {"moved": 2, "asked": 0, "left": 0}
+    assert done == {"moved": 2, "asked": 0, "left": 0, "pinned": 0}
     names = list((data / "objects" / "packs").rglob("*.zip"))
     assert {path.is_symlink() for path in names if f"/{OLD}/" in str(path)} == {True}
     assert {path.is_symlink() for path in names if f"/{NEW}/" in str(path)} == {False}
     assert "Nothing is due" in pacs("tier", "plan", policy, "--data", data).stdout
     (done,) = lines(pacs("tier", "apply", policy, "--yes", "--data", data, "--json"))
-    assert done == {"moved": 0, "asked": 0, "left": 0}
+    assert done == {"moved": 0, "asked": 0, "left": 0, "pinned": 0}
     (cold,) = lines(pacs("fsck", "--data", data, "--json"))
     assert (cold["kind"], cold["severity"]) == ("cold", "note")
     assert cold["detail"].endswith(": 2")
@@ -88,7 +88,7 @@ def test_a_pack_that_is_not_there_is_left_and_told(data: Path, policy: Path) -> 
     (series,) = (data / "objects" / "packs").rglob(f"{OLD}.1")
     shutil.rmtree(series)
     done = pacs("tier", "apply", policy, "--yes", "--data", data, "--json", code=1)
-    assert lines(done) == [{"moved": 1, "asked": 0, "left": 1}]
+    assert lines(done) == [{"moved": 1, "asked": 0, "left": 1, "pinned": 0}]
 
 
 def test_what_need_not_be_kept_is_listed_and_only_then_deleted(data: Path, policy: Path) -> None:
@@ -119,7 +119,7 @@ def test_small_packs_become_one_by_the_command(data: Path, tmp_path: Path) -> No
     file = make_instance(f"{OLD}.1.2", study=OLD, series=f"{OLD}.1", StudyDate="20010203")
     (tmp_path / "more" / "1.dcm").write_bytes(file)
     pacs("import", tmp_path / "more", "--data", data)
-    assert "0 packs became 0" in pacs("repack", "--data", data).stdout
+    assert "nothing to repack" in pacs("repack", "--data", data).stdout
     assert "no study" in pacs("repack", "1.2.3.4.5", "--data", data, code=2).stderr
     done = lines(pacs("repack", OLD, "--data", data, "--json"))
     assert [(one["replaced"], one["made"]) for one in done] == [(2, 1), (0, 0)]

@@ -15,7 +15,7 @@ from botocore.config import Config
 ACCESS_KEY, SECRET_KEY = "pacs", "pacssecret"
 
 Service = Literal["s3", "dynamodb", "sqs", "cloudformation", "iam"]
-Kind = Literal["moto", "seaweedfs", "dynamodb-local", "ministack"]
+Kind = Literal["moto", "seaweedfs", "ceph", "dynamodb-local", "ministack"]
 
 
 @cache

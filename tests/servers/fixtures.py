@@ -76,6 +76,8 @@ def server(kind: Kind, config: pytest.Config) -> Endpoint:
     running = discovery.from_services(kind)
     if running is not None:
         return running
+    if kind == "ceph" and "ceph" not in config.option.markexpr:
+        pytest.skip("Ceph takes half a minute to start: make test-ceph")
     reason = SERVERS[kind].unavailable()
     if reason is not None:
         pytest.skip(reason)
@@ -88,7 +90,10 @@ def moto_endpoint(pytestconfig: pytest.Config) -> Endpoint:
     return server("moto", pytestconfig)
 
 
-@pytest.fixture(scope="session", params=["moto", "seaweedfs"])
+CEPH = pytest.param("ceph", marks=pytest.mark.ceph)
+
+
+@pytest.fixture(scope="session", params=["moto", "seaweedfs", CEPH])
 def s3_server(request: pytest.FixtureRequest) -> Endpoint:
     """Each S3 server that this machine has."""
     return server(request.param, request.config)
@@ -147,6 +152,13 @@ def queue_at(server: Endpoint) -> Generator[Place]:
 def s3_bucket(s3_server: Endpoint) -> Iterator[Place]:
     """An empty bucket on each S3 server."""
     with bucket_at(s3_server) as place:
+        yield place
+
+
+@pytest.fixture
+def ceph_bucket(pytestconfig: pytest.Config) -> Iterator[Place]:
+    """An empty bucket on Ceph, whose lifecycle moves objects."""
+    with bucket_at(server("ceph", pytestconfig)) as place:
         yield place
 
 

@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
-from servers import dynamodb_local, ministack, moto_server, seaweedfs
+from servers import ceph, dynamodb_local, ministack, moto_server, seaweedfs
 from servers.endpoint import Endpoint, Kind, write_record
 
 
@@ -38,6 +38,7 @@ class Server(Protocol):
 SERVERS: dict[Kind, Server] = {
     "moto": moto_server,
     "seaweedfs": seaweedfs,
+    "ceph": ceph,
     "dynamodb-local": dynamodb_local,
     "ministack": ministack,
 }

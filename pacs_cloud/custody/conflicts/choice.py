@@ -14,7 +14,7 @@ from pacs_cloud.catalogue.decisions import Decision, standing
 from pacs_cloud.catalogue.hiding import Hidden, change_hidden
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import HiddenReason, StudyState
+from pacs_cloud.catalogue.records import ConflictKind, HiddenReason, StudyState, UidRef
 from pacs_cloud.custody.conflicts.ledger import Choice, choices_of, promotions, record_choice
 from pacs_cloud.custody.conflicts.listing import GAVE_WAY, LOST, Disagreement, disagreement
 from pacs_cloud.custody.ledger import decisions_of
@@ -54,13 +54,15 @@ async def promote(
     if now.shown is None:
         raise Conflict("Both are shown already: there is nothing to choose.")
     newcomer_is_shown = now.shown == now.newcomer
+    shows = await _digest(now, now.hidden, load_table)
+    hides = await _digest(now, now.shown, load_table)
     change = _Change(
         objects,
         catalogue,
         now,
         Choice(
             command=str(uuid.uuid4()),
-            conflict_id=conflict_id,
+            conflict_id=now.conflict_id,
             is_undo=False,
             pack_id=now.hidden.pack_id,
             was=HiddenReason(now.resolution),
@@ -68,11 +70,14 @@ async def promote(
             who=who,
             chosen_us=0,
             decisions=(),
+            sop_instance_uid=now.sop_instance_uid,
+            shows_digest=shows,
+            hides_digest=hides,
         ),
         HiddenReason.KEPT_FIRST if newcomer_is_shown else HiddenReason.REPLACED,
     )
     await change.make(load_table, now_us)
-    return await disagreement(catalogue, tenant, conflict_id)
+    return await disagreement(catalogue, tenant, now.conflict_id)
 
 
 async def undo(
@@ -93,7 +98,14 @@ async def undo(
     """
     now = await disagreement(catalogue, tenant, conflict_id)
     names = tenant, now.newcomer.study_instance_uid
-    made = promotions(await choices_of(objects, *names), conflict_id, now.sop_instance_uid)
+    if now.kind is not ConflictKind.CONTENT:
+        raise NotFound("Nothing was promoted in this conflict.")
+    # Where the two lie now: a repack may have put them into other packs since.
+    sides = {
+        await _digest(now, side, load_table): side.pack_id for side in (now.newcomer, now.other)
+    }
+    choices = await choices_of(objects, *names)
+    made = promotions(choices, now.conflict_id, now.sop_instance_uid, sides)
     if not made:
         raise NotFound("Nothing was promoted in this conflict.")
     last = made[-1]
@@ -104,15 +116,25 @@ async def undo(
         replace(
             last,
             command=str(uuid.uuid4()),
+            conflict_id=now.conflict_id,
             is_undo=True,
-            pack_id=last.other_pack_id,
-            other_pack_id=last.pack_id,
+            pack_id=sides.get(last.hides_digest, last.other_pack_id),
+            other_pack_id=sides.get(last.shows_digest, last.pack_id),
+            shows_digest=last.hides_digest,
+            hides_digest=last.shows_digest,
             who=who,
         ),
         last.was,
     )
     await change.make(load_table, now_us)
-    return await disagreement(catalogue, tenant, conflict_id)
+    return await disagreement(catalogue, tenant, now.conflict_id)
+
+
+async def _digest(about: Disagreement, side: UidRef, load_table: LoadTable) -> str:
+    """Return the digest of one of the two contents; raises Corrupt, NotFound."""
+    table = await load_table(about.tenant, side)
+    uid = about.sop_instance_uid
+    return next(one.digest for one in table.instances if one.sop_instance_uid == uid)
 
 
 class _Change:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from pacs_cloud.dicom.dicomjson import keyword_of
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.dicom.pixel_format import PixelFormat
+
+_WIDTHS: Final = frozenset({1, 2, 4})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,25 @@ def _value(element: Element | None) -> Any:
     return []
 
 
+@dataclass(frozen=True, slots=True)
+class PixelDifference:
+    """In what two frames differ.
+
+    Attributes:
+        pixels: how many have other samples (of subsampled colour: pairs of pixels).
+        largest: by how much the sample does that differs most; 0 where none does.
+    """
+
+    pixels: int
+    largest: int
+
+
 def differing_pixels(
     newcomer: bytes, newcomer_format: PixelFormat, other: bytes, other_format: PixelFormat
-) -> int | None:
-    """Return how many pixels of two native frames have other samples.
+) -> PixelDifference | None:
+    """Return in how many pixels two native frames differ, and by how much.
+
+    What is compared are sample values: bits above Bits Stored are none of them.
 
     Args:
         newcomer: one frame, little endian.
@@ -90,10 +107,12 @@ def differing_pixels(
     """
     if _layout(newcomer_format) != _layout(other_format):
         return None
-    one, two = _cells(newcomer, newcomer_format), _cells(other, other_format)
-    if one.shape != two.shape:
+    one, two = _samples(newcomer, newcomer_format), _samples(other, other_format)
+    if one is None or two is None or one.shape != two.shape:
         return None
-    return int(np.count_nonzero((one != two).any(axis=1)))
+    distance = np.abs(one - two)
+    pixels = int(np.count_nonzero(distance.any(axis=1)))
+    return PixelDifference(pixels, int(distance.max(initial=0)))
 
 
 def _layout(pixels: PixelFormat) -> tuple[object, ...]:
@@ -102,22 +121,33 @@ def _layout(pixels: PixelFormat) -> tuple[object, ...]:
         pixels.columns,
         pixels.samples_per_pixel,
         pixels.bits_allocated,
+        pixels.bits_stored,
         pixels.is_signed,
         pixels.photometric_interpretation,
     )
 
 
-def _cells(frame: bytes, pixels: PixelFormat) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """Return a frame's bytes as one row for each pixel (of subsampled colour: for each pair)."""
-    data = np.frombuffer(frame, dtype=np.uint8)
+def _samples(frame: bytes, pixels: PixelFormat) -> "np.ndarray[Any, np.dtype[np.int64]] | None":
+    """Return a frame's samples, one row for each pixel (of subsampled colour: for each pair).
+
+    None for samples of a size that no integer of this machine has.
+    """
     count = pixels.rows * pixels.columns
     if pixels.bits_allocated == 1:
-        return np.unpackbits(data, bitorder="little")[:count].reshape(-1, 1)
+        bits = np.unpackbits(np.frombuffer(frame, dtype=np.uint8), bitorder="little")
+        return bits[:count].reshape(-1, 1).astype(np.int64)
     width = pixels.bits_allocated // 8
+    if width not in _WIDTHS:
+        return None
+    values = np.frombuffer(
+        frame, dtype=f"<{'i' if pixels.is_signed else 'u'}{width}", count=len(frame) // width
+    )
+    unused = pixels.bits_allocated - pixels.bits_stored
+    # Shifted up and down again, the sign takes the place of whatever stood there.
+    values = ((values << unused) >> unused).astype(np.int64)
     if pixels.is_subsampled:
-        return data[: count * 2 * width].reshape(-1, 4 * width)
-    length = count * pixels.samples_per_pixel * width
+        return values[: count * 2].reshape(-1, 4)
+    values = values[: count * pixels.samples_per_pixel]
     if pixels.samples_per_pixel > 1 and pixels.planar_configuration == 1:
-        planes = data[:length].reshape(pixels.samples_per_pixel, -1, width)
-        return planes.transpose(1, 0, 2).reshape(-1, pixels.samples_per_pixel * width)
-    return data[:length].reshape(-1, pixels.samples_per_pixel * width)
+        return values.reshape(pixels.samples_per_pixel, -1).transpose(1, 0)
+    return values.reshape(-1, pixels.samples_per_pixel)

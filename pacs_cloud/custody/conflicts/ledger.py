@@ -1,6 +1,6 @@
 """The choices between two contents, as the ledger has them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,6 +30,10 @@ class Choice:
         who: who chose.
         chosen_us: when, microseconds since 1970 UTC.
         decisions: what the packs hide from then on.
+        sop_instance_uid: of both.
+        shows_digest: of the data set that it shows: the same in whatever pack a repack
+            puts it; "" where it was chosen before that was written down.
+        hides_digest: of the one that it hides.
     """
 
     command: str
@@ -41,6 +45,16 @@ class Choice:
     who: str
     chosen_us: int
     decisions: tuple[Decision, ...]
+    sop_instance_uid: str = ""
+    shows_digest: str = ""
+    hides_digest: str = ""
+
+    def is_about(self, conflict_id: str, sop_instance_uid: str, digests: Collection[str]) -> bool:
+        """Return whether it chose between these two contents, in whatever packs they lay then."""
+        if not self.shows_digest:
+            return self.conflict_id == conflict_id
+        mine = {self.shows_digest, self.hides_digest}
+        return self.sop_instance_uid == sop_instance_uid and mine == set(digests)
 
     def shows(self, sop_instance_uid: str) -> bool:
         """Return whether it came to that, rather than being taken back by its own command."""
@@ -60,9 +74,20 @@ async def choices_of(objects: ObjectStore, tenant: str, study_instance_uid: str)
     return found
 
 
-def promotions(choices: Sequence[Choice], conflict_id: str, sop_instance_uid: str) -> list[Choice]:
-    """Return the promotions of a conflict that were not undone, oldest first."""
-    last_tries = {one.command: one for one in choices if one.conflict_id == conflict_id}
+def promotions(
+    choices: Sequence[Choice], conflict_id: str, sop_instance_uid: str, digests: Collection[str]
+) -> list[Choice]:
+    """Return the promotions of a conflict that were not undone, oldest first.
+
+    Args:
+        choices: about its study.
+        conflict_id: as it is now: packs that are merged give it another one.
+        sop_instance_uid: of both contents.
+        digests: of their data sets.
+    """
+    last_tries = {
+        one.command: one for one in choices if one.is_about(conflict_id, sop_instance_uid, digests)
+    }
     made: list[Choice] = []
     for one in last_tries.values():
         if not one.shows(sop_instance_uid):
@@ -99,6 +124,9 @@ def _fields(choice: Choice) -> dict[str, str]:
         "was": choice.was,
         "hides": choice.other_pack_id,
         "who": choice.who,
+        "instance": choice.sop_instance_uid,
+        "shows_digest": choice.shows_digest,
+        "hides_digest": choice.hides_digest,
     }
 
 
@@ -114,6 +142,9 @@ def _choice(fields: Mapping[str, str], decisions: tuple[Decision, ...]) -> Choic
             who=fields["who"],
             chosen_us=decisions[0].decided_us,
             decisions=decisions,
+            sop_instance_uid=fields.get("instance", ""),
+            shows_digest=fields.get("shows_digest", ""),
+            hides_digest=fields.get("hides_digest", ""),
         )
     except (KeyError, ValueError, IndexError) as error:
         raise Corrupt("a choice in the ledger cannot be read") from error

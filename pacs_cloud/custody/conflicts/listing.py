@@ -35,7 +35,8 @@ class Disagreement:
     """Two instances, or patients, of which an admin may want to know.
 
     Attributes:
-        conflict_id: unique; the same for as long as both sides lie in their packs.
+        conflict_id: unique; the same for as long as both sides lie in their packs. The id
+            from before a repack is still understood (`disagreement`).
         tenant: whose.
         kind: what disagrees.
         sop_instance_uid: "" where it is about patients.
@@ -95,11 +96,37 @@ async def disagreements(catalogue: Catalogue, tenant: str) -> AsyncIterator[Disa
 
 
 async def disagreement(catalogue: Catalogue, tenant: str, conflict_id: str) -> Disagreement:
-    """Return one of them; raises NotFound."""
-    async for one in disagreements(catalogue, tenant):
+    """Return one of them, also by the id that it had before a repack; raises NotFound."""
+    found = [one async for one in disagreements(catalogue, tenant)]
+    for one in found:
         if one.conflict_id == conflict_id:
             return one
+    for record in await catalogue.conflicts(tenant, limit=MOST):
+        if record.conflict_id == conflict_id:
+            return await _now(catalogue, record, found)
     raise NotFound("There is no such conflict, or it is over.")
+
+
+async def _now(
+    catalogue: Catalogue, record: ConflictRecord, found: Iterable[Disagreement]
+) -> Disagreement:
+    """Return what has become of a conflict one of whose packs was merged; raises NotFound."""
+    study = record.study_instance_uid
+    packs = {pack.pack_id for pack in await catalogue.packs(record.tenant, study)}
+    if {record.pack_id, record.other_pack_id} <= packs:
+        raise NotFound("The conflict is over.")
+    same = [
+        one
+        for one in found
+        if (one.kind, one.sop_instance_uid) == (record.kind, record.sop_instance_uid)
+        and one.newcomer.study_instance_uid == study
+    ]
+    if len(same) != 1:
+        raise NotFound(
+            "The conflict is over, or its packs were merged meanwhile: `conflicts list` has its"
+            " id as it is now."
+        )
+    return same[0]
 
 
 async def _contents(catalogue: Catalogue, state: StudyState) -> list[Disagreement]:

@@ -18,7 +18,7 @@ from pacs_cloud.custody.fixity.round import Round, write_round
 from pacs_cloud.custody.pack_check import check_pack
 from pacs_cloud.custody.stored_pack import key_of
 from pacs_cloud.custody.walk import PACKS
-from pacs_cloud.errors import NotFound
+from pacs_cloud.errors import Denied, NotFound
 from pacs_cloud.objectstore.keys import PackKey, parse_pack_key
 from pacs_cloud.objectstore.port import Availability, ObjectInfo, ObjectStore
 
@@ -87,6 +87,7 @@ class Reader:
         self._read_bytes = 0
         self._open = OpenFindings(objects)
         self._has_loaded = False
+        self._known: dict[PackKey, Reread] = {}
         self._series: tuple[str, str, str] | None = None
         self._records: Mapping[PackKey, PackRecord] = {}
 
@@ -100,8 +101,7 @@ class Reader:
         while not at.is_over and (left is None or left > 0):
             most = _WRITTEN_BYTES if left is None else min(left, _WRITTEN_BYTES)
             infos, is_last = await self._next(at.after, most)
-            keys = ((parse_pack_key(info.key), info) for info in infos)
-            done = await self.read_all((key, info) for key, info in keys if key is not None)
+            done, behind = await self._read_once(infos)
             total += done
             length_bytes = sum(info.length_bytes for info in infos)
             if left is not None:
@@ -113,11 +113,27 @@ class Reader:
                     after=infos[-1].key if infos else at.after,
                     packs=at.packs + len(infos),
                     length_bytes=at.length_bytes + length_bytes,
-                    cold=at.cold + done.cold,
+                    cold=at.cold + behind.cold,
+                    read=at.read + behind.packs,
+                    read_bytes=at.read_bytes + behind.length_bytes,
                     is_over=is_last,
                 ),
             )
         return total
+
+    async def _read_once(self, infos: Iterable[ObjectInfo]) -> tuple[Reread, Reread]:
+        """Read what `read_found` has not; return that, and that with what it has."""
+        fresh: list[tuple[PackKey, ObjectInfo]] = []
+        known: list[Reread] = []
+        for info in infos:
+            key = parse_pack_key(info.key)
+            if key in self._known:
+                known.append(self._known[key])
+                self._tell(info.length_bytes)
+            elif key is not None:
+                fresh.append((key, info))
+        done = await self.read_all(fresh)
+        return done, sum(known, done)
 
     async def _next(self, after: str, most_bytes: int) -> tuple[list[ObjectInfo], bool]:
         """Return some objects behind `after`, and whether they are the last."""
@@ -131,11 +147,16 @@ class Reader:
         return infos, True
 
     async def read_found(self) -> Reread:
-        """Read again what had findings."""
+        """Read again what had findings; `read_on` does not then."""
         await self.forget_removed()
         found = [(key, await _head(self._objects, key)) for key in self._open.packs]
         self.total_bytes += sum(info.length_bytes for _, info in found if info is not None)
-        return await self.read_all(found)
+        total = Reread()
+        for key, info in found:
+            done = await self.read_all([(key, info)])
+            self._known[key] = replace(done, mended=0, findings=())
+            total += done
+        return total
 
     async def forget_removed(self) -> None:
         """Drop the findings about packs that are gone for good: nobody can mend them."""
@@ -209,5 +230,5 @@ class Reader:
 async def _head(objects: ObjectStore, key: PackKey) -> ObjectInfo | None:
     try:
         return await objects.head(key.pack)
-    except NotFound:
+    except (NotFound, Denied):
         return None

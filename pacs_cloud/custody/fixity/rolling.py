@@ -4,7 +4,6 @@ Packs are read in the order of their keys, and what is behind is written down ev
 and then (`round`): a reader that dies repeats a few packs, and none is left out.
 """
 
-import uuid
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -12,7 +11,7 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.fixity.findings import Found, OpenFindings
 from pacs_cloud.custody.fixity.pace import Pace
 from pacs_cloud.custody.fixity.reading import Progress, Reader, Reread
-from pacs_cloud.custody.fixity.round import TURN_US, Round, read_round, takes_turn, write_round
+from pacs_cloud.custody.fixity.round import TURN_US, Round, read_round, write_round
 from pacs_cloud.custody.stored_pack import key_of
 from pacs_cloud.custody.walk import PACKS, objects_of_study
 from pacs_cloud.errors import NotFound
@@ -31,7 +30,7 @@ async def tend_fixity(
     fixity_days: float,
     rate_bytes_s: float | None = None,
 ) -> Reread:
-    """Read what is due, if it is this worker's turn; to be called again within `TURN_US`.
+    """Read what is due; to be called again within `TURN_US`, by one worker at a time.
 
     May be cancelled at any time. A worker that was away reads what it has missed, as fast
     as `rate_bytes_s` lets it, and no more at a time than a turn holds.
@@ -47,8 +46,6 @@ async def tend_fixity(
         Corrupt: the state of the re-read cannot be read.
         Unavailable: the store or the catalogue cannot be reached.
     """
-    if not await takes_turn(objects, now_us, str(uuid.uuid4())):
-        return Reread()
     round_us = max(round(fixity_days * _DAY_US) * (_SPARE - 1) // _SPARE, 1)
     reader = Reader(objects, catalogue, now_us, Pace(rate_bytes_s))
     at = await read_round(objects)

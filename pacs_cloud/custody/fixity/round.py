@@ -1,9 +1,6 @@
 """How far the rolling re-read has come: small objects under `fixity/`, so that it outlives all.
 
-`fixity/at/{number}.json` says what of the round under way is behind it. Keys are written
-once: whoever has read on writes the next number, then removes those before, and the
-highest number counts. `fixity/turn/{time}.json` is written by the one worker whose turn
-it is.
+`fixity/at/{number}.json` says what of the round under way is behind it (`numbered`).
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -11,14 +8,14 @@ from dataclasses import asdict, dataclass, replace
 import orjson
 
 from pacs_cloud.custody.walk import FIXITY
-from pacs_cloud.errors import Conflict, Corrupt, NotFound
+from pacs_cloud.errors import Conflict, Corrupt
+from pacs_cloud.objectstore.numbered import read_last, write_next
 from pacs_cloud.objectstore.port import ObjectStore
 
 TURN_US = 600_000_000
-"""One worker reads at a time, for ten minutes; one that dies is missed no longer."""
+"""A worker reads for ten minutes, then it may be another's turn."""
 
 _AT = f"{FIXITY}at/"
-_TURN = f"{FIXITY}turn/"
 _VERSION = 1
 
 
@@ -34,6 +31,8 @@ class Round:
         packs: how many are behind it, cold ones too.
         length_bytes: of their objects.
         cold: packs of these that need recall: they were passed over.
+        read: packs of these that were read to their end.
+        read_bytes: of their objects.
         is_over: whether all are behind it.
         number: of the object that says so; 0 before the first.
     """
@@ -45,6 +44,8 @@ class Round:
     packs: int = 0
     length_bytes: int = 0
     cold: int = 0
+    read: int = 0
+    read_bytes: int = 0
     is_over: bool = False
     number: int = 0
 
@@ -65,14 +66,8 @@ async def read_round(objects: ObjectStore) -> Round | None:
     Raises:
         Corrupt: what says so cannot be read.
     """
-    while True:
-        keys = [info.key async for info in objects.list(_AT)]
-        if not keys:
-            return None
-        try:
-            return _decode(await objects.get(keys[-1]))
-        except NotFound:
-            continue  # somebody has written the next one, and removed this
+    found = await read_last(objects, _AT)
+    return None if found is None else _decode(found[1])
 
 
 async def write_round(objects: ObjectStore, after: Round) -> Round:
@@ -82,39 +77,20 @@ async def write_round(objects: ObjectStore, after: Round) -> Round:
     """
     while True:
         mine = replace(after, number=after.number + 1)
+        data = orjson.dumps({"version": _VERSION, **asdict(mine)})
         try:
-            await objects.put_new(_key(mine.number), orjson.dumps({"version": 1, **asdict(mine)}))
+            await write_next(objects, _AT, mine.number, data)
         except Conflict:
             theirs = await read_round(objects)
             if theirs is not None and _place(theirs) >= _place(after):
                 return theirs
             after = replace(after, number=max(theirs.number if theirs else 0, after.number))
             continue
-        async for info in objects.list(_AT):
-            if info.key < _key(mine.number):
-                await objects.delete(info.key)
         return mine
-
-
-async def takes_turn(objects: ObjectStore, now_us: int, name: str) -> bool:
-    """Return whether it is the turn of the reader `name`, which is unlike any other's."""
-    key = f"{_TURN}{now_us // TURN_US:012x}.json"
-    try:
-        await objects.put_new(key, orjson.dumps({"version": _VERSION, "name": name}))
-    except Conflict:
-        return False
-    async for info in objects.list(_TURN):
-        if info.key < key:
-            await objects.delete(info.key)
-    return True
 
 
 def _place(one: Round) -> tuple[int, bool, str]:
     return one.started_us, one.is_over, one.after
-
-
-def _key(number: int) -> str:
-    return f"{_AT}{number:016x}.json"
 
 
 def _decode(data: bytes) -> Round:

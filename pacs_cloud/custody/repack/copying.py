@@ -32,12 +32,14 @@ class MergedFile:
         table: what is in it.
         index: the bytes of its `index.zst`.
         recoded: how many of its instances were encoded anew for it.
+        recoding_saved_bytes: by how much shorter these are than they were.
     """
 
     length_bytes: int
     table: PackIndex
     index: bytes
     recoded: int
+    recoding_saved_bytes: int
 
 
 async def write_merged(
@@ -66,7 +68,7 @@ async def write_merged(
     """
     writer = PackWriter(file.number)
     entries: list[Entry] = []
-    recoded = 0
+    recoded = saved_bytes = 0
     for place, source in enumerate(group.sources):
         if wanted := group.kept_of(place):
             copy = _SourceCopy(file, writer, source, wanted, recoder)
@@ -76,9 +78,10 @@ async def write_merged(
                 await asyncio.to_thread(copy.take, chunk)
             entries += copy.finish()
             recoded += copy.recoded
+            saved_bytes += copy.saved_bytes
     names = pack_id, merged_rev
     table, index = await asyncio.to_thread(_seal, file, writer, entries, group, *names)
-    return MergedFile(writer.length_bytes, table, index, recoded)
+    return MergedFile(writer.length_bytes, table, index, recoded, saved_bytes)
 
 
 def _seal(
@@ -118,7 +121,7 @@ class _SourceCopy:
         wanted: Sequence[PackInstance],
         recoder: Recoder | None,
     ) -> None:
-        self.recoded = 0
+        self.recoded = self.saved_bytes = 0
         table = source.pack.table
         crcs = {member.name: member.crc32 for member in source.pack.members}
         self._file = file
@@ -180,6 +183,7 @@ class _SourceCopy:
         uid, header = instance.sop_instance_uid, new.header
         member = self._writer.append(uid, [new.file], self._provenance(instance))
         self.recoded += 1
+        self.saved_bytes += instance.length_bytes - member.length_bytes
         return entry._replace(
             transfer_syntax_uid=header.transfer_syntax_uid,
             offset=member.offset,

@@ -9,7 +9,8 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, StudyState
 from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.repack.report import Repacked
-from pacs_cloud.custody.repack.run import SeriesRepack, remove_unfinished, unmergeable
+from pacs_cloud.custody.repack.run import SeriesRepack, unmergeable
+from pacs_cloud.custody.repack.unfinished import remove_unfinished
 from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
 
@@ -107,9 +108,13 @@ def is_quiet(state: StudyState, series_instance_uid: str, terms: RepackTerms, no
 
 def _may_be_due(state: StudyState, series_instance_uid: str, terms: RepackTerms) -> bool:
     """Return whether a look at the packs themselves is worth it."""
-    packs = [one for one in state.packs if one.series_instance_uid == series_instance_uid]
+    packs = [
+        one
+        for one in state.packs
+        if one.series_instance_uid == series_instance_uid and terms.include(one)
+    ]
     return (
         len(packs) > 1
-        or terms.encode
+        or (terms.encode and bool(packs))
         or any(HiddenReason.PURGED in pack.hidden.values() for pack in packs)
     )

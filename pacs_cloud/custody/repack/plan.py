@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from pacs_cloud.catalogue.hiding import Hidden
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, UidRef
 from pacs_cloud.custody.stored_pack import StoredPack
-from pacs_cloud.objectstore.storage_classes import needs_recall
+from pacs_cloud.objectstore.storage_classes import StorageClass, needs_recall
 from pacs_cloud.pack.instance import PackInstance
 
 DAY_US = 86_400_000_000
+LEAST_SAVED_BYTES = 64 << 10
+"""Received bytes are given up for good: for less in a pack, which saves no cent in a hundred
+years, they are not."""
 
 _MOST_EXAMINED = 4
 """How many times the instances of one pack are looked at for one: some are left out."""
@@ -28,17 +31,32 @@ class RepackTerms:
         max_bytes: packs are merged into one of so many bytes at most.
         max_instances: and of so many instances.
         encode: whether native pixels are encoded anew as HTJ2K, without loss.
+        least_saved_bytes: so much must be saved by that in a pack, and of an instance a
+            twentieth (`writing`); 0: whatever is saved.
+        dry: nothing is changed: what would be done is told.
+        home_class: the storage class that new packs lie in.
+        include_warm: whether packs that a policy has moved to another class are merged, too:
+            reading them is billed, and mostly so is leaving their class early.
     """
 
     quiet_days: float = 7
     max_bytes: int = 64 << 20
     max_instances: int = 1000
     encode: bool = False
+    least_saved_bytes: int = LEAST_SAVED_BYTES
+    dry: bool = False
+    home_class: str = StorageClass.STANDARD
+    include_warm: bool = False
 
     @property
     def quiet_us(self) -> int:
         """As `quiet_days`, in microseconds."""
         return round(self.quiet_days * DAY_US)
+
+    def include(self, record: PackRecord) -> bool:
+        """Tell whether a pack may be replaced, by where it lies: never what is cold."""
+        lies_in = record.storage_class
+        return not needs_recall(lies_in) and (self.include_warm or lies_in == self.home_class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +213,7 @@ async def groups_of(
 ) -> AsyncGenerator[Group, None]:
     """Yield the packs of a series in groups that may become one pack each, oldest first.
 
-    Packs of one storage class go together, and none that has to be recalled.
+    Packs of one storage class go together (`RepackTerms.include`).
 
     Args:
         records: of the series.
@@ -205,7 +223,7 @@ async def groups_of(
     """
     by_class: dict[str, list[PackRecord]] = {}
     for record in sorted(records, key=lambda one: one.pack_id):
-        if not needs_recall(record.storage_class):
+        if terms.include(record):
             by_class.setdefault(record.storage_class, []).append(record)
     for some in by_class.values():
         rest: Sequence[PackRecord] = some

@@ -86,9 +86,10 @@ class RecodedFile:
 class Recoder:
     """Encodes instances anew, one after another; one thread at a time may use it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Write to unnamed files in `folder`."""
+    def __init__(self, folder: Path, *, least_saved_part: float = 0.0) -> None:
+        """Write to unnamed files in `folder`; so much of an instance must at least be saved."""
         self._folder = folder
+        self._most_left = 1 - least_saved_part
         self._reader = HeaderReader(memo_bytes=_MEMO_BYTES)
 
     def recode(
@@ -126,9 +127,10 @@ class Recoder:
             transfer_syntax_uid=TARGET,
         )
         syntax = instance.transfer_syntax_uid
+        limit_bytes = int(len(original) * self._most_left)
         with tempfile.TemporaryFile(dir=self._folder) as scratch:
             parts = chain((meta,), transcoded_parts(dataset, syntax, TARGET))
-            length_bytes = _write(scratch.fileno(), parts, limit_bytes=len(original))
+            length_bytes = _write(scratch.fileno(), parts, limit_bytes=limit_bytes)
             if length_bytes is None:
                 return None
             file = _mapped(scratch.fileno(), length_bytes)

@@ -1,6 +1,7 @@
 """What a repack did."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pacs_cloud.custody.findings import Finding
 
@@ -20,6 +21,7 @@ class Repacked:
         recoded: instances that were encoded anew.
         bytes_before: of the packs that were replaced.
         bytes_after: of those that were made.
+        read_bytes: what was read of packs that a policy had moved, by their class: that is billed.
         waiting: packs left as they are, because their study is held, or somebody is changing
             what they hide.
         problems: packs that cannot be read.
@@ -35,6 +37,7 @@ class Repacked:
     recoded: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
+    read_bytes: Mapping[str, int] = field(default_factory=dict[str, int])
     waiting: int = 0
     problems: tuple[Finding, ...] = ()
 

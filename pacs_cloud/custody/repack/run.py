@@ -8,9 +8,8 @@ The pack goes before its index: a pack that a crash leaves is found by that swee
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,8 +24,9 @@ from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pa
 from pacs_cloud.custody.holds import is_held
 from pacs_cloud.custody.ledger import decisions_of
 from pacs_cloud.custody.pack_removal import remove_pack
-from pacs_cloud.custody.repack.copying import MergedFile, write_merged
+from pacs_cloud.custody.repack.copying import MergedFile
 from pacs_cloud.custody.repack.ledger import carry_over, is_settled, prove
+from pacs_cloud.custody.repack.placing import put_beside
 from pacs_cloud.custody.repack.plan import (
     Group,
     RepackTerms,
@@ -35,9 +35,11 @@ from pacs_cloud.custody.repack.plan import (
     groups_of,
     without_versions,
 )
-from pacs_cloud.custody.repack.recoding import Recoder, is_native, may_recode
+from pacs_cloud.custody.repack.recoding import is_native, may_recode
 from pacs_cloud.custody.repack.report import Repacked
 from pacs_cloud.custody.repack.sweep import GRACE_US
+from pacs_cloud.custody.repack.unfinished import UNFINISHED
+from pacs_cloud.custody.repack.writing import write_worthwhile
 from pacs_cloud.custody.stored_pack import (
     StoredPack,
     key_of,
@@ -47,7 +49,6 @@ from pacs_cloud.custody.stored_pack import (
     table_of,
 )
 from pacs_cloud.errors import Corrupt, NotFound, Offline, PacsError, Unavailable
-from pacs_cloud.objectstore.descriptors import Descriptor
 from pacs_cloud.objectstore.keys import PackKey, parse_pack_key
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import PackIndex
@@ -56,9 +57,6 @@ from pacs_cloud.pack.pack_id import new_pack_id
 from pacs_cloud.telemetry import hashed
 
 log = logging.getLogger(__name__)
-
-UNFINISHED = ".repack"
-"""How the name of a file ends that becomes a merged pack."""
 
 _LOOK = "check the archive's every byte (fsck --deep)"
 
@@ -94,6 +92,21 @@ class SeriesRepack:
                     names = done.tenant, done.study_instance_uid
                     decisions = await decisions_of(self.objects, *names)
                 done = await self._replace(group, state.study.rev, decisions, done)
+        return replace(done, problems=tuple(self.problems))
+
+    async def rewrite(self, state: StudyState, record: PackRecord) -> Repacked:
+        """Make one pack of `state` anew, without what of it is purged; return what was done.
+
+        It is left (`waiting`) while its study is held, while somebody changes what it hides,
+        and while what it has replaced is stored.
+        """
+        done = Repacked(record.tenant, record.study_instance_uid, record.series_instance_uid)
+        pack, group = await self._read(record), Group()
+        if pack is None or not group.join(Source(record, pack), self.terms):
+            return replace(done, waiting=1, problems=tuple(self.problems))
+        names = record.tenant, record.study_instance_uid
+        decisions = await decisions_of(self.objects, *names)
+        done = await self._replace(group, state.study.rev, decisions, done)
         return replace(done, problems=tuple(self.problems))
 
     async def _read(self, record: PackRecord) -> StoredPack | None:
@@ -149,17 +162,12 @@ class SeriesRepack:
         pack_id = new_pack_id(self.now_us())
         path = self.folder / f"{pack_id}{UNFINISHED}"
         try:
-            merged = await write_merged(
-                self.objects,
-                group,
-                _created(path),
-                pack_id=pack_id,
-                merged_rev=rev,
-                recoder=Recoder(self.folder) if self.terms.encode else None,
+            merged = await write_worthwhile(
+                self.objects, group, path, self.terms, pack_id=pack_id, merged_rev=rev
             )
-            if not group.frees and not merged.recoded:
+            if merged is None:
                 return done
-            swapped = await self._swap(group, merged, path, decisions)
+            swapped = self.terms.dry or await self._swap(group, merged, path, decisions)
         except (Corrupt, NotFound, Offline) as error:
             self.problems.append(unmergeable(done, error))
             return done
@@ -169,7 +177,7 @@ class SeriesRepack:
             await asyncio.to_thread(path.unlink, missing_ok=True)
         if not swapped:
             return replace(done, waiting=done.waiting + len(group.sources))
-        return _added(done, group, merged)
+        return _added(done, group, merged, self.terms)
 
     async def _swap(
         self, group: Group, merged: MergedFile, path: Path, decisions: Sequence[Decision]
@@ -199,7 +207,7 @@ class SeriesRepack:
             index=table,
             staged=staged_pack(table, merged.index),
             length_bytes=merged.length_bytes,
-            storage_class=(await self.objects.head(key.pack)).storage_class,
+            storage_class=await put_beside(self.objects, key.pack, group.records[0]),
             hidden=hidden,
             packs=group.records,
             growth_bytes=_growth(group, table),
@@ -226,25 +234,6 @@ class SeriesRepack:
             raise Corrupt(f"the stored pack is not what was written: {finding.detail}")
 
 
-def remove_unfinished(folder: Path, before_us: int) -> None:
-    """Remove what repacks that died have left in `folder`; it blocks.
-
-    Args:
-        folder: as for `repack.repack_series`.
-        before_us: what was written to since is left, microseconds since 1970 UTC.
-    """
-    for path in folder.glob(f"*{UNFINISHED}"):
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime_ns // 1000 < before_us:
-                path.unlink()
-
-
-def _created(path: Path) -> Descriptor:
-    """Open a new file for writing and reading."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    return Descriptor(os.open(path, flags, 0o600))
-
-
 def _growth(group: Group, table: PackIndex) -> int:
     """Return by how much longer the visible instances of a merged pack are than they were."""
     hidden = group.hidden
@@ -268,12 +257,16 @@ def unmergeable(done: Repacked, error: PacsError) -> Finding:
     )
 
 
-def _added(done: Repacked, group: Group, merged: MergedFile) -> Repacked:
+def _added(done: Repacked, group: Group, merged: MergedFile, terms: RepackTerms) -> Repacked:
     """Return `done` with one more merged pack."""
     before = sum(record.length_bytes for record in group.records)
     instances = merged.table.instances
+    read_bytes = dict(done.read_bytes)
+    lay_in = group.records[0].storage_class
+    if lay_in != terms.home_class:
+        read_bytes[lay_in] = read_bytes.get(lay_in, 0) + before
     log.info(
-        "series_repacked",
+        "series_looked_at" if terms.dry else "series_repacked",
         extra={
             "tenant": done.tenant,
             "study": hashed(done.study_instance_uid),
@@ -292,4 +285,5 @@ def _added(done: Repacked, group: Group, merged: MergedFile) -> Repacked:
         left_out=done.left_out + group.examined - len(instances),
         bytes_before=done.bytes_before + before,
         bytes_after=done.bytes_after + merged.length_bytes,
+        read_bytes=read_bytes,
     )

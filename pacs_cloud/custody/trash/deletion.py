@@ -68,7 +68,7 @@ class Trash:
         self._now_us = now_us
 
     async def delete(self, scope: Scope) -> int:
-        """Hide every visible instance of `scope`; return how many.
+        """Hide every instance of `scope` that is visible, or rejected; return how many.
 
         What is committed while it runs is not of it. Once it has returned the
         deletion outlives any crash, and the catalogue.
@@ -111,23 +111,23 @@ class Trash:
     async def _visible(
         self, scope: Scope, packs: Sequence[PackRecord]
     ) -> dict[str, frozenset[str]]:
-        """Return, by pack id, the visible instances of `scope`, without packs that have none."""
+        """Return, by pack id, what of `scope` can be deleted, without packs that have nothing."""
         if scope.sop_instance_uid:
             uid = scope.sop_instance_uid
             found = (await self._catalogue.find_uids(scope.tenant, [uid])).get(uid, ())
             return {
                 pack.pack_id: frozenset({uid})
                 for pack in packs
-                if ref_of(pack) in found and uid not in pack.hidden
+                if ref_of(pack) in found and uid not in _put_away(pack)
             }
         gate = asyncio.Semaphore(_LOADS_AT_ONCE)
 
         async def of(pack: PackRecord) -> frozenset[str]:
             async with gate:
                 table = await self._load_table(pack.tenant, ref_of(pack))
-            return frozenset(one.sop_instance_uid for one in table.instances) - pack.hidden.keys()
+            return frozenset(one.sop_instance_uid for one in table.instances) - _put_away(pack)
 
-        showing = [pack for pack in packs if len(pack.hidden) < pack.instance_count]
+        showing = [pack for pack in packs if len(_put_away(pack)) < pack.instance_count]
         uids = await asyncio.gather(*map(of, showing))
         return {pack.pack_id: some for pack, some in zip(showing, uids, strict=True)}
 
@@ -227,6 +227,11 @@ class Trash:
         return changed.instances
 
 
+def _put_away(pack: PackRecord) -> set[str]:
+    """Return what a pack hides for another reason than a rejection note."""
+    return {uid for uid, why in pack.hidden.items() if why is not HiddenReason.REJECTED}
+
+
 def _only(
     visible: Mapping[str, frozenset[str]],
     series: Mapping[str, str],
@@ -247,7 +252,7 @@ def _deletion_of(visible: Mapping[str, frozenset[str]]) -> Plan:
         return {
             pack.pack_id: {**pack.hidden, **dict.fromkeys(uids, HiddenReason.DELETED)}
             for pack in state.packs
-            if (uids := visible.get(pack.pack_id, frozenset()) - pack.hidden.keys())
+            if (uids := visible.get(pack.pack_id, frozenset()) - _put_away(pack))
         }
 
     return plan

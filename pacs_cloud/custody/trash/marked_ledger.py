@@ -40,13 +40,17 @@ class MarkedLedger:
             Conflict: other decisions of the same moment are there.
             Held: the guard forbids it.
         """
-        if self._mark is None:
-            mark = Mark(self._scope, self._action, decisions[0].decided_us)
-            await put_mark(self._objects, mark)
-            self._mark = mark
+        await self.mark(decisions[0].decided_us)
+        await record_trash(self._objects, decisions)
         if self._guard is not None:
             await self._guard()
-        await record_trash(self._objects, decisions)
+
+    async def mark(self, marked_us: int) -> None:
+        """Write the mark, unless it is there; raises Held where the guard forbids what follows."""
+        if self._mark is None:
+            mark = Mark(self._scope, self._action, marked_us)
+            await put_mark(self._objects, mark)
+            self._mark = mark
         if self._guard is not None:
             await self._guard()
 

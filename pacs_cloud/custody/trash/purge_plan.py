@@ -7,7 +7,7 @@ from pacs_cloud.catalogue.hiding import Hidden
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import GONE, HiddenReason, PackRecord, StudyState
 from pacs_cloud.custody.holds import is_held
-from pacs_cloud.custody.ledger import decisions_of
+from pacs_cloud.custody.ledger import as_told, decided_by, decisions_of
 from pacs_cloud.objectstore.port import ObjectStore
 
 
@@ -67,7 +67,7 @@ class PurgePlan:
                 if pack_id in packs and packs[pack_id].hidden.get(uid) is not HiddenReason.PURGED
             ]
         )
-        self.told |= _untrue(state.packs, decided, decisions)
+        self.told |= _untrue(state.packs, decisions)
         followed = {
             pack.pack_id: _follow(pack.hidden, decided.get(pack.pack_id)) for pack in state.packs
         }
@@ -102,31 +102,21 @@ class PurgePlan:
         return wanted
 
 
-def _untrue(
-    packs: Sequence[PackRecord],
-    decided: Mapping[str, Hidden],
-    decisions: Sequence[Decision],
-) -> dict[str, Decision]:
+def _untrue(packs: Sequence[PackRecord], decisions: Sequence[Decision]) -> dict[str, Decision]:
     """Return, by pack id, what stands in the ledger where the trash of the catalogue differs.
 
-    So does a choice that died before the catalogue followed it. As of the time of the
-    study's last decision: what is decided next must be later.
+    So does a choice that died before the catalogue followed it.
     """
-    last_us = max((one.decided_us for one in decisions), default=0)
+    decided = decided_by(decisions)
     unfollowed = unfollowed_choices(decisions, {pack.pack_id: pack.hidden for pack in packs})
     return {
-        pack.pack_id: Decision(
-            tenant=pack.tenant,
-            study_instance_uid=pack.study_instance_uid,
-            series_instance_uid=pack.series_instance_uid,
-            pack_id=pack.pack_id,
-            hidden=decided[pack.pack_id],
-            decided_us=last_us,
-            about_trash=True,
-        )
+        pack.pack_id: as_told(pack, decided)
         for pack in packs
         if pack.pack_id in unfollowed
-        or (pack.pack_id in decided and _gone(decided[pack.pack_id]) != _gone(pack.hidden))
+        or (
+            pack.pack_id in decided.hidden
+            and _gone(decided.hidden[pack.pack_id]) != _gone(pack.hidden)
+        )
     }
 
 
@@ -184,7 +174,8 @@ async def _purge_others(
     """Purge in `wanted` the versions, too, that were hidden because of one that is purged.
 
     That one may be gone by now: then the ledger says of the version that it goes too.
-    A version stays while one of the same UID is visible in its series, or in the trash.
+    A version stays while one of the same UID is visible in its series, in the trash, or
+    rejected.
     """
     purged: set[tuple[str, str]] = set()
     other: dict[tuple[str, str], list[str]] = {}
@@ -197,7 +188,7 @@ async def _purge_others(
                 purged.add(place)
             if why is HiddenReason.PURGED:
                 continue
-            if why is HiddenReason.DELETED:
+            if why in {HiddenReason.DELETED, HiddenReason.REJECTED}:
                 alive.add(place)
             else:
                 other.setdefault(place, []).append(pack.pack_id)

@@ -48,13 +48,20 @@ class Folded:
         return Folded(self.sums + other.sums, self.removed + other.removed)
 
 
-async def fold_access(objects: ObjectStore, *, now_us: int, most_bytes: int = MOST_BYTES) -> Folded:
-    """Fold what is past, of every tenant; any number of processes may do so at once.
+async def fold_access(
+    objects: ObjectStore,
+    *,
+    now_us: int,
+    most_bytes: int = MOST_BYTES,
+    tenant: str | None = None,
+) -> Folded:
+    """Fold what is past; any number of processes may do so at once.
 
     Args:
         objects: where the log lies.
         now_us: microseconds since 1970 UTC.
         most_bytes: of what is put together into one sum, compressed.
+        tenant: whose; None: everybody's.
 
     Raises:
         Corrupt: an object of the log cannot be read; its month stays as it is.
@@ -62,7 +69,7 @@ async def fold_access(objects: ObjectStore, *, now_us: int, most_bytes: int = MO
     """
     total = Folded()
     damage: Corrupt | None = None
-    async for listed in months(objects):
+    async for listed in months(objects, tenant):
         groups = _due(listed, now_us, most_bytes)
         try:
             total += await _fold(objects, groups) if groups else Folded()

@@ -10,12 +10,15 @@ no number comes twice.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
-from pacs_cloud.errors import NotFound, Unavailable
+from pacs_cloud.errors import Corrupt, NotFound, Unavailable
 from pacs_cloud.objectstore.keys import AccessKey, access_prefix, parse_access_key
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.tiering.access.sheet import Sheet, decode_sheet
+
+Damaged: TypeAlias = Callable[[Corrupt], None]
+"""Told what cannot be read, and is passed over."""
 
 _ATTEMPTS: Final = 8
 _READS_AT_ONCE: Final = 16
@@ -36,10 +39,12 @@ class Month:
     highest: int
 
 
-async def months(objects: ObjectStore) -> AsyncIterator[list[tuple[AccessKey, ObjectInfo]]]:
-    """Yield what a listing tells of each month of each tenant."""
+async def months(
+    objects: ObjectStore, tenant: str | None = None
+) -> AsyncIterator[list[tuple[AccessKey, ObjectInfo]]]:
+    """Yield what a listing tells of each month of a tenant, or of each tenant."""
     found: list[tuple[AccessKey, ObjectInfo]] = []
-    async for info in objects.list(access_prefix()):
+    async for info in objects.list(access_prefix(tenant)):
         named = parse_access_key(info.key)
         if named is None:
             continue
@@ -69,20 +74,33 @@ async def read_month(
     tenant: str,
     month: str,
     wanted: Callable[[AccessKey], bool] = lambda _: True,
+    damaged: Damaged | None = None,
 ) -> Month:
     """Return all sums of a month, and the parts that are wanted.
 
+    Args:
+        objects: where the log lies.
+        tenant: whose.
+        month: six digits, `yyyymm`.
+        wanted: tells which parts are.
+        damaged: told of each object that cannot be read, which then is left out.
+
     Raises:
-        Corrupt: an object cannot be read.
+        Corrupt: an object cannot be read, and nobody is to be told.
         Unavailable: a store does not answer, or the month changes all the time.
     """
     for _ in range(_ATTEMPTS):
         names = await month_names(objects, tenant, month)
         try:
-            sheets = await _read(objects, [one for one in names if one.number >= 0 or wanted(one)])
+            some = [one for one in names if one.number >= 0 or wanted(one)]
+            sheets, unreadable = await _read(objects, some)
         except NotFound:
             continue  # somebody has just folded it
         if await _is_settled(objects, tenant, names, month):
+            for error in unreadable:
+                if damaged is None:
+                    raise error
+                damaged(error)
             return _settled(names, sheets)
     raise Unavailable(f"the access log of {month} changes all the time")
 
@@ -118,14 +136,21 @@ def _sums(names: list[AccessKey]) -> frozenset[AccessKey]:
     return frozenset(one for one in names if one.number >= 0)
 
 
-async def _read(objects: ObjectStore, names: list[AccessKey]) -> dict[AccessKey, Sheet]:
+async def _read(
+    objects: ObjectStore, names: list[AccessKey]
+) -> tuple[dict[AccessKey, Sheet], list[Corrupt]]:
+    """Return what can be read, and why the rest cannot."""
     found: dict[AccessKey, Sheet] = {}
+    unreadable: list[Corrupt] = []
     for first in range(0, len(names), _READS_AT_ONCE):
         some = names[first : first + _READS_AT_ONCE]
         blobs = await asyncio.gather(*(objects.get(one.key) for one in some))
         for one, blob in zip(some, blobs, strict=True):
-            found[one] = decode_sheet(one.key, blob)
-    return found
+            try:
+                found[one] = decode_sheet(one.key, blob)
+            except Corrupt as error:
+                unreadable.append(error)
+    return found, unreadable
 
 
 def _settled(names: list[AccessKey], sheets: Mapping[AccessKey, Sheet]) -> Month:

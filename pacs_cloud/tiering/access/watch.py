@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo, ObjectStore
+from pacs_cloud.objectstore.port import CHUNK_BYTES, ObjectInfo, ObjectLock, ObjectStore
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
 
 _PACKS: Final = "packs/"
@@ -75,6 +75,22 @@ class WatchedObjects:
     async def delete(self, key: str) -> None:
         """As the store."""
         await self._objects.delete(key)
+
+    def versions(self, prefix: str) -> AsyncIterator[str]:
+        """As the store."""
+        return self._objects.versions(prefix)
+
+    async def lock_of(self, key: str) -> ObjectLock:
+        """As the store."""
+        return await self._objects.lock_of(key)
+
+    async def set_legal_hold(self, key: str, *, on: bool) -> bool:
+        """As the store."""
+        return await self._objects.set_legal_hold(key, on=on)
+
+    async def retain(self, key: str, until_us: int) -> bool:
+        """As the store."""
+        return await self._objects.retain(key, until_us)
 
     async def move(self, key: str, storage_class: StorageClass) -> ObjectInfo:
         """As the store."""

@@ -177,6 +177,16 @@ def catalogued_bytes(packs: Whole, instances: Whole) -> Whole:
     return _STUDY_STORED + each * packs + _INDEX_BYTES_EACH * instances
 
 
+def read_units(packs: Whole, table_units: Whole) -> Whole:
+    """Return the read units that finding a study of so many packs takes, its tables with them."""
+    return table_units + _up(_STUDY_STORED + _PACK_STORED * packs, _READ_KB * _KB)
+
+
+def table_units(instances: Whole) -> Whole:
+    """Return the read units that the table of a pack with so many instances takes."""
+    return _up(_table_bytes(instances), _READ_KB * _KB)
+
+
 def pack_units(instances: Whole) -> Whole:
     """Return the write units that committing a pack with so many instances takes."""
     headers = _HEADERS_BYTES + _HEADERS_BYTES_EACH * instances
@@ -194,7 +204,7 @@ def _packs(studies: Studies, most: int, most_bytes: int, skipped_bytes: int) -> 
         total.add(packs, each * (studies.instance_bytes + _MEMBER_BYTES) + own_index, each)
         index = index + packs * own_index
         units = units + packs * pack_units(each)
-        reading = reading + packs * _up(_table_bytes(each), _READ_KB * _KB)
+        reading = reading + packs * table_units(each)
     packs = total.moved[0] + total.still[0]
     return Placed(
         *total.moved,
@@ -203,7 +213,7 @@ def _packs(studies: Studies, most: int, most_bytes: int, skipped_bytes: int) -> 
         index_stored=index,
         write_units=units + STUDY_UNITS,
         move_units=_MOVE_UNITS * (1 + packs),
-        read_units=reading + _up(_STUDY_STORED + _PACK_STORED * packs, _READ_KB * _KB),
+        read_units=read_units(packs, reading),
         catalogued=catalogued_bytes(packs, studies.series * studies.instances),
     )
 

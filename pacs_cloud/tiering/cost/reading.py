@@ -19,7 +19,7 @@ from pacs_cloud.tiering.cost.tally import Tally
 from pacs_cloud.tiering.cost.timeline import Stay
 from pacs_cloud.tiering.cost.usage import Counted, Measure
 
-_PAYS_BY_BYTE: Final = frozenset({StorageClass.STANDARD_IA, StorageClass.GLACIER_IR})
+PAYS_BY_BYTE: Final = frozenset({StorageClass.STANDARD_IA, StorageClass.GLACIER_IR})
 
 # When INTELLIGENT_TIERING moves what nobody has read (S3 User Guide, "How S3
 # Intelligent-Tiering works").
@@ -84,7 +84,7 @@ def _count_requests(
     tally.count(Counted(Measure.READ_UNITS), placed.read_units[study], day)
     stored = (placed.stored + placed.still_stored)[study]
     tally.count(Counted(Measure.LEAVES), stored * reader.outside_percent // 100, day)
-    if storage_class in _PAYS_BY_BYTE:
+    if storage_class in PAYS_BY_BYTE:
         tally.count(Counted(Measure.RETRIEVED, storage_class), placed.stored[study], day)
 
 

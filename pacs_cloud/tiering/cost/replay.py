@@ -106,8 +106,11 @@ class Past:
             raise InvalidRequest("there is nothing to replay: the archive holds no study")
         rows = np.array(self._rows, dtype=np.int64).reshape(-1, 5).T
         began = int(rows[0].min())
-        if today.toordinal() + 1 - began < LEAST_DAYS:
-            raise InvalidRequest(f"a replay needs an archive of {LEAST_DAYS} days or more")
+        if (days := today.toordinal() + 1 - began) < LEAST_DAYS:
+            raise InvalidRequest(
+                f"a replay needs an archive of {LEAST_DAYS} days or more, and this one has {days}:"
+                " without --replay a made-up hospital is simulated"
+            )
         first = date.fromordinal(began).replace(day=1)
         elapsed = (today.year - first.year) * MONTHS_A_YEAR + today.month - first.month + 1
         calendar = Calendar(first, max(years * MONTHS_A_YEAR, elapsed))

@@ -5,8 +5,16 @@ from decimal import Decimal
 from html import escape
 from typing import Final, TypeAlias
 
-from pacs_cloud.tiering.cost.bill import CENT, Bill
+from pacs_cloud.tiering.cost.bill import Bill
 from pacs_cloud.tiering.cost.charts import nice_top, stacked
+from pacs_cloud.tiering.cost.page import (
+    about_prices,
+    bill_table,
+    page,
+    paragraphs,
+    table,
+    total_of,
+)
 from pacs_cloud.tiering.cost.report import (
     GROUPS,
     Comparison,
@@ -26,40 +34,20 @@ _COLOURS: Final = dict(
     )
 )
 
-_STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; }
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; width: 100%; }
-th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem .3rem 0; text-align: left; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; } figcaption { font-size: .9rem; }
-svg { display: block; height: auto; min-width: 36rem; width: 100%; }
-svg text { fill: currentColor; font-size: 12px; } svg .grid { stroke: var(--line); }
-.legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem; list-style: none; padding: 0; }
-.legend i { border-radius: 2px; display: inline-block; height: .8em; margin-right: .4em;
-  width: .8em; }
-summary { cursor: pointer; padding: .4rem 0; }
-"""
-
-_HEADINGS: Final = ("Line", "Class", "Speed", "Quantity", "Unit", "Price", "Amount")
-_NUMBERS: Final = frozenset({"Quantity", "Price", "Amount", "total", "last_month", "kWh", "kg_CO2"})
+_NUMBERS: Final = frozenset({"total", "last_month", "kWh", "kg_CO2"})
 
 
 def page_of(comparison: Comparison) -> str:
     """Return the page. Every name in it is escaped: policies' names are anybody's."""
     title = f"What {comparison.hospital.studies:,} studies cost"
-    return "".join(
+    rows = plain_rows(comparison.runs)
+    headings = tuple(rows[0])
+    return page(
+        title,
         [
-            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-            f"<h1>{escape(title)}</h1>",
             _preface(comparison),
             "<h2>Totals</h2>",
-            _table_of_rows(plain_rows(comparison.runs)),
+            table(headings, [tuple(str(row[one]) for one in headings) for row in rows], _NUMBERS),
             "<h2>Cost a month</h2>",
             _legend(GROUPS),
             *_charts(comparison, _cost, comparison.region.currency),
@@ -67,25 +55,21 @@ def page_of(comparison: Comparison) -> str:
             *_charts(comparison, _held, "TB"),
             "<h2>Bills, line by line</h2>",
             *(_bill(run.name, run.outcome.total) for run in comparison.runs),
-            "</body></html>\n",
-        ]
+        ],
     )
 
 
 def _preface(comparison: Comparison) -> str:
-    region, months = comparison.region, comparison.calendar.names
+    months = comparison.calendar.names
     outside = comparison.hospital.outside_percent
-    sentences = [
-        comparison.subject.says,
-        f"From {months[0]} to {months[-1]}, seed {comparison.hospital.seed}.",
-        f"{outside} % of the bytes read leave the region; restores are {comparison.speed}.",
-        f"List prices of {comparison.region_name} ({region.title}), read {region.checked}.",
-        "Check them before money depends on them.",
-        f"Prices: {region.source}.",
-        f"Catalogue: {region.catalogue.source}." if region.catalogue.source else "",
-        f"Energy, of bytes at rest only: {region.energy.source}.",
-    ]
-    return "".join(f"<p>{escape(one)}</p>" for one in sentences if one)
+    return paragraphs(
+        [
+            comparison.subject.says,
+            f"From {months[0]} to {months[-1]}, seed {comparison.hospital.seed}.",
+            f"{outside} % of the bytes read leave the region; restores are {comparison.speed}.",
+            *about_prices(comparison.region_name, comparison.region),
+        ]
+    )
 
 
 def _charts(
@@ -129,39 +113,5 @@ def _legend(names: Iterable[str]) -> str:
 
 
 def _bill(name: str, bill: Bill) -> str:
-    rows = [
-        (
-            line.what,
-            line.storage_class or "",
-            line.speed or "",
-            f"{line.quantity:,.3f}",
-            line.unit,
-            f"{line.price:f}",
-            f"{line.amount:,.2f}",
-        )
-        for line in bill.lines
-    ]
-    total = f"{bill.total.quantize(CENT):,} {bill.currency}"
-    table = _table(_HEADINGS, rows)
-    return f"<details><summary>{escape(name)}: {escape(total)}</summary>{table}</details>"
-
-
-def _table_of_rows(rows: Sequence[Mapping[str, object]]) -> str:
-    headings = tuple(rows[0])
-    return _table(headings, [tuple(str(row[one]) for one in headings) for row in rows])
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    kinds = [' class="number"' if one in _NUMBERS else "" for one in headings]
-    head = "".join(
-        f"<th{kind}>{escape(one.replace('_', ' '))}</th>"
-        for kind, one in zip(kinds, headings, strict=True)
-    )
-    body = "".join(_row(kinds, row) for row in rows)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide">{table}</div>'
-
-
-def _row(kinds: Sequence[str], cells: Sequence[str]) -> str:
-    made = (f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, cells, strict=True))
-    return f"<tr>{''.join(made)}</tr>"
+    said = f"{escape(name)}: {escape(total_of(bill))}"
+    return f"<details><summary>{said}</summary>{bill_table(bill)}</details>"

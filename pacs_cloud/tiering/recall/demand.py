@@ -18,9 +18,10 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, NotFound, Offline, Unavailable
 from pacs_cloud.objectstore.port import Availability, ObjectInfo, ObjectStore
-from pacs_cloud.objectstore.storage_classes import RecallSpeed, is_at_hand
+from pacs_cloud.objectstore.storage_classes import RecallSpeed
 from pacs_cloud.pack.pack_id import new_pack_id
-from pacs_cloud.telemetry import hashed
+from pacs_cloud.tiering.recall.causes import Cause, Why
+from pacs_cloud.tiering.recall.cold import can_be_read, cold_packs
 from pacs_cloud.tiering.recall.marks import (
     Recall,
     RecallMark,
@@ -44,6 +45,8 @@ _LATEST_S: Final = 3600
 _KNOWN: Final = 20_000
 _AT_ONCE: Final = 16
 _TRIES: Final = 3
+_READ: Final = Cause(Why.READ)
+_COMMANDED: Final = Cause(Why.COMMAND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class Recalls:
 
     def can_be_read(self, pack: PackRecord) -> bool:
         """Tell whether a pack can be read now, as far as its record says."""
-        return self._reads_cold or _can_be_read(pack, self._now_us())
+        return self._reads_cold or can_be_read(pack, self._now_us())
 
     async def demand(self, packs: Collection[PackRecord]) -> None:
         """Return when all of `packs` can be read now; else have their studies recalled.
@@ -150,26 +153,31 @@ class Recalls:
         Raises:
             BeingRecalled: they are on their way.
             Unavailable, Denied: they could not be asked for.
+            NeverRestored: the store brings nothing back.
             Corrupt: an object is gone, or a mark cannot be read.
         """
         cold = [pack for pack in packs if not self.can_be_read(pack)]
         if not cold:
             return
         now_us = self._now_us()
-        asked = await self._ask(cold, self._wish)
+        asked = await self._ask(cold, self._wish, _READ)
         if all(one.until_us > now_us for one in asked):
             return
         for study in dict.fromkeys((pack.tenant, pack.study_instance_uid) for pack in cold):
             rest = await self._catalogue.packs(*study)
             known = {pack.pack_id for pack in cold}
             asked += await self._ask(
-                [pack for pack in cold_packs(rest, now_us) if pack.pack_id not in known], self._wish
+                [pack for pack in cold_packs(rest, now_us) if pack.pack_id not in known],
+                self._wish,
+                _READ,
             )
         if all(one.until_us > now_us for one in asked[: len(cold)]):
             return  # they have come meanwhile
         raise BeingRecalled(_progress(asked, now_us), now_us)
 
-    async def start(self, packs: Sequence[PackRecord], wish: RecallWish) -> Progress:
+    async def start(
+        self, packs: Sequence[PackRecord], wish: RecallWish, cause: Cause = _COMMANDED
+    ) -> Progress:
         """Ask for those of `packs` that are cold; return how far their recall has come.
 
         One that is under way goes on as it was asked for.
@@ -178,17 +186,19 @@ class Recalls:
             Unavailable, Denied: they could not be asked for.
         """
         now_us = self._now_us()
-        asked = await self._ask(cold_packs(packs, now_us), wish)
+        asked = await self._ask(cold_packs(packs, now_us), wish, cause)
         return _progress(asked, now_us)
 
-    async def _ask(self, packs: Sequence[PackRecord], wish: RecallWish) -> list[_Asked]:
-        return list(await asyncio.gather(*(self._ask_for(pack, wish) for pack in packs)))
+    async def _ask(
+        self, packs: Sequence[PackRecord], wish: RecallWish, cause: Cause
+    ) -> list[_Asked]:
+        return list(await asyncio.gather(*(self._ask_for(pack, wish, cause) for pack in packs)))
 
-    async def _ask_for(self, pack: PackRecord, wish: RecallWish) -> _Asked:
+    async def _ask_for(self, pack: PackRecord, wish: RecallWish, cause: Cause) -> _Asked:
         mark = mark_for(pack)
         task = self._asked.get(mark.key)
         if task is None:
-            task = asyncio.create_task(self._claim(pack, mark, wish))
+            task = asyncio.create_task(self._claim(pack, mark, wish, cause))
             self._asked[mark.key] = task
             task.add_done_callback(lambda done: self._forget_failed(mark.key, done))
             if len(self._asked) > _KNOWN:
@@ -202,7 +212,9 @@ class Recalls:
         if (done.cancelled() or done.exception() is not None) and self._asked.get(key) is done:
             del self._asked[key]
 
-    async def _claim(self, pack: PackRecord, mark: RecallMark, wish: RecallWish) -> _Asked:
+    async def _claim(
+        self, pack: PackRecord, mark: RecallMark, wish: RecallWish, cause: Cause
+    ) -> _Asked:
         """Ask for a pack unless somebody has; return how it was asked for."""
         async with self._slots:
             for _ in range(_TRIES):
@@ -217,10 +229,12 @@ class Recalls:
                     speed,
                     wish.days,
                     new_pack_id(now_us),
+                    cause,
+                    pack.length_bytes,
                 )
                 if await put_recall(self._objects, recall):
-                    info = await self._begin(recall)
-                    _log_begun(recall)
+                    recall, info = await self._begin(recall, now_us)
+                    log.info("recall_begun", extra=recall.for_log)
                     return _Asked(recall, now_us if arrival_us else 0, _until_us(info, now_us))
                 try:
                     return _Asked(await get_recall(self._objects, mark), 0)
@@ -228,11 +242,11 @@ class Recalls:
                     continue  # it is over since
         raise Unavailable("a recall kept changing")
 
-    async def _begin(self, recall: Recall) -> ObjectInfo:
+    async def _begin(self, recall: Recall, now_us: int) -> tuple[Recall, ObjectInfo]:
         """Ask the store; what it refuses for good is not under way."""
         try:
-            return await ask_store(self._objects, recall)
-        except (Denied, InvalidRequest, Corrupt):
+            return await ask_store(self._objects, recall, now_us)
+        except (Denied, InvalidRequest, Offline, Corrupt):
             with suppress(Denied):  # not everybody may remove: whoever tends recalls does then
                 await self._objects.delete(recall.mark.key)
             raise
@@ -256,29 +270,9 @@ class Recalls:
             self._asked.pop(asked.recall.mark.key, None)
 
 
-def _log_begun(recall: Recall) -> None:
-    pack = recall.mark.pack
-    fields: dict[str, object] = {"study": hashed(pack.study_instance_uid), "pack": pack.pack_id}
-    fields |= {"storage_class": recall.storage_class, "speed": recall.speed, "days": recall.days}
-    log.info("recall_begun", extra=fields)
-
-
-def cold_packs(packs: Collection[PackRecord], now_us: int) -> list[PackRecord]:
-    """Return those that must be recalled, and of which something is shown."""
-    return [
-        pack
-        for pack in packs
-        if len(pack.hidden) < pack.instance_count and not _can_be_read(pack, now_us)
-    ]
-
-
 def time_text(moment_us: int) -> str:
     """Return a moment as people and programs read it: `2026-11-29T21:00:00Z`."""
     return datetime.fromtimestamp(moment_us // _SECOND_US, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _can_be_read(pack: PackRecord, now_us: int) -> bool:
-    return is_at_hand(pack.storage_class, pack.recalled_until_us, now_us)
 
 
 def _until_us(info: ObjectInfo, now_us: int) -> int:

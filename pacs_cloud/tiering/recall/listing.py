@@ -9,8 +9,8 @@ from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.storage_classes import needs_recall
-from pacs_cloud.tiering.recall.demand import cold_packs
-from pacs_cloud.tiering.recall.marks import RecallMark, get_recall, key_of, recall_marks
+from pacs_cloud.tiering.recall.cold import cold_packs
+from pacs_cloud.tiering.recall.marks import Recall, RecallMark, get_recall, key_of, recall_marks
 
 
 class RecallState(StrEnum):
@@ -37,6 +37,8 @@ class StudyRecall:
         since_us: when the first of the others was asked for; 0: none was.
         expected_us: when the last of them should arrive; likewise.
         until_us: how long all that has arrived stays, at least; 0: nothing has.
+        causes: why its recalls were started, each once.
+        speeds: how fast what has not arrived was asked for, each once.
     """
 
     tenant: str
@@ -47,6 +49,8 @@ class StudyRecall:
     since_us: int = 0
     expected_us: int = 0
     until_us: int = 0
+    causes: tuple[str, ...] = ()
+    speeds: tuple[str, ...] = ()
 
 
 async def list_recalls(
@@ -90,19 +94,26 @@ async def _of_study(
         for pack in await catalogue.packs(*study)
         if needs_recall(pack.storage_class) and len(pack.hidden) < pack.instance_count
     ]
-    cold = {key_of(pack): pack for pack in cold_packs(shown, now_us)}
+    by_key = {key_of(pack): pack for pack in shown}
+    cold = {key_of(pack) for pack in cold_packs(shown, now_us)}
     since: list[int] = []
     expected: list[int] = []
+    causes: set[str] = set()
+    speeds: set[str] = set()
     for mark in marks:
-        pack = cold.get(mark.pack)
-        if pack is None or pack.recalled_until_us != mark.after_us:
+        pack = by_key.get(mark.pack)
+        if pack is None:
             continue
         try:
             recall = await get_recall(objects, mark)
         except NotFound:
             continue  # it is over since
+        causes.add(str(recall.cause))
+        if mark.pack not in cold or pack.recalled_until_us != mark.after_us:
+            continue
         since.append(recall.asked_us)
         expected.append(recall.expected_us)
+        speeds.add(_speed(recall))
     return StudyRecall(
         *study,
         _state(len(cold), len(since)),
@@ -111,7 +122,14 @@ async def _of_study(
         min(since, default=0),
         max(expected, default=0),
         _until_us(shown, now_us),
+        tuple(sorted(causes)),
+        tuple(sorted(speeds)),
     )
+
+
+def _speed(recall: Recall) -> str:
+    wanted = f" instead of {recall.instead_of}" if recall.instead_of else ""
+    return f"{recall.speed}{wanted}"
 
 
 def _state(cold: int, asked: int) -> RecallState:

@@ -8,16 +8,20 @@ the record says until when, and the next recall has another key. It lies under
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
 
 from pacs_cloud.catalogue.records import PackRecord
-from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound, Unavailable
+from pacs_cloud.errors import Conflict, Corrupt, Denied, InvalidRequest, NotFound
 from pacs_cloud.objectstore.keys import PackKey, parse_recall_key, recall_key, recall_prefix
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.objectstore.storage_classes import RecallSpeed
+from pacs_cloud.telemetry import hashed
+from pacs_cloud.tiering.recall.causes import UNKNOWN, Cause, Why
+from pacs_cloud.tiering.recall.times import service_arrival_s
 
 _VERSION: Final = 1
 
@@ -57,6 +61,9 @@ class Recall:
         speed: how quickly it was wanted.
         days: how long the copy is to stay.
         claim: unique: tells two that ask in one moment apart.
+        cause: why.
+        length_bytes: of the pack; 0 where a release wrote it that kept no sizes.
+        instead_of: the speed that was wanted, where the store could not be asked at that; else "".
     """
 
     mark: RecallMark
@@ -66,6 +73,21 @@ class Recall:
     speed: RecallSpeed
     days: int
     claim: str = ""
+    cause: Cause = UNKNOWN
+    length_bytes: int = 0
+    instead_of: str = ""
+
+    @property
+    def for_log(self) -> dict[str, object]:
+        """What a log may say of it."""
+        return {
+            "study": hashed(self.mark.pack.study_instance_uid),
+            "pack": self.mark.pack.pack_id,
+            "storage_class": self.storage_class,
+            "speed": self.speed,
+            "days": self.days,
+            "why": self.cause.why,
+        }
 
 
 def key_of(pack: PackRecord) -> PackKey:
@@ -88,6 +110,10 @@ async def put_recall(objects: ObjectStore, recall: Recall) -> bool:
         "speed": recall.speed,
         "days": recall.days,
         "claim": recall.claim,
+        "why": recall.cause.why,
+        "rule": recall.cause.rule,
+        "bytes": recall.length_bytes,
+        "instead_of": recall.instead_of,
     }
     try:
         await objects.put_new(recall.mark.key, orjson.dumps(fields))
@@ -96,25 +122,42 @@ async def put_recall(objects: ObjectStore, recall: Recall) -> bool:
     return True
 
 
-async def ask_store(objects: ObjectStore, recall: Recall) -> ObjectInfo:
-    """Ask the store for what `recall` says; return what is true of the pack then.
+async def ask_store(objects: ObjectStore, recall: Recall, now_us: int) -> tuple[Recall, ObjectInfo]:
+    """Ask the store for what `recall` says; return how it was asked, and what is true then.
+
+    A service has not always room for those in a hurry, and none in a deep archive, where the
+    bucket's rules may have moved the pack since its record was written: it is asked at the
+    usual speed then, and the mark says so.
 
     Raises:
         Corrupt: there is no such object.
-        Denied, InvalidRequest: the store does not give it back.
+        Denied, InvalidRequest, Offline: the store does not give it back.
         Unavailable: it cannot be reached.
     """
     key = recall.mark.pack.pack
     try:
-        return await objects.recall(key, recall.days, recall.speed)
+        return recall, await objects.recall(key, recall.days, recall.speed)
     except NotFound as error:
         raise Corrupt("a pack's object is gone") from error
-    except (Unavailable, InvalidRequest):
+    except InvalidRequest:
         if recall.speed is not RecallSpeed.EXPEDITED:
             raise
-        # A service has not always room for those in a hurry, and none in DEEP_ARCHIVE, where
-        # the bucket's lifecycle may have moved the pack since its record was written.
-        return await objects.recall(key, recall.days, RecallSpeed.STANDARD)
+    info = await objects.recall(key, recall.days, RecallSpeed.STANDARD)
+    return await slow_down(objects, recall, info.storage_class, now_us), info
+
+
+async def slow_down(
+    objects: ObjectStore, recall: Recall, storage_class: str, begun_us: int
+) -> Recall:
+    """Return `recall` as one at the usual speed, begun then; its mark says so, too."""
+    usual = RecallSpeed.STANDARD
+    expected_us = begun_us + round(service_arrival_s(storage_class, usual) * 1_000_000)
+    slower = replace(recall, speed=usual, expected_us=expected_us, instead_of=recall.speed.value)
+    with suppress(Denied):  # not everybody may remove: whoever tends recalls does it then
+        # Who finds no mark in between asks for what is under way already.
+        await objects.delete(recall.mark.key)
+        await put_recall(objects, slower)
+    return slower
 
 
 async def get_recall(objects: ObjectStore, mark: RecallMark) -> Recall:
@@ -134,8 +177,11 @@ async def get_recall(objects: ObjectStore, mark: RecallMark) -> Recall:
             RecallSpeed(fields["speed"]),
             int(fields["days"]),
             str(fields["claim"]),
+            Cause(Why(fields.get("why", Why.UNKNOWN)), str(fields.get("rule", ""))),
+            int(fields.get("bytes", 0)),
+            str(fields.get("instead_of", "")),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt(f"{mark.key} cannot be read") from error
 
 

@@ -3,7 +3,8 @@
 A crash between a mark and the request to the store, or a store that forgot, leaves a
 pack that nobody would ask for again; here that is seen. What has arrived is written
 into the pack's record, so that searches tell it without a look at an object, and the
-mark goes with the readable copy.
+mark goes with the readable copy. Of what went cold before thumbnails were kept one is
+made then.
 """
 
 import logging
@@ -14,16 +15,23 @@ from typing import Final
 from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord
-from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, NotFound
+from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, NotFound, Offline, PacsError
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import Availability, ObjectStore
-from pacs_cloud.objectstore.storage_classes import needs_recall
+from pacs_cloud.objectstore.storage_classes import (
+    RecallSpeed,
+    needs_recall,
+    without_access_tier,
+)
+from pacs_cloud.telemetry import hashed
+from pacs_cloud.tiering.keeping import KeepThumbnail, keep_none
 from pacs_cloud.tiering.recall.marks import (
     RecallMark,
     ask_store,
     get_recall,
     key_of,
     recall_marks,
+    slow_down,
 )
 
 log = logging.getLogger(__name__)
@@ -63,6 +71,7 @@ async def tend_recalls(
     now_us: int,
     tenant: str | None = None,
     study_instance_uid: str | None = None,
+    keep: KeepThumbnail = keep_none,
 ) -> Tended:
     """Look at every recall once; return what was found.
 
@@ -72,18 +81,23 @@ async def tend_recalls(
         now_us: microseconds since 1970 UTC.
         tenant: whose recalls; None: everybody's.
         study_instance_uid: of one study of theirs.
+        keep: keeps a thumbnail of what has arrived.
 
     Raises:
         Unavailable: a store cannot be reached.
     """
     total = Tended()
     async for marks in recall_marks(objects, tenant, study_instance_uid):
-        total += await _tend_study(objects, catalogue, marks, now_us)
+        total += await _tend_study(objects, catalogue, marks, now_us, keep)
     return total
 
 
 async def _tend_study(
-    objects: ObjectStore, catalogue: Catalogue, marks: Sequence[RecallMark], now_us: int
+    objects: ObjectStore,
+    catalogue: Catalogue,
+    marks: Sequence[RecallMark],
+    now_us: int,
+    keep: KeepThumbnail,
 ) -> Tended:
     """Look at the recalls of one study."""
     packs = {key_of(pack): pack for pack in await catalogue.packs(*marks[0].study)}
@@ -102,7 +116,7 @@ async def _tend_study(
         else:
             try:
                 found, until_us = await _look(objects, mark, now_us)
-            except (Corrupt, Denied, InvalidRequest, NotFound) as error:
+            except (Corrupt, Denied, InvalidRequest, NotFound, Offline) as error:
                 # The others are looked after all the same.
                 fields = {"pack": mark.pack.pack_id, "error": type(error).__name__}
                 log.warning("recall_failed", extra=fields)
@@ -111,13 +125,35 @@ async def _tend_study(
             if until_us:
                 arrived[mark.pack] = until_us
     if arrived:
+        # Before it is noted: who dies in between looks here again.
+        at_hand = [pack for pack, until_us in arrived.items() if until_us > now_us]
+        await _keep_thumbnails(at_hand, keep)
 
         def noted(pack: PackRecord) -> PackRecord:
             until_us = arrived.get(key_of(pack), 0)
+            lies_in = without_access_tier(pack.storage_class)
+            if until_us > now_us and lies_in != pack.storage_class:
+                # It has come for good: no copy of it goes.
+                return replace(pack, storage_class=lies_in, recalled_until_us=now_us)
             return replace(pack, recalled_until_us=max(pack.recalled_until_us, until_us))
 
         await note_packs(catalogue, *marks[0].study, noted, now_us=now_us)
     return total
+
+
+async def _keep_thumbnails(arrived: Sequence[PackKey], keep: KeepThumbnail) -> None:
+    """Keep a thumbnail of each series of which something has arrived, as far as that goes."""
+    of_series: dict[tuple[str, str, str], list[str]] = {}
+    for pack in arrived:
+        names = pack.tenant, pack.study_instance_uid, pack.series_instance_uid
+        of_series.setdefault(names, []).append(pack.pack_id)
+    for names, pack_ids in of_series.items():
+        try:
+            await keep(*names, pack_ids)
+        except PacsError as error:
+            # Readers wait for the study, and the next recall tries it again.
+            fields = {"study": hashed(names[1]), "error": type(error).__name__}
+            log.warning("thumbnail_not_kept", extra=fields)
 
 
 async def _look(objects: ObjectStore, mark: RecallMark, now_us: int) -> tuple[Tended, int]:
@@ -133,14 +169,17 @@ async def _look(objects: ObjectStore, mark: RecallMark, now_us: int) -> tuple[Te
         case Availability.ONLINE:
             return Tended(arrived=1), info.available_until_us or stays_us
         case Availability.RESTORING:
+            if recall.speed is RecallSpeed.EXPEDITED and now_us > recall.expected_us:
+                # Whoever asked found no room for the hurried, and could not write that down.
+                await slow_down(objects, recall, info.storage_class, recall.asked_us)
             return Tended(waiting=1), 0
         case Availability.OFFLINE if now_us > recall.expected_us + recall.days * _DAY_US:
             # It came, and went again while nobody looked: the next reader asks anew.
             return Tended(ended=1), now_us
         case Availability.OFFLINE if now_us > recall.asked_us + GRACE_US:
             try:
-                await ask_store(objects, recall)
-            except (Denied, InvalidRequest):
+                await ask_store(objects, recall, now_us)
+            except (Denied, InvalidRequest, Offline):
                 # It is not under way: the next reader is told why.
                 await objects.delete(mark.key)
                 raise

@@ -103,7 +103,17 @@ async def test_each_chore_runs_on_an_empty_archive(tmp_path: Path) -> None:
     )
     async with open_stores(settings, create=True) as stores:
         every = chores_of(settings, stores)
-        usual = {"sweep", "trash", "recalls", "access", "fixity"}
+        usual = {
+            "sweep",
+            "trash",
+            "recalls",
+            "access",
+            "rejections",
+            "corrections",
+            "erasures",
+            "fixity",
+            "pins",
+        }
         assert set(every) == usual | {"tiers", "repack"}
         for chore in every.values():
             assert await chore() > 0

@@ -11,9 +11,9 @@ from pacs_cloud.catalogue.aggregate import (
     add_to_study,
     disagreeing,
     rank_of,
-    recompute,
     summarise,
 )
+from pacs_cloud.catalogue.recompute import recompute
 from pacs_cloud.catalogue.records import Patient, SeriesRecord, StudyRecord
 from pacs_cloud.pack.index import PackIndex
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue_samples import NOW_US, SERIES, STUDY, TENANT, Shelf, instance, pack, uids
+from pacs_cloud.catalogue.changing import is_purged
 from pacs_cloud.catalogue.decisions import (
     Decision,
     decode_decisions,
@@ -16,7 +17,6 @@ from pacs_cloud.catalogue.decisions import (
     encode_trash,
     standing,
 )
-from pacs_cloud.catalogue.hiding import is_purged
 from pacs_cloud.catalogue.records import CHANGED_AT_ONCE, HiddenReason, PackRecord, StudyChange
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import Corrupt

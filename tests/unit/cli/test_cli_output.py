@@ -20,3 +20,17 @@ def test_a_cell_is_data() -> None:
     heading, row = captured.get().splitlines()
     assert heading.split() == ["PatientName", "StudyDescription"]
     assert row.split() == ["A[/]B", "CT", "[contrast]", ":heart:", "x"]
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "said"),
+    [
+        (0, ("pack",), "0 packs"),
+        (1, ("pack",), "1 pack"),
+        (2, ("study",), "2 studies"),
+        (1, ("pack is", "packs are"), "1 pack is"),
+        (3, ("pack is", "packs are"), "3 packs are"),
+    ],
+)
+def test_one_is_one(count: int, words: tuple[str, ...], said: str) -> None:
+    assert output.counted(count, *words) == said

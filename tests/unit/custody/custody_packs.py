@@ -91,13 +91,14 @@ def make_pack(
     samples: Sequence[Sample],
     *,
     replaces: tuple[str, ...] = (),
+    merged_rev: int | None = None,
 ) -> Made:
     """Return a finished pack of `samples`."""
     head = bytes(128) + b"DICM"
     files = [
         (head, dataset_of(study, series, sample), ExplicitVRLittleEndian) for sample in samples
     ]
-    return pack_files(clock, tenant, files, replaces=replaces)
+    return pack_files(clock, tenant, files, replaces=replaces, merged_rev=merged_rev)
 
 
 def pack_files(
@@ -106,6 +107,7 @@ def pack_files(
     files: Sequence[tuple[bytes, bytes, str]],
     *,
     replaces: tuple[str, ...] = (),
+    merged_rev: int | None = None,
 ) -> Made:
     """Return a finished pack of one series' files.
 
@@ -114,6 +116,7 @@ def pack_files(
         tenant: whose.
         files: of each what is before its data set, that, and how it is encoded.
         replaces: ids of packs.
+        merged_rev: the study's `rev` as of which it was merged from them.
     """
     pack_id = new_pack_id(clock.tick())
     entries: list[Entry] = []
@@ -151,6 +154,7 @@ def pack_files(
             study_instance_uid=study,
             series_instance_uid=series,
             replaces=replaces,
+            merged_rev=merged_rev,
         )
         index = encode_index(table, [entry.header for entry in entries])
         length = writer.finish(index)

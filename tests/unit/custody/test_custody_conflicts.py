@@ -1,6 +1,7 @@
 """Of two contents under one UID the other one can be shown, and that undone."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pacs_cloud.errors import Conflict, Corrupt, NotFound, Unavailable
 from pacs_cloud.objectstore.keys import ledger_prefix
 from unit.custody.custody_house import ALL, STUDY, Dying, House, Racing, always
 from unit.custody.custody_packs import Made, Sample, commit, make_pack, put
+from unit.custody.custody_repack import repack
 
 SERIES, INSTANCE = f"{STUDY}.1", f"{STUDY}.1.1"
 
@@ -113,6 +115,66 @@ async def test_promotions_are_undone_one_by_one(house: House) -> None:
         assert await house.rebuilt() == state
     with pytest.raises(NotFound):
         await choose(undo, house, one.conflict_id)
+
+
+@pytest.mark.parametrize("policy", ConflictPolicy)
+@pytest.mark.parametrize("repacks", [1, 2])
+async def test_a_promotion_is_undone_after_its_packs_were_merged(
+    house: House, tmp_path: Path, policy: ConflictPolicy, repacks: int
+) -> None:
+    await two(house, policy)
+    one, before = await the_one(house), await words_of(house)
+    await choose(promote, house, one.conflict_id)
+    for number in range(repacks):
+        # Both sides get other packs, and so the conflict another id.
+        await house.store(Sample(f"{SERIES}.{90 + number}"), series=SERIES)
+        made = await repack(house, tmp_path / f"{number}")
+        assert made.made >= 1
+        await house.sweep()
+    renamed = await the_one(house)
+    assert renamed.conflict_id != one.conflict_id
+    assert (await disagreement(house.catalogue, "default", one.conflict_id)) == renamed
+    undone = await choose(undo, house, one.conflict_id)
+    assert undone.resolution == one.resolution
+    assert await words_of(house) == before
+    assert await house.findings() == []
+    state = await house.digest()
+    assert await house.rebuilt() == state
+    with pytest.raises(NotFound):
+        await choose(undo, house, undone.conflict_id)
+
+
+async def test_promotions_from_before_and_after_a_repack_are_undone_one_by_one(
+    house: House, tmp_path: Path
+) -> None:
+    await two(house)
+    one = await the_one(house)
+    shown = [await words_of(house)]
+    await choose(promote, house, one.conflict_id)
+    shown.append(await words_of(house))
+    await house.store(Sample(f"{SERIES}.90"), series=SERIES)
+    await repack(house, tmp_path / "merged")
+    await choose(promote, house, (await the_one(house)).conflict_id)
+    for words in reversed(shown):
+        await choose(undo, house, (await the_one(house)).conflict_id)
+        assert await words_of(house) == words
+    with pytest.raises(NotFound, match="promoted"):
+        await choose(undo, house, (await the_one(house)).conflict_id)
+
+
+async def test_of_several_conflicts_that_were_merged_none_is_guessed(
+    house: House, tmp_path: Path
+) -> None:
+    for words in ("first", "second", "third"):
+        await store(house, words)
+    old = {one.conflict_id for one in await listed(house)}
+    await house.store(Sample(f"{SERIES}.90"), series=SERIES)
+    await repack(house, tmp_path / "merged")
+    gone = old - {one.conflict_id for one in await listed(house)}
+    assert gone
+    for conflict_id in gone:
+        with pytest.raises(NotFound, match="conflicts list"):
+            await disagreement(house.catalogue, "default", conflict_id)
 
 
 async def test_the_list_is_the_same_after_a_rebuild(house: House) -> None:

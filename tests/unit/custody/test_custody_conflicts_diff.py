@@ -5,11 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pacs_cloud.custody.conflicts.diff import TagDifference, differing_pixels, tag_differences
+from pacs_cloud.custody.conflicts.diff import (
+    PixelDifference,
+    TagDifference,
+    differing_pixels,
+    tag_differences,
+)
 from pacs_cloud.dicom.pixel_format import PixelFormat
 
 GREY = PixelFormat(4, 5, 1, 16, 12, 0, "MONOCHROME2")
 COLOUR = PixelFormat(4, 6, 3, 8, 8, 0, "RGB")
+NOTHING = PixelDifference(0, 0)
 
 
 def test_equal_headers_differ_in_nothing() -> None:
@@ -57,18 +63,47 @@ def test_pixels_are_counted_not_bytes() -> None:
     other = samples.copy()
     other[0, 0] ^= 0xFFFF
     other[3, 4] ^= 1
-    assert differing_pixels(samples.tobytes(), GREY, samples.tobytes(), GREY) == 0
-    assert differing_pixels(samples.tobytes(), GREY, other.tobytes(), GREY) == 2
+    assert differing_pixels(samples.tobytes(), GREY, samples.tobytes(), GREY) == NOTHING
+    assert differing_pixels(samples.tobytes(), GREY, other.tobytes(), GREY) == PixelDifference(
+        2, 0xFFF
+    )
+
+
+def test_the_largest_difference_is_one_of_values() -> None:
+    signed = replace(GREY, pixel_representation=1)
+    one = np.zeros(20, dtype="<i2")
+    two = one.copy()
+    one[3], two[3] = -2048, 2047
+    two[4] = -1
+    found = differing_pixels(one.tobytes(), signed, two.tobytes(), signed)
+    assert found == PixelDifference(2, 4095)
+
+
+@pytest.mark.parametrize("representation", [0, 1])
+def test_bits_above_those_stored_are_no_part_of_a_sample(representation: int) -> None:
+    pixels = replace(GREY, pixel_representation=representation)
+    one = np.full(20, 0x0800, dtype="<u2")
+    two = one | 0xF000  # the sign once more, or an overlay
+    assert differing_pixels(one.tobytes(), pixels, two.tobytes(), pixels) == NOTHING
+
+
+def test_samples_of_32_bits_are_compared_whole() -> None:
+    wide = replace(GREY, bits_allocated=32, bits_stored=32)
+    one = np.zeros(20, dtype="<u4")
+    two = one.copy()
+    two[7] = 0xFFFF_FFFF
+    found = differing_pixels(one.tobytes(), wide, two.tobytes(), wide)
+    assert found == PixelDifference(1, 0xFFFF_FFFF)
 
 
 def test_colour_by_plane_is_the_same_as_by_pixel() -> None:
     pixels = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
     planes = pixels.transpose(2, 0, 1).tobytes()
     by_plane = replace(COLOUR, planar_configuration=1)
-    assert differing_pixels(pixels.tobytes(), COLOUR, planes, by_plane) == 0
+    assert differing_pixels(pixels.tobytes(), COLOUR, planes, by_plane) == NOTHING
     other = pixels.copy()
     other[1, 2] += 1
-    assert differing_pixels(other.tobytes(), COLOUR, planes, by_plane) == 1
+    assert differing_pixels(other.tobytes(), COLOUR, planes, by_plane) == PixelDifference(1, 1)
 
 
 def test_single_bits_are_pixels() -> None:
@@ -77,7 +112,7 @@ def test_single_bits_are_pixels() -> None:
     two = one.copy()
     two[[0, 19]] = 1
     frames = [np.packbits(cells, bitorder="little").tobytes() for cells in (one, two)]
-    assert differing_pixels(frames[0], bits, frames[1], bits) == 2
+    assert differing_pixels(frames[0], bits, frames[1], bits) == PixelDifference(2, 1)
 
 
 def test_two_pixels_that_share_their_colour_are_one_pair() -> None:
@@ -85,7 +120,7 @@ def test_two_pixels_that_share_their_colour_are_one_pair() -> None:
     one = bytearray(48)
     two = bytearray(48)
     two[0] = 9
-    assert differing_pixels(bytes(one), shared, bytes(two), shared) == 1
+    assert differing_pixels(bytes(one), shared, bytes(two), shared) == PixelDifference(1, 9)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +130,7 @@ def test_two_pixels_that_share_their_colour_are_one_pair() -> None:
         replace(GREY, pixel_representation=1),
         replace(GREY, photometric_interpretation="MONOCHROME1"),
         replace(GREY, bits_allocated=8),
+        replace(GREY, bits_stored=11),
     ],
 )
 def test_what_cannot_be_laid_upon_each_other_is_not_counted(other: PixelFormat) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.deep import check_bytes
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.fixity.pace import Pace
@@ -18,6 +20,7 @@ from pacs_cloud.errors import Corrupt, NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import Availability, ObjectInfo
 from pacs_cloud.pack.instance import Recoded
+from unit.custody.custody_faults import Refusing
 from unit.custody.custody_house import ALL, DAY_US, STUDY, House
 from unit.custody.custody_packs import NOW_US, Made, Sample
 
@@ -82,7 +85,6 @@ async def test_a_round_reads_every_pack_once_in_the_days_it_has(house: House) ->
     assert at is not None
     assert at.started_us > began_us
     assert len(await house.keys("fixity/at/")) == 1
-    assert len(await house.keys("fixity/turn/")) == 1
     assert await house.findings() == []
 
 
@@ -95,8 +97,7 @@ async def test_a_round_goes_on_at_its_pace_and_where_it_was(house: House) -> Non
     half_us = NOW_US + round(DAYS * DAY_US * 0.45)
     await tend(house, half_us, store)
     assert len(made) / 3 < len(store.read) < len(made) * 2 / 3
-    # Nothing more is due; and in a turn that somebody has, nothing is done.
-    await tend(house, half_us + TURN_US, store)
+    # Nothing more is due.
     await tend(house, half_us + TURN_US, store)
     assert len(store.read) < len(made) * 2 / 3
     # A worker that was away for long reads all that it has missed.
@@ -104,7 +105,7 @@ async def test_a_round_goes_on_at_its_pace_and_where_it_was(house: House) -> Non
     assert sorted(store.read) == sorted(one.key.pack for one in made)
 
 
-async def test_one_worker_has_the_turn(house: House) -> None:
+async def test_what_is_due_by_then_is_read_and_no_more(house: House) -> None:
     await house.fill()
     assert (await tend(house, NOW_US + DAY_US)) == Reread(
         packs=1, length_bytes=(await read_first(house)).length_bytes
@@ -191,6 +192,21 @@ async def test_a_pack_that_is_missing_is_found_by_its_study(house: House) -> Non
     assert await read_round(house.objects) is None
     with pytest.raises(NotFound):
         await reread_study(house.objects, house.catalogue, "default", "1.9", now_us=NOW_US)
+
+
+async def test_a_pack_that_may_not_be_read_keeps_nobody_from_the_others(
+    tmp_path: Path, catalogue: SqliteCatalogue
+) -> None:
+    async with Refusing(tmp_path / "objects") as objects:
+        house = House(objects, catalogue)
+        made = await house.fill()
+        objects.refused = frozenset({made[3].key.pack, made[5].key.index})
+        done = await tend(house, NOW_US) + await tend(house, NOW_US + 30 * DAY_US)
+        assert [one.kind for one in done.findings] == [FindingKind.DENIED] * 2
+        assert done.packs == len(made)
+        objects.refused = frozenset()
+        done = await reread(objects, catalogue, now_us=NOW_US + 31 * DAY_US)
+        assert (done.mended, done.findings) == (2, ())
 
 
 async def test_a_pack_that_needs_recall_is_passed_over_and_counted(house: House) -> None:
@@ -321,3 +337,28 @@ async def test_what_was_encoded_anew_is_held_against_what_is_stored(house: House
     )
     pack = replace(pack, table=replace(pack.table, instances=(recoded,)))
     assert [one async for one in check_bytes(house.objects, made.key, pack)] == []
+
+
+async def test_what_had_findings_is_read_and_told_once(house: House) -> None:
+    made = await house.fill()
+    await damage(house.objects, made[0])
+    first = await reread(house.objects, house.catalogue, now_us=NOW_US)
+    store = Watching(house.objects)
+    again = await reread(store, house.catalogue, now_us=NOW_US + DAY_US)  # type: ignore[arg-type]
+    assert again.findings == first.findings
+    assert again.packs == len(made)
+    assert sorted(store.read) == sorted(one.key.pack for one in made)
+    at = await read_round(house.objects)
+    assert at is not None
+    assert (at.read, at.read_bytes) == (len(made), at.total_bytes)
+
+
+async def test_what_is_passed_over_is_not_said_to_be_read(house: House) -> None:
+    made = await house.fill()
+    cold = made[0]
+    store = Watching(house.objects, cold=cold.key.pack)
+    await reread(store, house.catalogue, now_us=NOW_US)  # type: ignore[arg-type]
+    at = await read_round(house.objects)
+    assert at is not None
+    assert (at.is_over, at.packs, at.cold, at.read) == (True, len(made), 1, len(made) - 1)
+    assert at.read_bytes == at.total_bytes - len(cold.data)

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from pacs_cloud.catalogue import hiding
+from pacs_cloud.catalogue import changing
 from pacs_cloud.catalogue.records import StudyChange
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.trash.deletion import Restored
@@ -16,7 +16,7 @@ from unit.custody.custody_house import ALL, DAY_US, STUDY, Dying, House, Racing,
 from unit.custody.custody_packs import Sample
 
 INSTANCE = f"{STUDY}.1.1"
-MANY = hiding.PACKS_PER_CHANGE + 5
+MANY = changing.PACKS_PER_CHANGE + 5
 
 
 async def actions(house: House) -> list[Action]:

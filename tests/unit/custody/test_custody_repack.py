@@ -22,6 +22,7 @@ from pacs_cloud.custody.trash.deletion import Restored
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Conflict, Unavailable
 from pacs_cloud.objectstore.keys import PackKey, ledger_prefix
+from pacs_cloud.objectstore.storage_classes import StorageClass
 from pacs_cloud.pack.recover import recover
 from unit.custody.custody_house import ALL, DAY_US, STUDY, House, Racing
 from unit.custody.custody_packs import Sample
@@ -481,10 +482,33 @@ async def test_only_packs_of_one_class_go_together_and_none_that_is_cold(
 
     await note_packs(house.catalogue, "default", STUDY, moved, now_us=house.clock.tick())
     files = await shown(house)
-    done = await repack(house, tmp_path / "work")
+    warm = sum(one.length_bytes for one in await packs(house) if one.pack_id in ids[1::3])
+    terms = RepackTerms(include_warm=True)
+    done = await repack(house, tmp_path / "work", terms=terms)
     assert (done.replaced, done.made) == (4, 2)
+    assert done.read_bytes == {"STANDARD_IA": warm}
     left = {pack.pack_id: pack.storage_class for pack in await packs(house)}
     assert {ids[2], ids[5]} < left.keys()
-    # What is made is where the store has put it.
-    assert sorted(left.values()) == ["GLACIER", "GLACIER", "STANDARD", "STANDARD"]
+    # What is made is where those were.
+    assert sorted(left.values()) == ["GLACIER", "GLACIER", "STANDARD", "STANDARD_IA"]
+    (made,) = (one for one in await packs(house) if one.storage_class == "STANDARD_IA")
+    assert (await house.objects.head(key_of(made).pack)).storage_class == "STANDARD_IA"
     assert await shown(house) == files
+
+
+async def test_packs_that_a_policy_has_moved_are_left_alone(house: House, tmp_path: Path) -> None:
+    ids = await small_packs(house, 4)
+    for one in (await packs(house))[:2]:
+        await house.objects.move(key_of(one).pack, StorageClass.GLACIER_IR)
+
+    def moved(record: PackRecord) -> PackRecord:
+        is_moved = record.pack_id in ids[:2]
+        return replace(record, storage_class="GLACIER_IR") if is_moved else record
+
+    await note_packs(house.catalogue, "default", STUDY, moved, now_us=house.clock.tick())
+    done = await repack(house, tmp_path / "work")
+    assert (done.replaced, done.made, done.read_bytes) == (2, 1, {})
+    assert {ids[0], ids[1]} < {one.pack_id for one in await packs(house)}
+    # Where new packs lie there, they are as good as any.
+    home = RepackTerms(home_class="GLACIER_IR")
+    assert (await repack(house, tmp_path / "work", terms=home)).replaced == 2

@@ -1,6 +1,5 @@
 """A process that dies at any step of a repack, or of the sweep behind it, loses nothing."""
 
-import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -17,6 +16,9 @@ from pacs_cloud.custody.rebuild import rebuild
 from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.objectstore.storage_classes import StorageClass
+from pacs_cloud.tiering.lying import note_where
+from unit.custody.custody_faults import Died, Fuse, Mortal
 from unit.custody.custody_house import FUTURE_US, STUDY, House
 from unit.custody.custody_packs import Sample
 from unit.custody.custody_repack import (
@@ -30,61 +32,6 @@ from unit.custody.custody_repack import (
     shown,
     store_images,
 )
-
-
-class Died(Exception):
-    """The process is no more."""
-
-
-class Fuse:
-    """Burns at one call of whatever is behind it, and from then on at each."""
-
-    def __init__(self, at: int, *, answers: bool) -> None:
-        """Burn at call number `at`, before it is made, or once it is made if `answers`."""
-        self._left = at
-        self._answers = answers
-        self.is_burnt = False
-
-    def before(self) -> bool:
-        """Raise where the process is dead; return whether it dies after this call."""
-        self._left -= 1
-        if self._left >= 0:
-            return False
-        if self.is_burnt or not self._answers:
-            self.is_burnt = True
-            raise Died
-        self.is_burnt = True
-        return True
-
-
-class Mortal:
-    """A store or a catalogue behind a fuse."""
-
-    def __init__(self, real: Any, fuse: Fuse) -> None:
-        self._real = real
-        self._fuse = fuse
-
-    def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._real, name)
-        fuse = self._fuse
-
-        async def call(*args: Any, **options: Any) -> Any:
-            dies = fuse.before()
-            answer = await verb(*args, **options)
-            if dies:
-                raise Died
-            return answer
-
-        async def walk(*args: Any, **options: Any) -> AsyncIterator[Any]:
-            dies = fuse.before()
-            async for one in verb(*args, **options):
-                yield one
-                if dies:
-                    raise Died
-            if dies:
-                raise Died
-
-        return walk if inspect.isasyncgenfunction(verb) else call
 
 
 @asynccontextmanager
@@ -164,6 +111,47 @@ async def test_a_repack_may_die_at_any_step(tmp_path: Path, answers: bool) -> No
 
 
 @pytest.mark.parametrize("answers", [False, True])
+async def test_a_repack_where_a_policy_has_put_packs_may_die_at_any_step(
+    tmp_path: Path, answers: bool
+) -> None:
+    ends: set[int] = set()
+    for step in count():
+        folder = tmp_path / str(step)
+        async with (
+            LocalObjectStore(folder / "objects") as objects,
+            SqliteCatalogue(folder / "catalogue.sqlite") as catalogue,
+        ):
+            house = House(objects, catalogue)
+            lie_in: dict[str, str] = {}
+            for number in (1, 2):
+                made = await house.store(Sample(f"{SERIES}.{number}"), series=SERIES)
+                await objects.move(made.key.pack, StorageClass.GLACIER_IR)
+                lie_in[made.key.pack_id] = "GLACIER_IR"
+            await note_where(catalogue, "default", STUDY, lie_in, now_us=house.clock.tick())
+            files = await shown(house)
+            fuse = Fuse(step, answers=answers)
+            with suppress(Died):
+                await repack(
+                    house,
+                    folder / "work",
+                    terms=RepackTerms(include_warm=True),
+                    objects=Mortal(objects, fuse),
+                    catalogue=Mortal(catalogue, fuse),
+                )
+            assert await shown(house) == files
+            await swept(house)
+            # Each pack lies where its record says.
+            assert await house.findings() == []
+            assert await shown(house) == files
+            left = await packs(house)
+            assert {one.storage_class for one in left} == {"GLACIER_IR"}
+            ends.add(len(left))
+        if not fuse.is_burnt:
+            break
+    assert ends == {1, 2}
+
+
+@pytest.mark.parametrize("answers", [False, True])
 async def test_a_sweep_may_die_at_any_step(tmp_path: Path, answers: bool) -> None:
     for step in count():
         folder = tmp_path / str(step)
@@ -206,7 +194,7 @@ async def test_a_repack_that_recodes_may_die_at_any_step(tmp_path: Path) -> None
                 await repack(
                     house,
                     folder / "work",
-                    terms=RepackTerms(encode=True),
+                    terms=RepackTerms(encode=True, least_saved_bytes=0),
                     objects=Mortal(objects, fuse),
                     catalogue=Mortal(catalogue, fuse),
                 )

@@ -38,7 +38,7 @@ from unit.custody.custody_repack import (
     table_of,
 )
 
-ENCODE = RepackTerms(encode=True)
+ENCODE = RepackTerms(encode=True, least_saved_bytes=0)
 
 
 async def table(house: House) -> PackIndex:

@@ -35,6 +35,7 @@ ANY_PAGE = StrangePages(None, "", ())
         (errors.Conflict("secret"), 409, None),
         (errors.Denied("secret"), 403, None),
         (errors.Offline("secret"), 503, "3600"),
+        (errors.NeverRestored("secret"), 503, "86400"),
         (errors.StorageFull("secret"), 503, "60"),
         (errors.Unavailable("secret"), 503, "5"),
         (errors.Corrupt("secret"), 500, None),

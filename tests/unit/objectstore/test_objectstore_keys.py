@@ -9,7 +9,10 @@ from pacs_cloud.objectstore.keys import (
     check_prefix,
     ledger_prefix,
     parse_pack_key,
+    parse_rejection_key,
     parse_trash_key,
+    rejection_key,
+    rejection_prefix,
     spread_of,
     trash_key,
     trash_prefix,
@@ -80,3 +83,15 @@ def test_marks_of_the_trash_sort_by_time(uids: tuple[str, ...]) -> None:
 )
 def test_what_is_no_mark_of_the_trash(key: str) -> None:
     assert parse_trash_key(key) is None
+
+
+def test_the_key_of_a_rejection_note_is_read_back() -> None:
+    key = rejection_key("default", "1.2.3", "0f" * 32)
+    assert key == f"rejections/default/1.2.3/{'0f' * 32}.json"
+    assert parse_rejection_key(check_key(key)) == ("default", "1.2.3", "0f" * 32)
+    assert key.startswith(rejection_prefix("default", "1.2.3"))
+    assert not rejection_key("default", "1.2.34", "0f").startswith(
+        rejection_prefix("default", "1.2.3")
+    )
+    for other in ("rejections/default/1.2.3/x.json", "recalls/default/1.2.3/0f.json", ""):
+        assert parse_rejection_key(other) is None

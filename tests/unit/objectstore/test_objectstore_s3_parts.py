@@ -23,11 +23,20 @@ from pacs_cloud.errors import (
 from pacs_cloud.objectstore.budget import ByteBudget
 from pacs_cloud.objectstore.port import Availability
 from pacs_cloud.objectstore.s3_clients import S3Config
+from pacs_cloud.objectstore.s3_endpoints import region_named
 from pacs_cloud.objectstore.s3_errors import translated
 from pacs_cloud.objectstore.s3_info import told
 from pacs_cloud.objectstore.s3_multipart import PART_BYTES, PARTS_LIMIT, part_size
 from pacs_cloud.objectstore.s3_versions import same_by_what_is_said
-from pacs_cloud.objectstore.storage_classes import RecallSpeed, check_recall
+from pacs_cloud.objectstore.storage_classes import (
+    ARCHIVE_ACCESS,
+    RecallSpeed,
+    StorageClass,
+    check_recall,
+    class_named,
+)
+
+IT = StorageClass.INTELLIGENT_TIERING
 
 
 def client_error(code: str) -> ClientError:
@@ -74,6 +83,28 @@ def test_errors_are_ours(error: Exception, kind: type[PacsError]) -> None:
 def test_an_error_s_text_is_short() -> None:
     text = str(translated("get k", GenericError("cannot connect\nDebug source: {" + "x" * 5000)))
     assert text == "get k: GenericError: cannot connect"
+
+
+@pytest.mark.parametrize(
+    ("operation", "permission"),
+    [
+        ("PutObjectTagging", "s3:PutObjectTagging"),
+        ("HeadObject", "s3:GetObject"),
+        ("CopyObject", "s3:PutObjectTagging"),
+        ("GetBucketLifecycleConfiguration", "s3:GetLifecycleConfiguration"),
+    ],
+)
+def test_a_refusal_names_the_permission(operation: str, permission: str) -> None:
+    error = ClientError({"Error": {"Code": "AccessDenied", "Message": "…"}}, operation)
+    assert permission in str(translated("move k", error))
+    expired = ClientError({"Error": {"Code": "ExpiredToken", "Message": "…"}}, operation)
+    assert str(translated("move k", expired)) == "move k: ExpiredToken"
+
+
+def test_a_refused_read_or_write_of_bytes_names_it_too() -> None:
+    error = PermissionDeniedError(obstore_text("403 Forbidden", "AccessDenied"))
+    assert str(translated("get k", error)).endswith("s3:GetObject")
+    assert str(translated("put k", error)).endswith("s3:PutObject")
 
 
 @pytest.mark.parametrize("size", [1, PART_BYTES, 70 << 20, PART_BYTES * PARTS_LIMIT, 5 << 40])
@@ -167,9 +198,20 @@ def test_what_is_cold(headers: dict[str, str], availability: Availability) -> No
     info = told("k", 5, found)
     assert info.availability is availability
     assert (info.etag, info.length_bytes, info.modified_us) == ("e", 5, 1_767_312_000_000_000)
-    assert info.storage_class == headers.get("StorageClass", "STANDARD")
+    lies_in = headers.get("StorageClass", "STANDARD")
+    if "ArchiveStatus" in headers:
+        lies_in += "/" + headers["ArchiveStatus"]
+    assert info.storage_class == lies_in
     at_once = told("k", 5, found, reads_cold=True)
     assert at_once == replace(info, availability=Availability.ONLINE, available_until_us=None)
+
+
+@pytest.mark.parametrize("told_too", [{}, {"ArchiveStatus": "ARCHIVE_ACCESS"}])
+def test_what_comes_out_of_an_access_tier_lies_in_it_until_then(told_too: dict[str, str]) -> None:
+    found = {"LastModified": datetime(2026, 1, 2, tzinfo=UTC), "StorageClass": IT, **told_too}
+    info = told("k", 5, {**found, "Restore": 'ongoing-request="true"'})
+    assert (info.storage_class, info.availability) == (ARCHIVE_ACCESS, Availability.RESTORING)
+    assert class_named(info.storage_class) is IT
 
 
 def test_when_a_restored_copy_goes() -> None:
@@ -256,3 +298,21 @@ def test_a_config_hides_its_secret_and_is_whole() -> None:
         S3Config("b", access_key_id="k")
     with pytest.raises(InvalidRequest):
         S3Config("b", prefix="a")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "region"),
+    [
+        ("", ""),
+        ("https://s3.amazonaws.com", ""),
+        ("https://s3.eu-central-1.amazonaws.com", "eu-central-1"),
+        ("https://s3.dualstack.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("https://s3-us-west-2.amazonaws.com", "us-west-2"),
+        ("https://bucket.vpce-1a2b.s3.ap-southeast-2.vpce.amazonaws.com", "ap-southeast-2"),
+        ("https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("https://s3.eu-central-1.amazonaws.com.example", ""),
+        ("http://127.0.0.1:8333", ""),
+    ],
+)
+def test_an_endpoint_s_name_says_its_region(endpoint: str, region: str) -> None:
+    assert region_named(endpoint) == region

@@ -39,6 +39,7 @@ async def test_a_file_store_s_tiers_and_recall_delay(tmp_path: Path) -> None:
         "file:///{}/o?recall_delay_s=soon",
         "s3://b?moves=lifecycle",
         "s3://b?cold=warm",
+        "s3://b?lock=forever",
         "s3://b?region=here&storage_class=GLACIER",
     ],
 )

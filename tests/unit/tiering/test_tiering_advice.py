@@ -33,8 +33,8 @@ def said(policy: Policy, *before: Policy) -> list[str]:
         Policy("a", steps=steps((IA, 30), (IR, 60), (GLACIER, 150), (DEEP, 365))),
         Policy("a", steps=steps((IT, 0), (IR, 1))),
         Policy("a", steps=steps((IR, 90, STORED), (DEEP, 730)), retention_days=3653),
-        Policy("a", steps=steps((IA, 30, STORED), (IR, 90, UNREAD)), retention_days=180),
-        Policy("a", steps=steps((IR, 90)), retention_days=180),
+        Policy("a", steps=steps((IA, 30, STORED), (IR, 90, UNREAD)), retention_days=365),
+        Policy("a", steps=steps((IR, 275)), retention_days=365),
         Policy("a", Match(modalities=frozenset({"SR", "CT"})), steps((IR, 90))),
     ],
 )
@@ -106,13 +106,6 @@ def test_nothing_is_wrong(policy: Policy) -> None:
             ),
         ),
         (
-            Policy("a", steps=steps((IA, 30), (DEEP, 400)), retention_days=401),
-            (
-                "error 2: retention ends 1 day later, and DEEP_ARCHIVE bills 180: "
-                "take the step out, or keep studies for 580 days"
-            ),
-        ),
-        (
             Policy("a", Match(least_bytes=2, most_bytes=1)),
             (
                 "error None: no study has at least 2 and at most 1 bytes: "
@@ -148,6 +141,20 @@ def test_what_cannot_be_carried_out(policy: Policy, sentence: str) -> None:
             ),
         ),
         (
+            Policy("a", steps=steps((IA, 30), (DEEP, 400)), retention_days=401),
+            (
+                "warning 2: retention ends 1 day later, and S3 bills DEEP_ARCHIVE for 180: keep "
+                "studies for 580 days, or see by `cost simulate` whether the step saves anything"
+            ),
+        ),
+        (
+            Policy("a", retention_days=364),
+            (
+                "warning None: studies need not be kept for longer than 364 days, and `tier expired "
+                "--delete` deletes them then: see that no law asks for years (retention_years)"
+            ),
+        ),
+        (
             Policy("a", steps=steps((DEEP, 180))),
             (
                 "warning 1: a study may be 180 days old, and reading it from DEEP_ARCHIVE takes up to "
@@ -164,14 +171,14 @@ def test_what_cannot_be_carried_out(policy: Policy, sentence: str) -> None:
         (
             Policy("a", Match(most_bytes=131_071), steps((IR, 90))),
             (
-                "warning 1: no pack of a study of 131071 bytes has the 131072 that a move takes: "
+                "warning 1: no pack of a study of 131071 bytes has the 128 KiB that a move takes: "
                 "take the steps out, or raise max_bytes"
             ),
         ),
         (
             Policy("a", Match(modalities=frozenset({"SR", "KO"})), steps((IR, 90))),
             (
-                "warning 1: packs of KO, SR are mostly smaller than the 131072 bytes that a move "
+                "warning 1: packs of KO, SR are mostly smaller than the 128 KiB that a move "
                 "takes, and stay where they are"
             ),
         ),
@@ -225,16 +232,24 @@ def test_what_a_class_makes_of_small_packs_is_said_once() -> None:
             "a",
             1,
             (
-                "INTELLIGENT_TIERING never moves an object under 131072 bytes to a cheaper tier: "
-                "packs under 131072 bytes stay where they are"
+                "INTELLIGENT_TIERING never moves an object under 128 KiB to a cheaper tier: "
+                "packs under 128 KiB stay where they are"
+            ),
+        ),
+        (
+            "a",
+            1,
+            (
+                "leave the bucket's archive access tiers of INTELLIGENT_TIERING off: whatever they "
+                "take in has to be recalled before it is read, as from a cold class"
             ),
         ),
         (
             "a",
             2,
             (
-                "GLACIER_IR bills every pack as 131072 bytes or more: "
-                "packs under 131072 bytes stay where they are"
+                "GLACIER_IR bills every pack as 128 KiB or more: "
+                "packs under 128 KiB stay where they are"
             ),
         ),
         (
@@ -248,10 +263,7 @@ def test_what_a_class_makes_of_small_packs_is_said_once() -> None:
         (
             "b",
             2,
-            (
-                "GLACIER bills 40960 bytes more for every pack: "
-                "packs under 131072 bytes stay where they are"
-            ),
+            ("GLACIER bills 40 KiB more for every pack: packs under 128 KiB stay where they are"),
         ),
     ]
 

@@ -75,6 +75,30 @@ def test_lifecycle_prints_the_configuration(name: str) -> None:
     assert done.stdout == (GOLDEN / f"{name}.json").read_text("utf-8")
 
 
+def test_rules_by_age_are_said_to_move_what_is_pinned_and_can_be_left_out() -> None:
+    words = ["lifecycle", str(GOLDEN / "by_age.toml")]
+    done = CliRunner().invoke(tier, words)
+    named = [one["ID"] for one in json.loads(done.stdout)["Rules"] if "tier-age" in one["ID"]]
+    assert named
+    assert all(one in done.stderr for one in named)
+    assert "pinned" in done.stderr
+    without = CliRunner().invoke(tier, [*words, "--no-ages"])
+    assert "tier-age" not in without.stdout
+    assert not without.stderr
+    same = CliRunner().invoke(tier, [*words, "--no-ages", "--check", "-"], input=without.stdout)
+    assert same.exit_code == 0
+
+
+def test_validate_holds_a_bucket_s_rules_for_buckets_alone(tmp_path: Path) -> None:
+    words = ["validate", written(tmp_path, WRONG), "--json"]
+    assert CliRunner().invoke(tier, words).exit_code == 1
+    here = CliRunner().invoke(tier, [*words, "--data", str(tmp_path / "data")])
+    assert here.exit_code == 0
+    (said, *_) = map(json.loads, here.stdout.splitlines())
+    assert (said["severity"], said["step"]) == ("warning", 1)
+    assert "S3 moves nothing to STANDARD_IA" in said["sentence"]
+
+
 def test_lifecycle_takes_what_the_template_takes() -> None:
     done = CliRunner().invoke(
         tier,
@@ -117,3 +141,17 @@ def test_a_configuration_that_is_none_is_refused(tmp_path: Path, text: str) -> N
     words = ["lifecycle", written(tmp_path, WARM), "--check", "-"]
     done = CliRunner().invoke(tier, words, input=text)
     assert isinstance(done.exception, InvalidRequest)
+
+
+def test_rules_that_nobody_asked_about_are_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(tier, ["lifecycle", written(tmp_path, WARM), "-"], input="{}")
+    assert isinstance(done.exception, InvalidRequest)
+    assert not done.stdout
+
+
+def test_files_have_no_rules_to_look_at(tmp_path: Path) -> None:
+    (tmp_path / "data" / "objects").mkdir(parents=True)
+    words = ["lifecycle", written(tmp_path, WARM), "--check", "--data", str(tmp_path / "data")]
+    done = CliRunner().invoke(tier, words)
+    assert isinstance(done.exception, InvalidRequest)
+    assert "bucket" in str(done.exception)

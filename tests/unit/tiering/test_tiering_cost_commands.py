@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from catalogue_samples import Shelf, instance, pack
-from pacs_cloud.bootstrap.services import open_stores
+from catalogue_samples import STUDY, Shelf, instance, pack
+from pacs_cloud.bootstrap.services import now_us, open_stores
 from pacs_cloud.cli.cost_commands import cost
 from pacs_cloud.errors import InvalidRequest, NotFound
+from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.settings import Settings
+from pacs_cloud.tiering.access.counter import AccessCounter
 from pacs_cloud.tiering.cost.charts import stacked
 
 POLICIES = """
@@ -26,6 +28,7 @@ name = "cold"
 match = { description = "*nothing has this*" }
 steps = [{ to = "DEEP_ARCHIVE", unread_days = 100 }]
 """
+VIRGINIA = ("--region", "us-east-1")
 SMALL = ["--studies", "60", "--years", "1"]
 
 
@@ -180,27 +183,53 @@ def test_explain_says_what_each_line_is() -> None:
     glacier = [row for row in rows if row["class"] == "GLACIER" and row["line"] == "storage"]
     assert glacier[0]["price"] == "0.0036 USD"
     assert all(row["what"] for row in rows)
-    assert "data transfer out" in run("explain")
+    assert "data transfer out" in run("explain", "--region", "us-east-1")
 
 
 async def _archive(data: Path) -> None:
     async with open_stores(Settings(data=data), create=True) as stores:
         shelf = Shelf(stores.catalogue)
         await shelf.commit(pack([instance("1.2.3"), instance("1.2.4")]))
+        counter = AccessCounter(stores.objects, now_us)
+        counter.opened("default", STUDY)
+        counter.read(PackKey("default", STUDY, "1.2.3.4", "p").pack, 1500)
+        await counter.write()
 
 
 async def test_report_counts_what_the_archive_holds(tmp_path: Path) -> None:
     import asyncio
 
     await _archive(tmp_path)
-    text = await asyncio.to_thread(run, "report", "--data", str(tmp_path), "--json")
+    text = await asyncio.to_thread(run, "report", *VIRGINIA, "--data", str(tmp_path), "--json")
     said = json.loads(text)
     assert said["studies"] == 1
-    assert said["by_class"] == [{"class": "STANDARD", "packs": 1, "instances": 2, "bytes": 2000}]
+    assert said["by_class"] == [
+        {
+            "class": "STANDARD",
+            "packs": 1,
+            "instances": 2,
+            "bytes": 2000,
+            "writes": 0,
+            "reads": 1,
+            "read_bytes": 1500,
+        }
+    ]
     assert said["by_modality"][0]["modality"] == "CT"
-    assert {line["line"] for line in said["lines"]} == {"storage", "catalogue storage"}
-    table = await asyncio.to_thread(run, "report", "--data", str(tmp_path))
-    assert table.startswith("1 studies\n")
+    assert {line["line"] for line in said["lines"]} == {
+        "storage",
+        "GET and all other requests",
+        "data transfer out",
+        "catalogue read units",
+        "catalogue storage",
+    }
+    page = tmp_path / "report.html"
+    await asyncio.to_thread(run, "report", *VIRGINIA, "--data", str(tmp_path), "--html", str(page))
+    shown = Page()
+    shown.feed(page.read_text("utf-8"))
+    assert not shown.open
+    assert not shown.addresses
+    table = await asyncio.to_thread(run, "report", *VIRGINIA, "--data", str(tmp_path))
+    assert table.startswith("1 studies; requests of the last 30 days\n")
     assert "kg CO2" in table
 
 

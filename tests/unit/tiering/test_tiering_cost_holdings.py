@@ -1,14 +1,21 @@
 """What an archive holds, counted from the catalogue's records, and the bill of a month."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from catalogue_samples import TENANT, attributes, element
 from pacs_cloud.catalogue.records import PackRecord, SeriesRecord, StudyRecord, StudyState
 from pacs_cloud.objectstore.storage_classes import StorageClass
+from pacs_cloud.tiering.access.sheet import Access
 from pacs_cloud.tiering.cost.bill import bill
-from pacs_cloud.tiering.cost.holdings import Dimension, Holdings, plain_shares
+from pacs_cloud.tiering.cost.energy import footprint
+from pacs_cloud.tiering.cost.holdings import Dimension, Holdings, plain_shares, shared_out
+from pacs_cloud.tiering.cost.holdings_html import holdings_page
 from pacs_cloud.tiering.cost.prices import GB, load_prices
 from pacs_cloud.tiering.cost.usage import Counted, Measure
 
@@ -98,7 +105,15 @@ def test_packs_are_told_apart_by_class_modality_department_and_age() -> None:
     # The second study has no date: it counts from its arrival, 400 days ago.
     assert sizes(holdings, Dimension.AGE) == {"2": 800_000, "1": 200_000}
     rows = plain_shares(holdings)["class"]
-    assert rows[0] == {"class": "GLACIER", "packs": 2, "instances": 20, "bytes": 700_000}
+    assert rows[0] == {
+        "class": "GLACIER",
+        "packs": 2,
+        "instances": 20,
+        "bytes": 700_000,
+        "writes": 0,
+        "reads": 0,
+        "read_bytes": 0,
+    }
 
 
 def test_a_month_is_billed_with_floors_overheads_indexes_and_tags() -> None:
@@ -114,6 +129,88 @@ def test_a_month_is_billed_with_floors_overheads_indexes_and_tags() -> None:
         Counted(M.TAGGED): 2 * 30,
         Counted(M.CATALOGUE): (3_500 + 2 * 900 + index) * 30,
     }
+
+
+def read(*states: StudyState, access: Access, outside_percent: int = 100) -> Holdings:
+    holdings = Holdings(NOW_US, VIRGINIA, outside_percent=outside_percent, accesses={"1.2": access})
+    for state in states:
+        holdings.add(state)
+    return holdings
+
+
+def test_what_was_read_is_told_by_class_modality_department_and_age_and_billed() -> None:
+    access = Access(requests=3, pack_reads=11, length_bytes=1_000_003, last_us=NOW_US)
+    state = a_study(a_pack("STANDARD", 300_000), a_pack("GLACIER_IR", 700_000, of="MR"))
+    holdings = read(state, access=access, outside_percent=50)
+    for dimension, values in (
+        (Dimension.CLASS, ("STANDARD", "GLACIER_IR")),
+        (Dimension.MODALITY, ("CT", "MR")),
+        (Dimension.DEPARTMENT, ("Radiology", "(none)")),
+    ):
+        shares = [holdings.shares[dimension][value] for value in values]
+        # What rounding leaves goes to the larger pack; nothing is lost.
+        assert [share.reads for share in shares] == [3, 8]
+        assert [share.read_bytes for share in shares] == [300_000, 700_003]
+    (age,) = holdings.shares[Dimension.AGE].values()
+    assert (age.reads, age.read_bytes) == (11, 1_000_003)
+    usage = holdings.usage
+    assert usage[Counted(M.GET, S.STANDARD)] == 3
+    assert usage[Counted(M.GET, S.GLACIER_IR)] == 8
+    assert usage[Counted(M.RETRIEVED, S.GLACIER_IR)] == 700_003
+    assert Counted(M.RETRIEVED, S.STANDARD) not in usage
+    assert usage[Counted(M.LEAVES)] == 150_000 + 350_001
+    # 3 requests: a table of 2,410 bytes for each pack, and 5,300 bytes of records.
+    assert usage[Counted(M.READ_UNITS)] == 3 * (1 + 1 + 2)
+    without = bill(held(state).usage, VIRGINIA, 30).total
+    expected = (
+        Decimal("0.0004") * 3 / 1000
+        + Decimal("0.01") * 8 / 1000
+        + Decimal("0.03") * 700_003 / GB
+        + Decimal("0.125") * 12 / 1_000_000
+    )
+    # The first 100 GB a month leave for nothing.
+    assert bill(usage, VIRGINIA, 30).total == without + expected
+
+
+def test_what_was_written_counts_where_it_was_written() -> None:
+    holdings = held(a_study(a_pack("GLACIER_IR", 300_000, days=3), a_pack("STANDARD", 9, of="MR")))
+    writes = {
+        dimension: {value: share.writes for value, share in shares.items() if share.writes}
+        for dimension, shares in holdings.shares.items()
+    }
+    assert writes == {
+        Dimension.CLASS: {"STANDARD": 2},
+        Dimension.MODALITY: {"CT": 2},
+        Dimension.DEPARTMENT: {"Radiology": 2},
+        Dimension.AGE: {"2": 2},
+    }
+
+
+@given(st.integers(0, 10**15), st.lists(st.integers(0, 10**12), max_size=8))
+def test_nothing_is_lost_by_sharing_out(amount: int, weights: list[int]) -> None:
+    parts = shared_out(amount, weights)
+    assert len(parts) == len(weights)
+    assert sum(parts) == (amount if weights else 0)
+    assert all(part >= 0 for part in parts)
+
+
+def test_the_page_escapes_names_and_fetches_nothing() -> None:
+    state = a_study(a_pack("STANDARD", 300_000, of="MR"), institution="<script>x</script>")
+    holdings = held(state)
+    table = load_prices()
+    text = holdings_page(
+        holdings,
+        bill(holdings.usage, VIRGINIA, 30),
+        footprint([holdings.usage], VIRGINIA, table),
+        "us-east-1",
+        "2026-03-01",
+    )
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert not re.findall(r"src=|href=|url\(|@import", text)
+    assert 'name="viewport"' in text
+    assert text.count('<div class="wide"><table>') == 5, "each table is moved sideways"
+    assert VIRGINIA.source.split(";")[0].replace("'", "&#x27;") in text
 
 
 def test_ones_own_disks_bill_the_bytes_alone() -> None:

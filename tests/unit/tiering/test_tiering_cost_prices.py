@@ -30,15 +30,28 @@ def test_every_region_says_when_and_where_its_prices_were_read() -> None:
     assert set(table.regions) == {"us-east-1", "eu-central-1", "eu-west-1", "on-site"}
     for region in table.regions.values():
         assert region.source
-        assert region.energy.source
+        assert "grid: " in region.energy.source
+        assert "PUE" in region.energy.source
+        assert "W per TB" in region.energy.source or "watts made up" in region.energy.source
         assert region.checked.year >= 2024
         assert region.catalogue.source or not region.service_rules
 
 
-def test_what_was_found_in_no_price_list_is_not_given_as_read_there() -> None:
-    for name, region in load_prices().regions.items():
-        said = "data transfer: as commonly quoted, NOT found in a price list" in region.source
-        assert said == (name != "on-site")
+def test_what_was_not_looked_up_is_marked_and_what_was_has_its_day() -> None:
+    table = load_prices()
+    marks = {
+        name: f"{region.source}; {region.catalogue.source}".count("NOT LOOKED UP")
+        for name, region in table.regions.items()
+    }
+    # Tags in Europe; and what more than 10 TB cost to leave Ireland.
+    assert marks == {"us-east-1": 0, "eu-central-1": 1, "eu-west-1": 2, "on-site": 0}
+    ireland, frankfurt = table.region("eu-west-1"), table.region("eu-central-1")
+    assert ireland.catalogue.write_million == Decimal("0.705")
+    assert "AWS Price List of 2026-09-11" in ireland.catalogue.source
+    assert frankfurt.catalogue.write_million == Decimal("0.7625")
+    assert "AWS Price List (AWSDataTransfer) of 2026-08-31, all rungs" in frankfurt.source
+    rungs = [rung.price for rung in frankfurt.transfer_out_gb]
+    assert rungs == [Decimal(price) for price in ("0", "0.09", "0.085", "0.07", "0.05")]
 
 
 @pytest.mark.parametrize("name", ["us-east-1", "eu-central-1", "eu-west-1"])

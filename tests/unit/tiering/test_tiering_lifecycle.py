@@ -3,6 +3,7 @@
 import json
 from contextlib import closing
 from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,18 @@ def wanted(file: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("file", FILES, ids=by_name)
 def test_golden(file: Path) -> None:
     assert wanted(file) == json.loads(file.with_suffix(".json").read_text("utf-8"))
+
+
+def test_a_server_that_forgets_sizes_moves_what_is_tagged_and_nothing_else() -> None:
+    for file in FILES:
+        rules = configuration(read_policies(file), knows_sizes=False)["Rules"]
+        told = [rule for rule in rules if "Transitions" in rule]
+        with_sizes = [rule for rule in wanted(file)["Rules"] if "Transitions" in rule]
+        assert [rule["ID"] for rule in told] == [
+            rule["ID"] for rule in with_sizes if not rule["ID"].startswith("tier-age")
+        ]
+        assert all(rule["Filter"]["And"].keys() == {"Prefix", "Tags"} for rule in told)
+        assert rules[: len(base_rules())] == base_rules()
 
 
 def test_without_policies_there_are_the_templates_rules() -> None:
@@ -144,6 +157,22 @@ def test_by_age_is_what_an_objects_age_can_tell(policies: list[Policy], tenants:
     assert set(by_age(policies)) == tenants
 
 
+COLD = Step(StorageClass.DEEP_ARCHIVE, 400, Clock.STORED)
+
+
+def test_what_has_to_be_recalled_is_moved_by_its_tag_alone() -> None:
+    """Before that a worker sees to what stays hot, and to what is pinned."""
+    policy = stored(30, 60)
+    policies = [replace(policy, steps=(*policy.steps, COLD))]
+    by_id = {rule["ID"]: rule["Transitions"] for rule in configuration(policies)["Rules"][-4:]}
+    assert by_id["tier-age-north"] == [
+        {"Days": 30, "StorageClass": "STANDARD_IA"},
+        {"Days": 60, "StorageClass": "GLACIER_IR"},
+    ]
+    assert by_id["tier-DEEP_ARCHIVE"] == [{"Days": 0, "StorageClass": "DEEP_ARCHIVE"}]
+    assert by_age([replace(policy, steps=(COLD,))]) == {}
+
+
 _POLICIES = st.lists(
     st.builds(
         Policy,
@@ -212,7 +241,7 @@ class TestDrift:
             'rule "tier-age" is missing: status Enabled; of keys packs/*; '
             "of more bytes than 131071; moving to GLACIER_IR after days 30"
         )
-        assert len(said) == 10
+        assert len(said) == 11
 
     def test_what_is_changed_is_said_piece_by_piece(self) -> None:
         right = wanted(GOLDEN / "all_by_age.toml")
@@ -256,6 +285,21 @@ class TestDrift:
                 'keeping old versions before GLACIER, at most 2; SomethingNew {"Days":3}'
             )
         ]
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            {"Filter": [1]},
+            {"Filter": {"And": {"Tags": [{}]}}},
+            {"Filter": {"And": 1}},
+            {"Transitions": {"Days": 1}},
+            {"Transitions": [1]},
+            {"Expiration": 1},
+        ],
+    )
+    def test_what_is_no_rule_is_refused(self, rule: dict[str, Any]) -> None:
+        with pytest.raises(InvalidRequest, match='rule "mine" is none that S3 has'):
+            drift(configuration(()), {"Rules": [{"ID": "mine", **rule}]})
 
     def test_the_same_in_other_words_is_no_drift(self) -> None:
         right = wanted(GOLDEN / "by_tag.toml")

@@ -218,3 +218,38 @@ async def test_a_catalogue_is_walked_study_by_study(tmp_path: Path) -> None:
 
         assert await planned(None) == [("1.1", IR), ("1.2", DEEP)]
         assert await planned(TENANT) == [("1.1", IR)]
+
+
+async def test_what_becomes_due_soon_is_told_with_its_day(tmp_path: Path) -> None:
+    policies = (
+        Policy(
+            "p",
+            steps=(
+                Step(StorageClass.GLACIER_IR, 20, Clock.STORED),
+                Step(StorageClass.GLACIER, 50, Clock.STORED),
+                Step(StorageClass.DEEP_ARCHIVE, 500, Clock.STORED),
+            ),
+        ),
+        Policy("never", Match(tenants=frozenset({"elsewhere"}))),
+    )
+    async with SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue:
+        await Shelf(catalogue).commit(pack([instance("1.2.3")]), now_us=NOW_US)
+        (state,) = [one async for one in catalogue.export()]
+        for days, expected in (
+            (0, [(20, "STANDARD", "GLACIER_IR"), (50, "GLACIER_IR", "GLACIER")]),
+            (30, [(0, "STANDARD", "GLACIER_IR"), (20, "GLACIER_IR", "GLACIER")]),
+            (60, [(0, "STANDARD", "GLACIER")]),
+        ):
+            matched: list[str] = []
+            found = moves(
+                catalogue,
+                policies,
+                now_us=state.study.last_received_us + days * DAY_US,
+                last_read_us=never,
+                least_bytes=0,
+                within_days=90,
+                matched=matched.append,
+            )
+            got = [(one.in_days, one.pack.storage_class, one.to.value) async for one in found]
+            assert got == expected
+            assert matched == ["p"]

@@ -12,7 +12,8 @@ from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.storage_classes import StorageClass
 from pacs_cloud.tiering.advice import Severity, advise
 from pacs_cloud.tiering.policy import Clock, Match, Policy, Step
-from pacs_cloud.tiering.policy_file import parse_policies, parse_size, read_policies
+from pacs_cloud.tiering.policy_file import parse_policies, read_policies
+from pacs_cloud.tiering.rule_terms import parse_size
 
 FULL = """
 [[policies]]
@@ -111,7 +112,7 @@ def _policy(body: str) -> str:
         ("policies = 3", "`policies` should be tables"),
         ("", "`policies` is missing"),
         ("policies = []", "`policies` is empty: name at least one, or leave it out"),
-        ("[[policy]]\n", "`policy` is not known; there are policies"),
+        ("[[policy]]\n", "`policy` is not known; there are policies, prefetch"),
         ("[[policies]]\n", "policy 1: `name` is missing"),
         ("policies = [1]", "policy 1: should be a table"),
         (
@@ -193,6 +194,19 @@ def test_a_fault_is_one_line_that_names_its_place(text: str, line: str) -> None:
 def test_what_is_no_toml() -> None:
     with pytest.raises(InvalidRequest, match=r"^not TOML: .*line 2, column"):
         parse_policies("a = 1\nb = = 2\n")
+
+
+@pytest.mark.parametrize("value", ["[" * 10_000 + "]" * 10_000, "9" * 5_000])
+def test_toml_that_python_does_not_read(value: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^not TOML: "):
+        parse_policies(f"a = {value}")
+
+
+def test_a_mark_before_the_text_is_no_part_of_it(tmp_path: Path) -> None:
+    """Some editors begin UTF-8 with a byte order mark."""
+    file = tmp_path / "tiers.toml"
+    file.write_text(FULL, "utf-8-sig")
+    assert read_policies(file) == parse_policies(FULL)
 
 
 def test_every_fault_is_said(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pacs_cloud.catalogue import codec
 from pacs_cloud.catalogue.pack_facts import note_packs
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
-from pacs_cloud.errors import Corrupt, Denied, NotFound, Unavailable
+from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, NotFound, Unavailable
 from pacs_cloud.objectstore.port import Availability, ObjectInfo
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
 from pacs_cloud.query.computed import availability
@@ -22,7 +22,7 @@ from pacs_cloud.query.service import Search
 from pacs_cloud.tiering.recall.demand import BeingRecalled, Recalls, RecallWish
 from pacs_cloud.tiering.recall.listing import RecallState, list_recalls, recall_of
 from pacs_cloud.tiering.recall.marks import get_recall, key_of, mark_for, recall_marks
-from pacs_cloud.tiering.recall.priors import priors
+from pacs_cloud.tiering.recall.priors import PriorsWanted, newcomer_of, priors
 from pacs_cloud.tiering.recall.tending import GRACE_US, Tended, tend_recalls
 from pacs_cloud.tiering.recall.times import offered_speed, service_arrival_s
 from recall_samples import DAY_US, SECOND_US, Clock, CountingStore, chill
@@ -322,13 +322,32 @@ async def test_without_room_for_the_hurried_it_comes_at_the_usual_speed(
 
     async def crowded(key: str, days: int, speed: RecallSpeed) -> ObjectInfo:
         if speed is RecallSpeed.EXPEDITED:
-            raise Unavailable("GlacierExpeditedRetrievalNotAvailable")
+            raise InvalidRequest("GlacierExpeditedRetrievalNotAvailable")
         return await recall(key, days, speed)
 
     monkeypatch.setattr(house.objects, "recall", crowded)
     progress = await house.recalls().start(packs, RecallWish(RecallSpeed.EXPEDITED))
     assert (progress.packs, progress.arrived) == (1, 0)
     assert house.objects.count("recall") == 1
+    # It is expected when that speed brings it, by whoever asks.
+    assert progress.expected_us == NOW_US + DELAY_S * SECOND_US
+    (found,) = [one async for one in list_recalls(house.objects, house.catalogue, TENANT, NOW_US)]
+    assert found.expected_us == progress.expected_us
+    assert found.speeds == ("Standard instead of Expedited",)
+
+
+async def test_one_that_is_late_is_expected_at_the_usual_speed(house: House) -> None:
+    # Its reader may not remove the mark, and left it as it was.
+    await house.fill("a")
+    packs = await chill(house.objects, house.catalogue, STUDY)
+    await house.recalls().start(packs, RecallWish(RecallSpeed.EXPEDITED))
+    for seconds, hurried in ((300, True), (1, False), (60, False)):
+        house.clock.advance(seconds)
+        assert await house.tend() == Tended(waiting=1)
+        recall = await get_recall(house.objects, mark_for(packs[0]))
+        assert (recall.speed is RecallSpeed.EXPEDITED) is hurried
+        arrival_s = 300 if hurried else DELAY_S
+        assert recall.expected_us == NOW_US + arrival_s * SECOND_US
 
 
 async def test_what_lies_deeper_than_its_record_says_comes_at_the_usual_speed(
@@ -452,9 +471,9 @@ async def test_priors_are_the_newest_others_of_the_patient(house: House) -> None
         await house.fill(f"p{number}", study=f"1.{number}", common=common)
 
     async def found(study: str, newest: int, *, same_modality: bool = False) -> list[str]:
-        some = await priors(
-            house.catalogue, TENANT, study, newest=newest, same_modality=same_modality
-        )
+        newcomer = await newcomer_of(house.catalogue, TENANT, study)
+        wanted = PriorsWanted(newest, same_modality=same_modality)
+        some = await priors(house.catalogue, newcomer, wanted, now_us=NOW_US)
         return [one.study_instance_uid for one in some]
 
     assert await found("1.0", 2) == ["1.1", "1.2"]
@@ -468,7 +487,7 @@ async def test_priors_are_the_newest_others_of_the_patient(house: House) -> None
 async def test_priors_of_nobody_are_not_guessed(house: House) -> None:
     await house.fill("a", common=attributes(patient_id=""))
     with pytest.raises(NotFound, match="patient ID"):
-        await priors(house.catalogue, TENANT, STUDY, newest=1)
+        await newcomer_of(house.catalogue, TENANT, STUDY)
 
 
 def test_speeds_and_times_are_the_services() -> None:

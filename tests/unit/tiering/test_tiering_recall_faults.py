@@ -10,11 +10,11 @@ from catalogue_samples import STUDY, TENANT, Shelf, instance, pack
 from pacs_cloud.catalogue.records import StudyChange
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.walk import walk_unknown
-from pacs_cloud.errors import Offline, Unavailable
+from pacs_cloud.errors import InvalidRequest, Offline, Unavailable
 from pacs_cloud.objectstore.port import ObjectInfo
 from pacs_cloud.objectstore.storage_classes import RecallSpeed
-from pacs_cloud.tiering.recall.demand import Recalls
-from pacs_cloud.tiering.recall.marks import key_of, recall_marks
+from pacs_cloud.tiering.recall.demand import Recalls, RecallWish
+from pacs_cloud.tiering.recall.marks import get_recall, key_of, recall_marks
 from pacs_cloud.tiering.recall.tending import GRACE_US, tend_recalls
 from recall_samples import DAY_US, Clock, CountingStore, chill
 
@@ -130,3 +130,49 @@ async def test_it_comes_whatever_step_fails(tmp_path: Path, step: int, *, is_aft
         assert not [info async for info in walk_unknown(objects)]
         assert objects.count("recall") == 1
         assert fault.has_struck
+
+
+class CrowdedStore(FaultyStore):
+    """Has no room for those in a hurry."""
+
+    async def recall(self, key: str, days: int, speed: RecallSpeed) -> ObjectInfo:
+        if speed is RecallSpeed.EXPEDITED:
+            raise InvalidRequest("GlacierExpeditedRetrievalNotAvailable")
+        return await super().recall(key, days, speed)
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", range(4))
+async def test_one_without_room_for_the_hurried_comes_whatever_step_fails(
+    tmp_path: Path, step: int, *, is_after: bool
+) -> None:
+    clock, fault = Clock(), Fault()
+    async with (
+        CrowdedStore(fault, tmp_path / "objects", recall_delay_s=DELAY_S, now_us=clock) as objects,
+        SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue,
+    ):
+        await Shelf(catalogue).commit(pack([instance("1.1")], pack_id="a"))
+        (one,) = await catalogue.packs(TENANT, STUDY)
+        await objects.put_new(key_of(one).pack, b"every byte")
+        packs = await chill(objects, catalogue, STUDY)
+
+        async def ask() -> None:
+            recalls = Recalls(objects, catalogue, clock, wish=RecallWish(RecallSpeed.EXPEDITED))
+            with pytest.raises(Offline):
+                await recalls.demand(packs)
+
+        # The mark, the store, the mark's end, and the one that tells what is true.
+        fault.arm(step, is_after=is_after)
+        await tried(ask)
+        assert fault.has_struck
+        clock.advance(GRACE_US / 1e6 + 1)
+        await tend_recalls(objects, catalogue, now_us=clock())
+        (mark,) = [mark async for marks in recall_marks(objects) for mark in marks]
+        clock.advance(400)
+        await tend_recalls(objects, catalogue, now_us=clock())
+        # By now at the latest nobody expects it in five minutes.
+        assert (await get_recall(objects, mark)).speed is RecallSpeed.STANDARD
+        clock.advance(DELAY_S)
+        await tend_recalls(objects, catalogue, now_us=clock())
+        await Recalls(objects, catalogue, clock).demand(await catalogue.packs(TENANT, STUDY))
+        assert await CountingStore.get(objects, key_of(one).pack) == b"every byte"

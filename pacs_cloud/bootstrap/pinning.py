@@ -1,0 +1,50 @@
+"""Pinned studies of the archive that the settings name, brought back where that was asked."""
+
+from pacs_cloud.bootstrap.services import Stores, now_us, recalls_of, wish_of
+from pacs_cloud.settings import Settings
+from pacs_cloud.tiering.bringing_back import Brought, bring_back
+from pacs_cloud.tiering.lifecycle import by_age
+from pacs_cloud.tiering.pins import Pin, pins
+from pacs_cloud.tiering.policy_file import read_policies
+
+_BY_AGE = (
+    "A rule of the bucket that goes by the age of objects moves the study all the same: S3 asks"
+    " nobody. `tier lifecycle` makes such rules, to classes that are read at once, of policies"
+    " that are for a whole tenant and count by stored_days alone."
+)
+
+
+async def brought_back(settings: Settings, stores: Stores, pin: Pin) -> Brought:
+    """Bring a pinned study back to STANDARD, as far as that goes now."""
+    return await bring_back(
+        stores.objects,
+        stores.catalogue,
+        recalls_of(settings, stores),
+        wish_of(settings),
+        pin.tenant,
+        pin.study_instance_uid,
+        now_us=now_us(),
+    )
+
+
+async def bring_back_pinned(settings: Settings, stores: Stores) -> Brought:
+    """Bring back every study that is pinned so; return what became of its packs."""
+    total = Brought()
+    async for pin in pins(stores.objects, settings.tenant, now_us=now_us()):
+        if pin.brings_back:
+            total += await brought_back(settings, stores, pin)
+    return total
+
+
+def moved_all_the_same(settings: Settings) -> str:
+    """Return what a pin cannot keep from moving a study, in words; "" where it can.
+
+    Raises:
+        InvalidRequest: the policies cannot be read.
+    """
+    if settings.is_embedded:
+        return ""
+    file = settings.tier_policies
+    if file is not None and not {settings.tenant, ""} & by_age(read_policies(file)).keys():
+        return ""
+    return _BY_AGE

@@ -1,0 +1,52 @@
+"""Which objects a backup takes, and how each kind is put back."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pacs_cloud.custody.walk import (
+    ACCESS,
+    CORRECTING,
+    CORRECTIONS,
+    ERASURES,
+    FIXITY,
+    HOLDS,
+    INDEX,
+    LEDGER,
+    PINS,
+    REJECTIONS,
+    TRASH,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One kind of objects.
+
+    Attributes:
+        prefix: what their keys begin with.
+        comes_and_goes: whether such objects are removed when they have served. One that is
+            missing may then be over, so that a tenant's are put back all, or none: where the
+            store has some that the backup has not, it knows better.
+    """
+
+    prefix: str
+    comes_and_goes: bool = False
+
+
+TREES: Final = (
+    Tree(LEDGER),
+    Tree(HOLDS),
+    Tree(CORRECTIONS),
+    Tree(ERASURES),
+    Tree(REJECTIONS),
+    Tree(TRASH, comes_and_goes=True),
+    Tree(CORRECTING, comes_and_goes=True),
+    Tree(PINS),
+    Tree(FIXITY, comes_and_goes=True),
+    Tree(ACCESS, comes_and_goes=True),
+)
+"""All that is no pack, and cannot be made again from packs: not recalls and turns, which are
+of the moment, and no thumbnails."""
+
+INDEXES: Final = Tree(INDEX)
+"""What can be made again from packs, at a read of each."""

@@ -1,0 +1,1 @@
+"""Corrections: patients merged, studies moved, attributes mended; each of them undone."""

@@ -1,0 +1,1 @@
+"""Rejection notes (IHE RAD IOCM): what they name is hidden while one in force names it."""

@@ -1,0 +1,56 @@
+"""Earlier versions of one object of a bucket, and the way back to them."""
+
+from typing import Any
+
+from pacs_cloud.errors import NotFound, Unavailable
+
+
+async def earlier_versions(client: Any, target: dict[str, str]) -> list[str]:
+    """Return the versions that are not what is read, newest first; delete markers left out."""
+    versions, _ = await _listed(client, target)
+    return [one["VersionId"] for one in versions if not one.get("IsLatest")]
+
+
+async def get_version(
+    client: Any, target: dict[str, str], version: str, start: int, end: int
+) -> bytes:
+    """Return a range of a version."""
+    answer = await client.get_object(**target, VersionId=version, Range=f"bytes={start}-{end - 1}")
+    async with answer["Body"] as body:
+        data: bytes = await body.read()
+        return data
+
+
+async def remove_newer(client: Any, target: dict[str, str], version: str) -> None:
+    """Remove what hides a version, the newest first.
+
+    Raises:
+        NotFound: there is no such version.
+        Unavailable: somebody writes a version meanwhile, which stays.
+    """
+    newer: set[str] | None = None
+    while True:
+        versions, markers = await _listed(client, target)
+        if all(one["VersionId"] != version for one in versions):
+            raise NotFound(f"{target['Key']} has no version {version}")
+        every = (*versions, *markers)
+        latest = next(one["VersionId"] for one in every if one.get("IsLatest"))
+        if latest == version:
+            return
+        if newer is None:
+            newer = {one["VersionId"] for one in every}
+        if latest not in newer:
+            raise Unavailable(f"{target['Key']} was written meanwhile")
+        await client.delete_object(**target, VersionId=latest)
+
+
+async def _listed(
+    client: Any, target: dict[str, str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the versions and the delete markers of the object: a page of the newest."""
+    page = await client.list_object_versions(Bucket=target["Bucket"], Prefix=target["Key"])
+    versions, markers = (
+        [one for one in page.get(name, ()) if one["Key"] == target["Key"]]
+        for name in ("Versions", "DeleteMarkers")
+    )
+    return versions, markers

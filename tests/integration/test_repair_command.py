@@ -1,0 +1,79 @@
+"""`fsck --repair` and `catalogue hash` as their user runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.objectstore.storage_classes import StorageClass
+from unit.custody.custody_packs import Made, fill
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> list[Made]:
+    async with (
+        LocalObjectStore(tmp_path / "objects") as objects,
+        SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue,
+    ):
+        return await fill(objects, catalogue)
+
+
+def pacs(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "pacs_cloud", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert done.returncode == code, (done.stdout[-2000:], done.stderr[-2000:])
+    return done
+
+
+def rows(*words: str | Path, code: int = 0) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in pacs(*words, "--json", code=code).stdout.splitlines()]
+
+
+async def test_a_dry_run_then_the_repair_then_what_is_left(
+    made: list[Made], tmp_path: Path
+) -> None:
+    (before,) = rows("catalogue", "hash", "--data", tmp_path)
+    assert (before["studies"], before["packs"]) == (3, len(made))
+    async with LocalObjectStore(tmp_path / "objects") as objects:
+        await objects.delete(made[0].key.index)
+        await objects.delete(made[1].key.pack)
+        for one in made[2:]:
+            await objects.move(one.key.pack, StorageClass.GLACIER_IR)
+    words = ("fsck", "--repair", "--data", tmp_path)
+
+    dry = pacs(*words, code=1)
+    assert "nothing was changed: --yes does it" in dry.stderr
+    planned = {one["kind"]: one for one in rows(*words, code=1)}
+    assert planned.keys() == {"index-missing", "dangling", "storage-class"}
+    assert planned["index-missing"]["outcome"] == "would"
+    assert planned["index-missing"]["action"] == "write the index object again"
+    assert planned["dangling"]["outcome"] == "left"
+    assert "these are lost until then" in planned["dangling"]["action"]
+    assert planned["storage-class"]["detail"].endswith(f": {len(made) - 2}")
+
+    done = {one["kind"]: one["outcome"] for one in rows(*words, "--yes", code=1)}
+    assert done == {"index-missing": "done", "dangling": "left", "storage-class": "done"}
+    assert {one["kind"] for one in rows("fsck", "--data", tmp_path, code=1)} == {"dangling"}
+    assert rows("catalogue", "hash", "--data", tmp_path) == [before]
+
+
+async def test_nothing_to_repair_is_clean(made: list[Made], tmp_path: Path) -> None:
+    assert made
+    assert pacs("fsck", "--repair", "--yes", "--data", tmp_path).stdout == "Clean.\n"
+    told = pacs("fsck", "--yes", "--data", tmp_path, code=2).stderr
+    assert "--repair" in told
+    printed = pacs("catalogue", "hash", "--data", tmp_path)
+    assert len(printed.stdout.strip()) == 64
+    assert "3 studies" in printed.stderr
