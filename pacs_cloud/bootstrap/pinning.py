@@ -1,11 +1,16 @@
 """Pinned studies of the archive that the settings name, brought back where that was asked."""
 
+import logging
+
 from pacs_cloud.bootstrap.services import Stores, now_us, recalls_of, wish_of
+from pacs_cloud.errors import Corrupt
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.bringing_back import Brought, bring_back
 from pacs_cloud.tiering.lifecycle import by_age
 from pacs_cloud.tiering.pins import Pin, pins
 from pacs_cloud.tiering.policy_file import read_policies
+
+log = logging.getLogger(__name__)
 
 _BY_AGE = (
     "A rule of the bucket that goes by the age of objects moves the study all the same: S3 asks"
@@ -30,7 +35,11 @@ async def brought_back(settings: Settings, stores: Stores, pin: Pin) -> Brought:
 async def bring_back_pinned(settings: Settings, stores: Stores) -> Brought:
     """Bring back every study that is pinned so; return what became of its packs."""
     total = Brought()
-    async for pin in pins(stores.objects, settings.tenant, now_us=now_us()):
+
+    def damaged(error: Corrupt) -> None:
+        log.error("pin_unreadable", extra={"reason": error})
+
+    async for pin in pins(stores.objects, settings.tenant, now_us=now_us(), damaged=damaged):
         if pin.brings_back:
             total += await brought_back(settings, stores, pin)
     return total

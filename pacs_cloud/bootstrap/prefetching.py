@@ -51,16 +51,23 @@ class RulesFile:
         return await asyncio.to_thread(self._now)
 
     def _now(self) -> Sequence[PrefetchRule]:
+        found = self._changed()
+        if found != self._read_at:
+            # Once for each change: a fault is told once, not with every pack.
+            self._read_at = found
+            try:
+                self._rules = read_prefetch(self._path)
+            except (OSError, InvalidRequest) as error:
+                log.warning("prefetch_rules_unreadable", extra={"error": type(error).__name__})
+        return self._rules
+
+    def _changed(self) -> tuple[int, int]:
+        """Return what tells that the file has changed; where it is not there, too."""
         try:
             status = self._path.stat()
-            found = status.st_mtime_ns, status.st_size
-            if found != self._read_at:
-                # Once for each change: a fault is told once, not with every pack.
-                self._read_at = found
-                self._rules = read_prefetch(self._path)
-        except (OSError, InvalidRequest) as error:
-            log.warning("prefetch_rules_unreadable", extra={"error": type(error).__name__})
-        return self._rules
+        except OSError:
+            return 0, 0
+        return status.st_mtime_ns, status.st_size
 
 
 def prefetcher_of(settings: Settings, stores: Stores) -> Prefetcher:

@@ -18,6 +18,7 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.sqlite_beside import beside, discard, take_place
 from pacs_cloud.custody.export import Exported, export_hash
 from pacs_cloud.custody.rebuild import AT_ONCE
+from pacs_cloud.custody.repair.missing_indexes import write_missing_indexes
 from pacs_cloud.errors import Corrupt, Unavailable
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.settings import Settings, StoreUrl
@@ -87,9 +88,7 @@ async def open_rebuild(
         objects = await stack.enter_async_context(open_objects(settings.objects_url))
         near = settings.objects_url.scheme == "file"
         begins = Begins.GOING_ON if resume else Begins.ANEW
-        before = None
-        if compare and (is_file or not resume):
-            before = await _exported(settings)
+        before = await _leave(settings, objects, export=compare and (is_file or not resume))
         if not is_file:
             catalogue = await stack.enter_async_context(open_catalogue(url))
             yield Rebuilding(
@@ -131,13 +130,17 @@ async def _prepare(settings: Settings, made: Path, *, resume: bool) -> Begins:
     return Begins.GOING_ON
 
 
-async def _exported(settings: Settings) -> Exported | None:
-    """Return the logical export of the catalogue in use, None where it cannot be read."""
+async def _leave(settings: Settings, objects: ObjectStore, *, export: bool) -> Exported | None:
+    """Save from the catalogue in use what is nowhere else; return its logical export.
+
+    None where it is not asked for, or the catalogue cannot be read.
+    """
     url = settings.catalogue_url
     if url.scheme == "sqlite" and not Path(url.name).exists():
         return None
     try:
         async with open_catalogue(url) as catalogue:
-            return await export_hash(catalogue)
+            await write_missing_indexes(objects, catalogue)
+            return await export_hash(catalogue) if export else None
     except (Corrupt, Unavailable):
         return None

@@ -12,6 +12,7 @@ from pacs_cloud.bootstrap.locking import locking
 from pacs_cloud.bootstrap.prefetching import prefetch_on_arrival
 from pacs_cloud.bootstrap.services import Reading, Stores, now_us, open_reading
 from pacs_cloud.bootstrap.stalls import Stalls
+from pacs_cloud.catalogue.changing import PATIENT_SHOWN
 from pacs_cloud.dimse.transfer import Dispatch, transfer
 from pacs_cloud.errors import NotFound, Unavailable
 from pacs_cloud.retrieve.instances import Located
@@ -31,8 +32,10 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
     """Work while entered."""
     stop = asyncio.Event()
     async with open_reading(settings, stores) as reading, asyncio.TaskGroup() as tasks:
+        following = follow_merges(stores)
         handlers = Handlers(
             {
+                PATIENT_SHOWN: following,
                 PACK_STORED: in_turn(
                     FollowRejections(
                         stores.objects, stores.catalogue, reading.archive.tables.table, now_us
@@ -40,7 +43,7 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
                     take_out_erased(settings, stores),
                     *locking(settings, stores),
                     PackStored(stores.objects, stores.catalogue),
-                    follow_merges(stores),
+                    following,
                     *prefetch_on_arrival(settings, stores),
                 ),
                 SEND_RECALLED: SendRecalled(

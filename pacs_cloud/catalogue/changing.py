@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from pacs_cloud.catalogue.aggregate import Contribution, contributes_nothing, contribution_of
 from pacs_cloud.catalogue.change_parts import first_part
 from pacs_cloud.catalogue.judging import LoadTable, ref_of
+from pacs_cloud.catalogue.pack_change import event_about
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.races import until_done
 from pacs_cloud.catalogue.recompute import recompute
 from pacs_cloud.catalogue.records import (
     HiddenReason,
+    OutboxEvent,
     PackRecord,
     SeriesRecord,
     StudyChange,
@@ -24,6 +26,11 @@ from pacs_cloud.catalogue.records import (
     StudyState,
 )
 from pacs_cloud.errors import Conflict, NotFound
+
+PATIENT_SHOWN = "patient-shown"
+"""The kind of the event that a change leaves in the outbox whereby a study names a patient that
+it did not name before: from the trash, or from under a correction. Its body is as that of
+`pack_change.PACK_STORED`."""
 
 PACKS_PER_CHANGE = 40
 """Each may bring its series: with that, twice as many records (`CHANGED_AT_ONCE`)."""
@@ -163,6 +170,7 @@ class _Change:
             drop_series=drop_series,
             put_packs=tuple(pack for pack in after if pack.pack_id not in dropped),
             drop_packs=tuple(ref_of(pack) for pack in after if pack.pack_id in dropped),
+            events=_events(state.study, study, after),
         )
 
     async def _contributions(self, packs: Sequence[PackRecord]) -> list[Contribution]:
@@ -179,6 +187,14 @@ class _Change:
             return kept[1]
 
         return list(await asyncio.gather(*map(of, packs)))
+
+
+def _events(
+    before: StudyRecord, after: StudyRecord | None, packs: Sequence[PackRecord]
+) -> tuple[OutboxEvent, ...]:
+    if after is None or after.patients <= before.patients:
+        return ()
+    return (event_about(PATIENT_SHOWN, packs[0], after.rev),)
 
 
 def is_purged(pack: PackRecord) -> bool:

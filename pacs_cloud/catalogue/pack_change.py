@@ -103,7 +103,11 @@ async def change_by(
         drop_series=() if series else _gone(index, state),
         put_packs=(pack, *given_way),
         conflicts=tuple(conflicts),
-        events=() if own or not newcomer.is_announced else (_event(newcomer),),
+        events=(
+            ()
+            if own or not newcomer.is_announced
+            else (event_about(PACK_STORED, index, newcomer.now_us),)
+        ),
     )
 
 
@@ -151,14 +155,14 @@ def _patient_conflict(
     return (record,)
 
 
-def _event(newcomer: Newcomer) -> OutboxEvent:
-    index = newcomer.index
+def event_about(kind: str, pack: PackIndex | PackRecord, now_us: int) -> OutboxEvent:
+    """Return an event that names a pack."""
     body = {
-        "study_instance_uid": index.study_instance_uid,
-        "series_instance_uid": index.series_instance_uid,
-        "pack_id": index.pack_id,
+        "study_instance_uid": pack.study_instance_uid,
+        "series_instance_uid": pack.series_instance_uid,
+        "pack_id": pack.pack_id,
     }
-    return OutboxEvent(new_pack_id(newcomer.now_us), PACK_STORED, index.tenant, body)
+    return OutboxEvent(new_pack_id(now_us), kind, pack.tenant, body)
 
 
 def _hide(state: StudyState | None, replaced: Mapping[str, set[str]]) -> tuple[PackRecord, ...]:

@@ -30,6 +30,8 @@ from pacs_cloud.catalogue.sqlite_search import find
 _STATES_AT_ONCE = 100
 _UIDS_INLINE = 20
 """So many UIDs are looked up at once on the event loop; more take a thread."""
+_MERGED_PAGES = 200
+"""So much of the names' index is written at a time: others write in between."""
 
 _STUDIES_INLINE = 20
 """So many studies of a patient or an accession likewise."""
@@ -64,8 +66,11 @@ class SqliteCatalogue:
         """Finish the writes that were begun, and let go of the file."""
         await self._file.close()
 
-    async def wipe(self) -> bool:
+    async def forget_removed(self) -> bool:
         """Let go of the bytes of what was removed; see `KeepsRemoved`."""
+        pages = -_MERGED_PAGES
+        while await self._file.write(partial(sqlite_changes.merge_names, pages=pages)):
+            pages = _MERGED_PAGES
         return await self._file.empty_log()
 
     async def stage(self, pack: StagedPack) -> None:

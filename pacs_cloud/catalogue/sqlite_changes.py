@@ -18,6 +18,8 @@ _KEY_TABLES = ("study_patient", "study_accession", "study_modality", "study_name
 _STUDY_TABLES = ("series", "pack")
 _STAGED_TABLES = ("staged_table", "staged_headers")
 _TENANT_TABLES = ("uid", "event", "conflict", *_KEY_TABLES)
+_MERGE_WROTE = 2
+"""Of FTS5's "merge": where fewer rows were changed there was nothing to do."""
 
 
 def stage(connection: sqlite3.Connection, pack: StagedPack) -> None:
@@ -203,6 +205,20 @@ def forget_events(connection: sqlite3.Connection, event_ids: Collection[str]) ->
     connection.executemany(
         "DELETE FROM event WHERE event_id = ?", [(event_id,) for event_id in event_ids]
     )
+
+
+def merge_names(connection: sqlite3.Connection, pages: int) -> bool:
+    """Merge some of the names' index; return whether there is more to do.
+
+    What was taken from it lies in it, beside a note of that, until both meet in a merge.
+
+    Args:
+        connection: in a transaction.
+        pages: about how many to write; negative of the first: then it all becomes one.
+    """
+    before = connection.total_changes
+    connection.execute("INSERT INTO study_infix (study_infix, rank) VALUES ('merge', ?)", (pages,))
+    return connection.total_changes - before >= _MERGE_WROTE
 
 
 def wipe(connection: sqlite3.Connection, tenant: str | None) -> None:

@@ -6,7 +6,7 @@ where it is small enough. So the work grows with the packs, and not with their s
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -35,27 +35,11 @@ from pacs_cloud.catalogue.records import (
     StudyState,
     UidRef,
 )
+from pacs_cloud.catalogue.wanted_pack import NOT_OVER, WantedPack, is_kept, placed
 from pacs_cloud.pack.index import PackIndex
 
 _TABLES_AT_ONCE = 32
 """So many packs' tables are in memory at a time, and so many are staged side by side."""
-
-
-@dataclass(frozen=True, slots=True)
-class WantedPack:
-    """A pack that the catalogue shall have.
-
-    Attributes:
-        read: returns its table, and the pack as it is staged.
-        length_bytes: of its object.
-        storage_class: where that lies.
-        hidden: what of it is not shown, and why.
-    """
-
-    read: Callable[[], tuple[PackIndex, StagedPack]]
-    length_bytes: int
-    storage_class: str
-    hidden: Hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +111,7 @@ class _Making:
         kept = [
             pack_id
             for pack_id, pack in sorted(self.wanted.items())
-            if _is_kept(known.get(pack_id), pack)
+            if is_kept(known.get(pack_id), pack)
         ]
         for pack_id in kept:
             index, _ = self.wanted[pack_id].read()
@@ -138,7 +122,7 @@ class _Making:
         put_packs = [
             after
             for pack_id, made in self.added.items()
-            if (after := _placed(made, known.get(pack_id), self.wanted[pack_id]))
+            if (after := placed(made, known.get(pack_id), self.wanted[pack_id]))
             != known.get(pack_id)
         ]
         is_changed = await self._write(known, put_packs)
@@ -210,6 +194,9 @@ class _Making:
         drop_series = tuple(sorted(are.keys() - self.series.keys()))
         drop_packs = tuple(ref_of(known[one]) for one in sorted(known.keys() - self.added.keys()))
         differs = shall != before or puts or drop_series or packs or drop_packs or self.conflicts
+        # Whoever dies before these are settled has it to be seen: they would never be.
+        open_ids = {index.pack_id for index, _ in self.unsettled}
+        whole = [one for one in packs if one.pack_id in open_ids]
         if differs:
             first = StudyChange(
                 shall.tenant,
@@ -220,13 +207,23 @@ class _Making:
                 drop_packs=drop_packs,
                 conflicts=tuple(self.conflicts),
             )
-            before = await self._commit(first, puts, packs)
+            before = await self._commit(
+                first,
+                puts,
+                [
+                    replace(one, committed_us=NOT_OVER) if one.pack_id in open_ids else one
+                    for one in packs
+                ],
+            )
         async for late in self._late():
             assert before is not None
             change = StudyChange(
                 shall.tenant, shall.study_instance_uid, before, before, conflicts=late
             )
             before = await self._commit(change, (), ())
+        if whole:
+            change = StudyChange(shall.tenant, shall.study_instance_uid, before, before)
+            await self._commit(change, (), whole)
         return bool(differs)
 
     async def _remove(self) -> bool:
@@ -272,26 +269,3 @@ class _Making:
             await settle(self.catalogue, index, refs, late, now_us=self.now_us)
             if late.conflicts:
                 yield tuple(late.conflicts)
-
-
-def _is_kept(record: PackRecord | None, wanted: WantedPack) -> bool:
-    """Return whether the catalogue has a pack as it shall be, but for where its object lies."""
-    return (
-        record is not None
-        and record.length_bytes == wanted.length_bytes
-        and dict(record.hidden) == dict(wanted.hidden)
-    )
-
-
-def _placed(made: PackRecord, before: PackRecord | None, wanted: WantedPack) -> PackRecord:
-    """Return a record with what no index tells: when it came, and where its object lies."""
-    if before is None:
-        return replace(made, storage_class=wanted.storage_class)
-    return replace(
-        before,
-        length_bytes=made.length_bytes,
-        instance_count=made.instance_count,
-        hidden=made.hidden,
-        amendments=made.amendments,
-        storage_class=wanted.storage_class,
-    )

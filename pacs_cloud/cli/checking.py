@@ -97,6 +97,8 @@ async def _repair(settings: Settings, *, deep: bool, dry: bool) -> list[Repaired
     async with open_stores(settings, alone=True) as stores:
         repaired = repair_archive(stores.objects, stores.catalogue, terms, dry=dry)
         found = await _counted("repairing", repaired)
+        locks = await _counted("comparing locks", lock_findings(stores.objects, now_us=now_us()))
+        found += [Repaired(one, Outcome.LEFT, one.repair) for one in locks]
     few = [one for one in found if one.finding.kind not in _MANY]
     for outcome in Outcome:
         many = [one for one in found if one.outcome is outcome and one.finding.kind in _MANY]

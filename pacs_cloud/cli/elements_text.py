@@ -1,5 +1,6 @@
 """An attribute's value as DICOM writes it, for people."""
 
+from pacs_cloud.cli.output import counted
 from pacs_cloud.dicom.elements import Element
 from pacs_cloud.dicom.person_name import PersonName
 
@@ -8,7 +9,7 @@ def element_text(element: Element) -> str:
     """Return the values of `element` with a backslash between, "" where it has none."""
     values = element.get("Value") or ()
     if element.get("vr") == "SQ":
-        return f"({len(values)} items)" if values else ""
+        return f"({counted(len(values), 'item')})" if values else ""
     if "InlineBinary" in element or "BulkDataURI" in element:
         return "(bytes)"
     if element.get("vr") == "PN":

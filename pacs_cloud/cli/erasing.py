@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from pacs_cloud.bootstrap.erasing import erasure_of
@@ -21,6 +22,8 @@ from pacs_cloud.custody.erasure.entries import (
     tombstones,
 )
 from pacs_cloud.custody.erasure.run import Erasing
+from pacs_cloud.custody.rejections.settling import settle_with
+from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest, NotFound
@@ -74,7 +77,12 @@ async def _erase(
 
 
 async def _go_on(settings: Settings, stores: Stores, study: str) -> Erasing:
-    return await erasure_of(settings, stores, settings.tenant, study).run()
+    names = settings.tenant, study
+    done = await erasure_of(settings, stores, *names).run()
+    # What is erased may be a rejection note. Where this dies the worker's round does it.
+    load = partial(load_table, stores.objects, stores.catalogue)
+    await settle_with(stores.objects, stores.catalogue, *names, load_table=load, now_us=now_us())
+    return done
 
 
 def _say(plan: ErasurePlan) -> None:
@@ -124,12 +132,13 @@ def _summary(entries: Sequence[ErasureEntry]) -> dict[str, object]:
     proofs = [one for one in entries if one.step is Step.PROVEN]
     erased = tombstones(entries)
     state = "waiting" if not is_proven(entries) else "proven" if erased else "lifted"
-    last = asked[-1]
+    # Of lost objects, which nobody here removes, the others still tell.
+    last = asked[-1] if asked else entries[0]
     return {
         "study": last.study_instance_uid,
         "state": state,
         "instances": len(erased),
-        "asked": when(last.entered_us),
+        "asked": when(last.entered_us) if asked else "",
         "by": last.who,
         "reason": last.reason,
         "proven": when(proofs[-1].entered_us) if proofs else "",

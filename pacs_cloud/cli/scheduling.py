@@ -11,7 +11,8 @@ from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Destination, Settings
 from pacs_cloud.tiering.recall.prefetching import PriorFate
 
-OVER_BOUND: Final = 1
+LEFT: Final = 1
+_LEFT: Final = frozenset({PriorFate.OVER_BOUND, PriorFate.FAILED})
 _COLUMNS: Final = ("study", "fate", "why", "bytes")
 
 
@@ -24,7 +25,7 @@ def start_by_worklist(settings: Settings, newest: int, *, as_json: bool) -> int:
         as_json: one JSON object for each prior.
 
     Returns:
-        1 if some were left, as they are over what may be prefetched in a day.
+        1 if some were left: over what may be prefetched in a day, or not to be had.
 
     Raises:
         InvalidRequest: no worklist is named, the peer has none, there are no rules, or
@@ -47,7 +48,7 @@ def start_by_worklist(settings: Settings, newest: int, *, as_json: bool) -> int:
     print_rows(rows, _COLUMNS, as_json=as_json, empty="None of the patients has such a prior.")
     if not as_json:
         stdout.print(f"{len(scheduled)} procedures are scheduled.")
-    return OVER_BOUND if any(row["fate"] == PriorFate.OVER_BOUND for row in rows) else 0
+    return LEFT if any(prior.fate in _LEFT for one in scheduled for prior in one.priors) else 0
 
 
 async def _ask(settings: Settings, whom: Destination, newest: int) -> list[Scheduled]:

@@ -18,7 +18,7 @@ from pacs_cloud.custody.holds_locks import (
     studies_with_holds,
     wanted_by,
 )
-from pacs_cloud.errors import Corrupt, Denied, NotFound
+from pacs_cloud.errors import Corrupt, NotFound
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
@@ -55,7 +55,6 @@ async def lock_pack(
 
     Raises:
         Corrupt: a hold cannot be read.
-        Denied: the store does not let us lock it.
         Unavailable: a store cannot be reached.
     """
     study = ref.study_instance_uid
@@ -65,10 +64,7 @@ async def lock_pack(
     if all(pack.pack_id != ref.pack_id for pack in packs):
         return Locked()
     key = PackKey(tenant, study, ref.series_instance_uid, ref.pack_id)
-    done = await _lock_late(objects, tenant, study, (key.pack, key.index), now_us)
-    if done.refused:
-        raise Denied(f"the store does not let us lock {done.refused[0]}")
-    return done
+    return await _lock_late(objects, tenant, study, (key.pack, key.index), now_us)
 
 
 async def lock_again(objects: ObjectStore, *, now_us: int) -> LockedAgain:

@@ -3,8 +3,8 @@
 A hold keeps this archive from deleting. Where the store can lock objects and was told to
 (S3 Object Lock), a held study's packs and index objects are locked as well: a legal hold
 by the store's legal hold, a retention date by its retention. What comes in later is locked
-as it comes, and what a hold has missed once a day (`holds_late`). Releasing a legal hold clears the store's; the store's retention
-ends with its date, whoever releases the hold before.
+as it comes, and what was missed once a day (`holds_late`). Releasing a legal hold clears
+the store's; the store's retention ends with its date, whoever releases the hold before.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence

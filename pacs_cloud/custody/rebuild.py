@@ -9,7 +9,8 @@ from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.races import until_done
 from pacs_cloud.catalogue.records import HiddenReason, StudyRecord, StudyState
-from pacs_cloud.catalogue.whole_study import WantedPack, Whole, make_whole
+from pacs_cloud.catalogue.wanted_pack import NOT_OVER, WantedPack
+from pacs_cloud.catalogue.whole_study import Whole, make_whole
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
 from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.custody.ledger import Decided, decided_by, decisions_of
@@ -195,7 +196,8 @@ class _StudyRebuild:
             and records.keys() == infos.keys()
             and self._found.indexes.keys() == self._found.packs.keys()
             and all(
-                one.length_bytes == infos[one.pack_id].length_bytes
+                one.committed_us != NOT_OVER
+                and one.length_bytes == infos[one.pack_id].length_bytes
                 and without_access_tier(one.storage_class) == infos[one.pack_id].storage_class
                 and dict(one.hidden) == dict(decided.hidden.get(one.pack_id, {}))
                 and one.amendments == of_series(amendments, one.series_instance_uid)

@@ -91,6 +91,19 @@ def given_element(name: str, text: str) -> tuple[str, Element]:
     return tag, json
 
 
+def is_writable(tag: str, element: Element) -> bool:
+    """Tell whether any transfer syntax can hold an element as it was read elsewhere.
+
+    Without a VR it is the tag that tells a sequence from other values, in each item too.
+    """
+    is_private = int(tag[:4], 16) % 2 == 1
+    is_sequence = element["vr"] == "SQ"
+    if not is_private and is_sequence != (vr_of(tag) == "SQ"):
+        return False
+    items = element.get("Value") or () if is_sequence else ()
+    return all(is_writable(*one) for item in items for one in (item or {}).items())
+
+
 def _check_multiplicity(tag: str, count: int) -> None:
     try:
         most = str(dictionary_VM(int(tag, 16))).rpartition("-")[2]

@@ -31,7 +31,7 @@ from pacs_cloud.dicom.element_coding import Form, is_length
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.dicom.header import BulkValue
 from pacs_cloud.dicom.memo import Memo
-from pacs_cloud.dicom.records import UNDEFINED, Item, Record
+from pacs_cloud.dicom.records import NO_LENGTH, UNDEFINED, Item, Record
 from pacs_cloud.dicom.rewrite import Rewriter
 from pacs_cloud.dicom.text_recoding import TextRecoding, copied
 from pacs_cloud.dicom.walk import DECIDING_TAGS, Scope, Walk, find
@@ -100,7 +100,7 @@ def kept_element(value: BulkValue, before: bytes) -> Kept:
     # which should be nil.
     tags = {pack(f"{order}HH", tag >> 16, tag & 0xFFFF) for order in "<>"}
     has_no_vr = before[-8:-4] in tags
-    has_no_length = before[-4:] == b"\xff\xff\xff\xff"
+    has_no_length = before[-4:] == NO_LENGTH
     return Kept(
         tag,
         value.offset - (_BARE_BYTES if has_no_vr else 12),

@@ -73,12 +73,12 @@ class Form:
         """Return an item of a sequence."""
         return self.item_start + content + self.item_end
 
-    def sequence(self, tag: int, items: Iterable[bytes], vr: str = "SQ") -> bytes:
-        """Return a sequence of `items`, each as `item` returns it; `vr` is SQ, or UN."""
+    def sequence(self, tag: int, items: Iterable[bytes]) -> bytes:
+        """Return a sequence of `items`, each as `item` returns it."""
         content = b"".join(items)
         if not content:
-            return self.header(tag, vr, 0)
-        return self.header(tag, vr, UNDEFINED) + content + self.sequence_end
+            return self.header(tag, "SQ", 0)
+        return self.header(tag, "SQ", UNDEFINED) + content + self.sequence_end
 
     def element(self, tag: str, element: Element) -> bytes:
         """Return one element.

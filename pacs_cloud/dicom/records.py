@@ -28,6 +28,8 @@ LITTLE_ENDIAN, BIG_ENDIAN = (
 """What reads an explicit element header, an implicit one, and a length."""
 
 UNDEFINED: Final = 0xFFFFFFFF
+NO_LENGTH: Final = b"\xff\xff\xff\xff"
+"""UNDEFINED as it is stored."""
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD

@@ -4,12 +4,11 @@ from typing import Final
 
 from pacs_cloud.dicom.charset import TEXT_VRS, UTF_8, decode, encode_text, terms_of
 from pacs_cloud.dicom.element_coding import Form, is_length
-from pacs_cloud.dicom.records import UNDEFINED, Fragments, Record, View
+from pacs_cloud.dicom.records import NO_LENGTH, UNDEFINED, Fragments, Item, Record, View
 from pacs_cloud.dicom.walk import CHARSET, Scope, Walk
 from pacs_cloud.errors import InvalidInstance
 
 _ESCAPE: Final = b"\x1b"
-_NO_LENGTH: Final = b"\xff\xff\xff\xff"
 
 
 def copied(view: View, record: Record, form: Form) -> bytes:
@@ -22,7 +21,7 @@ def copied(view: View, record: Record, form: Form) -> bytes:
     has_vr = written is not None and written.isalpha() and written.isupper()
     if form.implicit or has_vr:
         return bytes(view[start:stop])
-    if bytes(view[value - 4 : value]) == _NO_LENGTH:
+    if bytes(view[value - 4 : value]) == NO_LENGTH:
         vr = "OB" if isinstance(inside, Fragments) else "SQ"
         return form.header(tag, vr, UNDEFINED) + bytes(view[value:stop])
     return form.leaf(tag, "UN", bytes(view[value:stop]))
@@ -47,36 +46,54 @@ class TextRecoding:
         Raises:
             InvalidInstance: UNREADABLE, for a value that is no sequence.
         """
+        pieces: list[bytes] = []
+        self._add(record, scope, pieces)
+        return b"".join(pieces)
+
+    def _add(self, record: Record, scope: Scope, pieces: list[bytes]) -> None:
+        """Append an element: what is deep in sequences is copied once, not at each level."""
         tag, _, written, _, value, stop, inside = record
         if is_length(tag):
-            return b""
+            return
         form = Form(implicit=scope.implicit, little=self._walk.little, charset=(UTF_8,))
         if tag == CHARSET:
-            return form.leaf(tag, "CS", UTF_8.encode("ascii"))
+            pieces.append(form.leaf(tag, "CS", UTF_8.encode("ascii")))
+            return
         vr = self._walk.vr(record, scope)
-        if vr == "SQ" and (sequence := self._sequence(record, scope, form)):
-            return sequence
+        if vr == "SQ" and (items := self._items(record, scope)) is not None:
+            self._add_sequence(record, items, scope, pieces)
+            return
         if vr in TEXT_VRS and inside is None:
             raw = bytes(self._walk.view[value:stop])
             if not raw.isascii() or _ESCAPE in raw:
                 text = encode_text(decode(raw, terms_of(scope.charset), vr), (UTF_8,), vr)
-                return form.leaf(tag, "UN" if written == b"UN" else vr, text)
-        return copied(self._walk.view, record, form)
+                pieces.append(form.leaf(tag, "UN" if written == b"UN" else vr, text))
+                return
+        pieces.append(copied(self._walk.view, record, form))
 
-    def _sequence(self, record: Record, scope: Scope, form: Form) -> bytes:
-        """Return a sequence; b"" where only the private dictionary takes it for one."""
-        tag, _, written, _, _, _, _ = record
+    def _items(self, record: Record, scope: Scope) -> list[Item] | None:
+        """Return a sequence's items; None where only the private dictionary takes it for one."""
         try:
-            items = self._walk.items(record, scope)
+            return self._walk.items(record, scope)
         except InvalidInstance:
-            if written == b"SQ" or not tag & 0x10000:
+            if record[2] == b"SQ" or not record[0] & 0x10000:
                 raise
-            return b""
-        path = f"{scope.path}{tag:08X}/"
-        contents: list[bytes] = []
-        for item in items:
-            inner = self._walk.inner(item, scope, path)
-            contents.append(b"".join([self.element(one, inner) for one in inner.records]))
+            return None
+
+    def _add_sequence(
+        self, record: Record, items: list[Item], scope: Scope, pieces: list[bytes]
+    ) -> None:
+        tag, _, written, _, _, _, _ = record
+        form = Form(implicit=scope.implicit, little=self._walk.little, charset=(UTF_8,))
         # An unknown sequence has items without VRs (PS3.5 6.2.2).
         is_unknown = bool(items) and written != b"SQ" and all(item.implicit for item in items)
-        return form.sequence(tag, map(form.item, contents), "UN" if is_unknown else "SQ")
+        vr = "UN" if is_unknown else "SQ"
+        pieces.append(form.header(tag, vr, UNDEFINED if items else 0))
+        for item in items:
+            pieces.append(form.item_start)
+            inner = self._walk.inner(item, scope, f"{scope.path}{tag:08X}/")
+            for one in inner.records:
+                self._add(one, inner, pieces)
+            pieces.append(form.item_end)
+        if items:
+            pieces.append(form.sequence_end)

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
-from pacs_cloud.dicom.records import INLINE_LIMIT, Item, LetGo, Record, View
+from pacs_cloud.dicom.records import INLINE_LIMIT, NO_LENGTH, Item, LetGo, Record, View
 from pacs_cloud.dicom.representation import Neighbours, dictionary_vr, settle
 from pacs_cloud.dicom.span_memo import SpanMemo
 from pacs_cloud.dicom.structure import Structure
@@ -25,7 +25,6 @@ DECIDING_TAGS: Final = frozenset(
 )
 """Their values, with those of private creators, decide what other elements mean."""
 _SEQUENCE_VRS: Final = frozenset({None, b"SQ", b"UN"})
-_NO_LENGTH: Final = b"\xff\xff\xff\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class Walk:
         _, _, vr, _, value, _, inside = record
         if inside is not None:
             return isinstance(inside, list)
-        return vr in _SEQUENCE_VRS and bytes(self.view[value - 4 : value]) == _NO_LENGTH
+        return vr in _SEQUENCE_VRS and bytes(self.view[value - 4 : value]) == NO_LENGTH
 
     def vr(self, record: Record, scope: Scope) -> str:
         """Return the VR of `record`: as written, else by dictionary and neighbours."""

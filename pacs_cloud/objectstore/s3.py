@@ -40,7 +40,7 @@ from pacs_cloud.objectstore.s3_locks import (
     put_retention,
 )
 from pacs_cloud.objectstore.s3_moves import Mover
-from pacs_cloud.objectstore.s3_multipart import upload_in_parts
+from pacs_cloud.objectstore.s3_multipart import drop_uploads, upload_in_parts
 from pacs_cloud.objectstore.s3_recall import begin_restore
 from pacs_cloud.objectstore.s3_versions import Found, head
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass, check_recall
@@ -278,6 +278,12 @@ class S3ObjectStore:
         """Remove newer versions; see `KeepsEarlier`."""
         with self._errors(f"bring back a version of {key}"):
             await remove_newer(self._store.client, self._target(check_key(key)), version)
+
+    async def drop_uploads(self, prefix: str, *, before_us: int) -> int:
+        """Drop uploads that were never completed; see `KeepsParts`."""
+        client, path = self._store.client, self._path(check_prefix(prefix))
+        with self._errors(f"uploads of {prefix}"):
+            return await drop_uploads(client, self._config.bucket, path, before_us)
 
     async def lock_of(self, key: str) -> ObjectLock:
         """Return what locks the newest version; see the port."""

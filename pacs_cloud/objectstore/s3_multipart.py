@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from botocore.exceptions import ClientError
+
 from pacs_cloud.objectstore.file_part import FilePart
 from pacs_cloud.objectstore.s3_claims import Written
-from pacs_cloud.objectstore.s3_errors import VENDOR_ERRORS
+from pacs_cloud.objectstore.s3_errors import NO_SUCH_FEATURE, VENDOR_ERRORS, code_of
 from pacs_cloud.objectstore.s3_tags import see_to_tags
 
 PART_BYTES = 16 << 20
@@ -18,6 +20,8 @@ PARTS_LIMIT = 10_000
 """S3's limit; above 156 GiB the parts grow."""
 PARALLEL_PARTS = 4
 ABORT_TIMEOUT_S = 30
+_OVER = frozenset({"NoSuchUpload", "404"})
+"""It was completed or dropped meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,34 @@ async def begun(client: Any, target: dict[str, str], **options: Any) -> AsyncGen
 async def _abort(client: Any, target: dict[str, str], upload_id: str) -> None:
     async with asyncio.timeout(ABORT_TIMEOUT_S):
         await client.abort_multipart_upload(**target, UploadId=upload_id)
+
+
+async def drop_uploads(client: Any, bucket: str, prefix: str, before_us: int) -> int:
+    """Drop the uploads below `prefix` that began before then; return how many."""
+    dropped, options = 0, dict[str, str]()
+    while True:
+        try:
+            page = await client.list_multipart_uploads(Bucket=bucket, Prefix=prefix, **options)
+        except ClientError as error:
+            if code_of(error) not in NO_SUCH_FEATURE:
+                raise
+            return dropped
+        for one in page.get("Uploads", ()):
+            is_below = one["Key"].startswith(prefix)  # a server may look at no prefix
+            if is_below and one["Initiated"].timestamp() * 1e6 < before_us:
+                target = {"Bucket": bucket, "Key": one["Key"]}
+                try:
+                    await client.abort_multipart_upload(**target, UploadId=one["UploadId"])
+                except ClientError as error:
+                    if code_of(error) not in _OVER:
+                        raise
+                dropped += 1
+        if not page.get("IsTruncated"):
+            return dropped
+        options = {
+            "KeyMarker": page["NextKeyMarker"],
+            "UploadIdMarker": page["NextUploadIdMarker"],
+        }
 
 
 async def _send_parts(upload: Upload, file: int, size: int) -> tuple[list[dict[str, Any]], int]:

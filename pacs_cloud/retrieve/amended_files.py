@@ -106,10 +106,16 @@ class AmendedFiles:
         return located.file_meta(), *await self.data_set(located)
 
     def file_in_turn(self, located: Located) -> Piece:
-        """Return an instance's Part 10 file as one of many: read when its turn comes."""
+        """Return an instance's Part 10 file as one of many: read when its turn comes.
+
+        Raises:
+            NotAcceptable: as `data_set`, at once.
+        """
         if not located.amendments:
             return located.file()
         length_bytes = located.instance.inflated_bytes or located.instance.length_bytes
+        if length_bytes > self._max_rest_bytes:
+            self._rest_bytes(located, worth_keeping(located.instance.bulk))
         if length_bytes <= _AT_ONCE_BYTES:
             return Later(lambda: self._whole_file(located))
         return Made(lambda: self._streamed(located))
@@ -167,24 +173,29 @@ class AmendedFiles:
 
     async def _load(self, located: Located) -> tuple[_Shown, int]:
         instance = located.instance
+        values = worth_keeping(instance.bulk)
+        rest_bytes = self._rest_bytes(located, values)
         if uid.is_deflated(instance.transfer_syntax_uid):
-            self._check_size(instance.inflated_bytes or 0)
             async with self._large_slot:
                 inflated = await self._data_sets.inflated(located)
                 whole = await asyncio.to_thread(_deflated, inflated, located)
             shown = _unchanged(located) if whole is None else _Shown((whole,), None)
         else:
-            values = worth_keeping(instance.bulk)
-            rest_bytes = instance.length_bytes - sum(value.length for value in values)
-            self._check_size(rest_bytes)
             async with self._large_slot if rest_bytes > _LARGE_REST_BYTES else self._slots:
                 shown = await self._around(values, located)
         size = sum(len(part) for part in shown.parts if isinstance(part, bytes))
         return shown, size + _SHOWN_BYTES
 
-    def _check_size(self, rest_bytes: int) -> None:
+    def _rest_bytes(self, located: Located, values: Sequence[BulkValue]) -> int:
+        """Return how much of a data set is amended in memory; raises NotAcceptable."""
+        instance = located.instance
+        if uid.is_deflated(instance.transfer_syntax_uid):
+            rest_bytes = instance.inflated_bytes or 0
+        else:
+            rest_bytes = instance.length_bytes - sum(value.length for value in values)
         if rest_bytes > self._max_rest_bytes:
-            raise NotAcceptable("The instance is too large to be shown as it was corrected.")
+            raise NotAcceptable("An instance is too large to be shown as it was corrected.")
+        return rest_bytes
 
     async def _around(self, values: Sequence[BulkValue], located: Located) -> _Shown:
         """Return a data set as it is shown, read only around its large values."""

@@ -104,5 +104,11 @@ async def bring_back(
     if cold:
         known = {pack.pack_id for pack in cold}
         packs = [pack for pack in await catalogue.packs(*names) if pack.pack_id in known]
-        await recalls.start(packs, wish, _PINNED)
+        try:
+            await recalls.start(packs, wish, _PINNED)
+        except (Corrupt, Denied, InvalidRequest, NotFound, Offline) as error:
+            # Other studies are brought back all the same.
+            fields = {"study": hashed(study_instance_uid), "error": type(error).__name__}
+            log.warning("study_not_brought_back", extra=fields)
+            return done + Brought(left=len(cold))
     return done + Brought(waiting=len(cold))

@@ -156,11 +156,30 @@ class _Study:
             for move in self.due:
                 moved = await self._moved(replace(move, is_pinned=pin is not None))
                 done.append(moved)
+            if pin is None and any(one.fate is Fate.ASKED for one in done):
+                done = await self._looked_at_again(done)
         except Unavailable:
             await self._note(done)
             raise
         await self._note(done)
         return done
+
+    async def _looked_at_again(self, done: Sequence[Moved]) -> list[Moved]:
+        """Take back what was asked for, where the study was pinned meanwhile.
+
+        Who pins writes the pin, then takes back what was asked for: one of the two sees both.
+        """
+        pack = self.due[0].pack
+        names = pack.tenant, pack.study_instance_uid
+        try:
+            if await pin_of(self.objects, *names, now_us=self.now_us) is None:
+                return list(done)
+        except Corrupt as error:  # nobody may take that for none
+            self._log(self.due[0], error)
+        return [
+            await self._moved(replace(one.move, is_pinned=True)) if one.fate is Fate.ASKED else one
+            for one in done
+        ]
 
     async def _note(self, done: Sequence[Moved]) -> None:
         """Write what the store said of the packs into their records, where that is news."""

@@ -5,7 +5,7 @@ Each pinning and unpinning is an object at
 the latest stands. The catalogue knows nothing of them, so a rebuild takes none away.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -66,19 +66,45 @@ async def pin_of(
     return pin if pin is not None and pin.holds_at(now_us) else None
 
 
-async def pins(objects: ObjectStore, tenant: str, *, now_us: int) -> AsyncIterator[Pin]:
-    """Yield the pins that a tenant's studies have now, a study's one; raises Corrupt."""
+async def pins(
+    objects: ObjectStore,
+    tenant: str,
+    *,
+    now_us: int,
+    damaged: Callable[[Corrupt], None] | None = None,
+) -> AsyncIterator[Pin]:
+    """Yield the pins that a tenant's studies have now, a study's one.
+
+    Args:
+        objects: where they are.
+        tenant: whose.
+        now_us: microseconds since 1970 UTC.
+        damaged: is told of each that cannot be read, and is passed over.
+
+    Raises:
+        Corrupt: one cannot be read, and nobody is told.
+        Unavailable: the store cannot be reached.
+    """
+    async for key in _last_keys(objects, tenant):
+        try:
+            pin = await _read(objects, key)
+        except Corrupt as error:
+            if damaged is None:
+                raise
+            damaged(error)
+            continue
+        if pin.holds_at(now_us):
+            yield pin
+
+
+async def _last_keys(objects: ObjectStore, tenant: str) -> AsyncIterator[str]:
     last = ""
     async for info in objects.list(pins_prefix(tenant)):
         if last and _study_of(last) != _study_of(info.key):
-            pin = await _read(objects, last)
-            if pin.holds_at(now_us):
-                yield pin
+            yield last
         last = info.key
     if last:
-        pin = await _read(objects, last)
-        if pin.holds_at(now_us):
-            yield pin
+        yield last
 
 
 async def write_pin(objects: ObjectStore, pin: Pin, *, now_us: int) -> Pin:

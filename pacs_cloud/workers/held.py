@@ -1,5 +1,6 @@
 """The job "pack-stored", as holds go: what comes into a held study is locked as it comes."""
 
+import logging
 from collections.abc import Callable
 
 from pacs_cloud.catalogue.port import Catalogue
@@ -7,6 +8,8 @@ from pacs_cloud.custody.holds_late import lock_pack
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.workers.pack_stored import pack_of
 from pacs_cloud.workqueue.jobs import Job
+
+log = logging.getLogger(__name__)
 
 
 class LockHeld:
@@ -32,9 +35,11 @@ class LockHeld:
         Raises:
             InvalidRequest: the job names no pack.
             Corrupt: a hold of its study cannot be read.
-            Denied: the store does not let us lock it.
             Unavailable: the store or the catalogue cannot be reached.
         """
         named = pack_of(job)
         names = job.tenant, named
-        await lock_pack(self._objects, self._catalogue, *names, now_us=self._now_us())
+        done = await lock_pack(self._objects, self._catalogue, *names, now_us=self._now_us())
+        if done.refused:
+            # The next day's look tries again, and what else the pack needs waits for no lock.
+            log.error("lock_refused", extra={"tenant": job.tenant, "pack": named.pack_id})

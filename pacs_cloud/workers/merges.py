@@ -1,4 +1,4 @@
-"""The job "pack-stored" once more: a study of a patient who was merged away follows them."""
+"""The jobs "pack-stored" and "patient-shown": a study of who was merged away follows them."""
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import StudyRecord

@@ -158,3 +158,18 @@ async def test_more_versions_than_a_page_holds(s3_bucket: Place, s3_server: Endp
         found = [key async for key in store.versions("a/")]
         assert len(found) == 1_005
         assert len(set(found)) == 503
+
+
+async def test_uploads_that_were_never_completed_are_dropped(
+    store: S3ObjectStore, client: Any, place: Place
+) -> None:
+    for key in ("packs/a/1", "packs/b/2", "index/a/1"):
+        client.create_multipart_upload(Bucket=place.name, Key=key)
+    await store.put_new("packs/a/0", b"whole")
+    if place.endpoint.kind != "moto":  # to which all uploads are of the year 2010
+        assert await store.drop_uploads("packs/a/", before_us=now_us() - HOUR_US) == 0
+    assert await store.drop_uploads("packs/a/", before_us=now_us() + HOUR_US) == 1
+    assert await store.drop_uploads("packs/a/", before_us=now_us() + HOUR_US) == 0
+    left = client.list_multipart_uploads(Bucket=place.name)["Uploads"]
+    assert sorted(one["Key"] for one in left) == ["index/a/1", "packs/b/2"]
+    assert await store.get("packs/a/0") == b"whole"

@@ -23,6 +23,7 @@ from servers.fixtures import Place
 from unit.custody.custody_packs import Clock, Sample, commit, make_pack, put
 
 DOOMED = f"{FIRST}.1"
+HOUR_US = 3_600_000_000
 
 
 def test_an_instance_is_erased_by_the_command_line(tmp_path: Path) -> None:
@@ -138,6 +139,15 @@ async def test_every_version_goes(
         objects, catalogue, tmp_path, recall, clock.tick, "default", "1.2.3"
     ).run()
     assert (done.is_proven, done.instances) == (True, 3)
+    # What an upload has left that died two hours ago.
+    with closing(s3_bucket.endpoint.client("s3")) as client:
+        client.create_multipart_upload(Bucket=s3_bucket.name, Key=packs[1].key.pack)
+        clock.now_us = time.time_ns() // 1000 + 3 * HOUR_US
+        done = await StudyErasure(
+            objects, catalogue, tmp_path, recall, clock.tick, "default", "1.2.3"
+        ).run()
+        assert done.is_proven
+        assert not client.list_multipart_uploads(Bucket=s3_bucket.name).get("Uploads")
     assert [key async for key in objects.versions("packs/")] == []
     assert [key async for key in objects.versions("index/")] == []
     assert sort_keys(dynamodb_table) == ["A"]

@@ -245,6 +245,24 @@ async def test_a_release_that_goes_between_leaves_no_lock(
     assert await archive.locks() == {ObjectLock()}
 
 
+async def test_a_lock_that_is_refused_stops_nothing_else(archive: Archive, place: Place) -> None:
+    await archive.store(f"{SERIES}.1")
+    await archive.hold()
+    await archive.store(f"{SERIES}.2")
+
+    class Refusing(S3ObjectStore):
+        async def set_legal_hold(self, key: str, *, on: bool) -> bool:
+            raise Denied(f"{key} may not be locked")
+
+    (_, late) = await archive.catalogue.packs("default", STUDY)
+    job = Job(job_id="j", kind="pack-stored", tenant="default", body=asdict(ref_of(late)))
+    async with Refusing(config_at(place, lock="GOVERNANCE")) as objects:
+        await LockHeld(objects, archive.catalogue, archive.clock.tick)(job)
+        done = await lock_again(objects, now_us=archive.clock.tick())
+    assert done == LockedAgain(refused=2)
+    assert len(await archive.differences()) == 2
+
+
 def test_a_release_that_died_is_ended_by_the_next(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,21 @@ def test_a_note_that_is_sent_hides_for_every_reader(tmp_path: Path) -> None:
     assert fsck(data) == (0, [])
 
 
+def test_what_only_an_erased_note_rejected_is_shown_again(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (tmp_path / "in").mkdir()
+    for uid, file in FILES.items():
+        (tmp_path / "in" / uid).write_bytes(file)
+    pacs("import", tmp_path / "in", "--data", data)
+    words = ["--series", FIRST, "--code", "quality", "-y", "--data", data, "--json"]
+    (told,) = lines(pacs("reject", STUDY, *words))
+    (row,) = lines(pacs("rejections", "list", "--data", data, "--json"))
+    place = ["--series", row["series"], "--instance", told["note"]]
+    pacs("erase", STUDY, *place, "--reason", "names somebody", "--yes", "--data", data)
+    assert len(lines(pacs("find", "--level", "instance", "--data", data, "--json"))) == len(FILES)
+    assert fsck(data) == (0, [])
+
+
 def test_a_note_of_our_own_is_valid_and_hides(tmp_path: Path, dsrdump: str) -> None:
     data = tmp_path / "data"
     (tmp_path / "in").mkdir()

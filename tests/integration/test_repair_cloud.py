@@ -1,6 +1,7 @@
 """Repairs in a bucket that keeps versions, and of a table."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,17 +9,18 @@ import pytest
 from objectstore_samples import config_at
 from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import UidRef
+from pacs_cloud.catalogue.records import StudyChange, UidRef
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest
-from pacs_cloud.custody.findings import FindingKind
+from pacs_cloud.custody.findings import FindingKind, Severity, about_pack
 from pacs_cloud.custody.fsck import NEVER_YOUNG_US, check
 from pacs_cloud.custody.repair.action import Outcome, Repaired
 from pacs_cloud.custody.repair.run import repair
-from pacs_cloud.custody.repair.study import Terms
-from pacs_cloud.errors import NotFound
+from pacs_cloud.custody.repair.study import StudyRepair, Terms
+from pacs_cloud.errors import Denied, NotFound, Unavailable
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.s3 import S3ObjectStore
+from pacs_cloud.objectstore.s3_earlier import remove_newer
 from servers.fixtures import Place
 from unit.custody.custody_packs import NOW_US, Clock, Made, Sample, commit, fill, make_pack, put
 
@@ -45,7 +47,7 @@ async def store(s3_bucket: Place) -> AsyncIterator[S3ObjectStore]:
 
 
 @pytest.fixture
-async def catalogue(tmp_path) -> AsyncIterator[SqliteCatalogue]:
+async def catalogue(tmp_path: Path) -> AsyncIterator[SqliteCatalogue]:
     async with SqliteCatalogue(tmp_path / "catalogue.sqlite") as opened:
         yield opened
 
@@ -182,6 +184,113 @@ async def test_versions_are_told_and_brought_back(
         assert await store.get("a/k") == b"first"
         assert await store.earlier("a/k") == []
     assert await store.get("a/k2") == b"another object"
+
+
+class Refusing(S3ObjectStore):
+    """Does not let the newest version of one object be read, as a key that is gone does."""
+
+    refused = ""
+
+    async def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        if key == self.refused:
+            raise Denied(f"{key} may not be read")
+        return await super().get(key, start, end)
+
+
+async def test_what_may_not_be_read_is_not_replaced_by_something_older(
+    catalogue: SqliteCatalogue, client: Any, s3_bucket: Place
+) -> None:
+    async with Refusing(config_at(s3_bucket)) as store:
+        await fill(store, catalogue)
+        key, *_ = [info.key async for info in store.list("ledger/default/")]
+        data = await store.get(key)
+        for body in (data, data):  # such a move leaves behind
+            client.put_object(Bucket=s3_bucket.name, Key=key, Body=body)
+        before = await store.earlier(key)
+        store.refused = key
+        left = await repaired(store, catalogue)
+        assert {one.outcome for one in left if one.finding.key == key} == {Outcome.LEFT}
+        assert await store.earlier(key) == before
+
+
+async def test_a_decision_of_another_key_is_not_brought_back(
+    store: S3ObjectStore, catalogue: SqliteCatalogue, client: Any, s3_bucket: Place
+) -> None:
+    """Of another study, or of this one at another time: it can be read, and is not what it was."""
+    await fill(store, catalogue)
+    keys = [info.key async for info in store.list("ledger/")]
+    key = keys[0]
+    same = [one for one in keys[1:] if one.rpartition("/")[0] == key.rpartition("/")[0]]
+    data = await store.get(key)
+    for other in (keys[-1], same[0]):
+        client.put_object(Bucket=s3_bucket.name, Key=key, Body=await store.get(other))
+        client.put_object(Bucket=s3_bucket.name, Key=key, Body=b"{}")
+    await repaired(store, catalogue)
+    assert await store.get(key) == data
+    assert await kinds(store, catalogue) == set()
+
+
+async def test_a_pack_that_went_meanwhile_does_not_come_back(
+    store: S3ObjectStore, catalogue: SqliteCatalogue, client: Any, s3_bucket: Place
+) -> None:
+    """It was purged beside the check: what is left of its versions is not for anybody."""
+    clock = Clock()
+    made = make_pack(clock, "default", "1.7", "1.7.1", [Sample("1.7.1.1")])
+    await put(store, made)
+    await commit(store, catalogue, made, clock)
+    remove(client, s3_bucket.name, made)
+    findings = [one async for one in check(store, catalogue, deep=True)]
+    state = await catalogue.study("default", "1.7")
+    assert state is not None
+    drop = UidRef("1.7", "1.7.1", made.key.pack_id)
+    await catalogue.commit(
+        StudyChange("default", "1.7", state.study, None, drop_series=("1.7.1",), drop_packs=(drop,))
+    )
+    await store.delete(made.key.index)
+    repair_of = StudyRepair(store, catalogue, "default", "1.7", findings, TERMS)
+    await repair_of.repair()
+    assert [info.key async for info in store.list("packs/")] == []
+
+
+async def test_a_whole_object_keeps_its_versions(
+    store: S3ObjectStore, catalogue: SqliteCatalogue, client: Any, s3_bucket: Place
+) -> None:
+    """What a check could not read for a moment is nothing to be removed."""
+    made = await fill(store, catalogue)
+    client.put_object(Bucket=s3_bucket.name, Key=made[0].key.pack, Body=made[0].data)
+    before = await store.earlier(made[0].key.pack)
+    finding = about_pack(
+        made[0].key, Kind.DAMAGED, Severity.ERROR, "", "", object_key=made[0].key.pack
+    )
+    names = made[0].key.tenant, made[0].key.study_instance_uid
+    await StudyRepair(store, catalogue, *names, [finding], TERMS).repair()
+    assert await store.earlier(made[0].key.pack) == before != []
+
+
+async def test_what_is_written_meanwhile_stays(
+    store: S3ObjectStore, client: Any, s3_bucket: Place
+) -> None:
+    """Another machine has the right bytes, too."""
+    await store.put_new("a/k", b"right")
+    client.put_object(Bucket=s3_bucket.name, Key="a/k", Body=b"wrong")
+    (first,) = await store.earlier("a/k")
+
+    class Racing:
+        has_raced = False
+
+        async def list_object_versions(self, **names: str) -> dict[str, Any]:
+            return client.list_object_versions(**names)
+
+        async def delete_object(self, **names: str) -> None:
+            client.delete_object(**names)
+            if not self.has_raced:
+                self.has_raced = True
+                client.put_object(Bucket=names["Bucket"], Key=names["Key"], Body=b"right, too")
+
+    target = {"Bucket": s3_bucket.name, "Key": "a/k"}
+    with pytest.raises(Unavailable, match="meanwhile"):
+        await remove_newer(Racing(), target, first)
+    assert await store.get("a/k") == b"right, too"
 
 
 async def test_a_table_is_repaired(cloud: tuple[ObjectStore, Catalogue]) -> None:

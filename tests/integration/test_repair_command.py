@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.custody.holds import holds_prefix
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.storage_classes import StorageClass
 from unit.custody.custody_packs import Made, fill
@@ -66,6 +67,32 @@ async def test_a_dry_run_then_the_repair_then_what_is_left(
     done = {one["kind"]: one["outcome"] for one in rows(*words, "--yes", code=1)}
     assert done == {"index-missing": "done", "dangling": "left", "storage-class": "done"}
     assert {one["kind"] for one in rows("fsck", "--data", tmp_path, code=1)} == {"dangling"}
+    assert rows("catalogue", "hash", "--data", tmp_path) == [before]
+
+
+async def test_a_hold_that_cannot_be_read_is_left(made: list[Made], tmp_path: Path) -> None:
+    """As a check has it."""
+    study = made[0].key.study_instance_uid
+    async with LocalObjectStore(tmp_path / "objects") as objects:
+        key = f"{holds_prefix('default', study)}0000000000000001-legal-set.json"
+        await objects.put_new(key, b"{}")
+    (found,) = rows("fsck", "--data", tmp_path, code=1)
+    (left,) = rows("fsck", "--repair", "--yes", "--data", tmp_path, code=1)
+    assert (left["outcome"], left["detail"]) == ("left", found["detail"])
+
+
+async def test_a_rebuild_loses_no_index_that_the_catalogue_alone_has(
+    made: list[Made], tmp_path: Path
+) -> None:
+    (before,) = rows("catalogue", "hash", "--data", tmp_path)
+    async with LocalObjectStore(tmp_path / "objects") as objects:
+        for one in made:
+            await objects.delete(one.key.index)
+            await objects.move(one.key.pack, StorageClass.GLACIER)
+    (said,) = rows("rebuild", "--data", tmp_path)
+    assert (said["equal"], said["problems"]) == (True, [])
+    async with LocalObjectStore(tmp_path / "objects") as objects:
+        assert [await objects.get(one.key.index) for one in made] == [one.index for one in made]
     assert rows("catalogue", "hash", "--data", tmp_path) == [before]
 
 

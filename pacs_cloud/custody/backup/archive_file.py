@@ -208,7 +208,7 @@ class BackupReader:
             self._zip = zipfile.ZipFile(path)
         except FileNotFoundError as error:
             raise NotFound(f"there is no file at {path}") from error
-        except (zipfile.BadZipFile, OSError) as error:
+        except _UNREADABLE as error:
             raise Corrupt(f"{path} is no backup, or it was cut: {error}") from error
         try:
             self.manifest = self._manifest()

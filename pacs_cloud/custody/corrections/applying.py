@@ -9,16 +9,10 @@ at least one sees both: what is undone is undone in every study, whoever was qui
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from pacs_cloud.catalogue.amendment_entries import (
-    AmendmentEntry,
-    latest_entries,
-    standing_amendments,
-)
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import StudyState
 from pacs_cloud.custody.corrections.book import (
     CorrectionMark,
     Undone,
@@ -31,19 +25,23 @@ from pacs_cloud.custody.corrections.book import (
     read_correction,
     read_undone,
     remove_mark,
+    studies_left,
 )
 from pacs_cloud.custody.corrections.correction import Correction
 from pacs_cloud.custody.corrections.ledger import Decide, follow_ledger
 from pacs_cloud.custody.corrections.patients import studies_of
+from pacs_cloud.custody.corrections.telling import making, undoing
 from pacs_cloud.custody.in_order import in_order
-from pacs_cloud.dicom.amendment import Amendment
-from pacs_cloud.errors import Conflict, Corrupt, Denied, NotFound, Offline
+from pacs_cloud.errors import Conflict, Corrupt, Denied, InvalidRequest, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
 
 log = logging.getLogger(__name__)
 
 _STUDIES_AT_ONCE = 4
+_ABOUT_ONE = (Corrupt, NotFound, Offline, Denied, InvalidRequest)
+"""What is wrong with one study, and keeps no other from being changed: the last where the
+catalogue has no room for what shall stand over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,9 @@ class CarriedOut:
     Attributes:
         studies: that it is about.
         changed: that show something else now.
-        unreadable: that could not be changed: their ledger or a table cannot be read. They
-            are tried again for as long as the correction has a mark.
+        unreadable: that could not be changed: their ledger or a table cannot be read, or
+            they have no room for another correction. They are tried again for as long as
+            the correction has a mark.
     """
 
     studies: int
@@ -115,7 +114,7 @@ class Corrector:
         await put_mark(self._objects, mark)
         if await read_undone(self._objects, *names) is None:
             await put_late_study(self._objects, *names, study_instance_uid, mark.marked_us)
-        done = await self._carry_out(correction, only=study_instance_uid)
+        done = await self._carry_out(correction, only=[study_instance_uid])
         if not done.unreadable:
             await remove_mark(self._objects, mark)
         _log("corrected_late", correction, done)
@@ -146,7 +145,8 @@ class Corrector:
     async def settle(self, mark: CorrectionMark) -> CarriedOut:
         """Go on with what has a mark, be it made or undone, and remove the mark.
 
-        Of a patient merge the studies are added that came while it was made.
+        Of a patient merge the studies are added that came while it was made. Where some
+        cannot be read, a mark of these alone is left.
 
         Raises:
             Corrupt: the correction cannot be read.
@@ -154,23 +154,35 @@ class Corrector:
         """
         names = mark.tenant, mark.correction_id
         try:
+            left = await studies_left(self._objects, mark)
             correction = await read_correction(self._objects, *names)
         except NotFound:
             await remove_mark(self._objects, mark)  # nothing was ordered yet
             return CarriedOut(0, 0)
-        if correction.source is not None and await read_undone(self._objects, *names) is None:
-            known = {*correction.studies, *await late_studies(self._objects, *names)}
-            for study in await studies_of(self._catalogue, mark.tenant, correction.source):
-                uid = study.study_instance_uid
-                if uid not in known and correction.is_about(study):
-                    await put_late_study(self._objects, *names, uid, self._now_us())
-        done = await self._carry_out(correction)
-        if not done.unreadable:
-            await remove_mark(self._objects, mark)
+        if not left and await read_undone(self._objects, *names) is None:
+            await self._add_late(correction)
+        done = await self._carry_out(correction, left)
+        if done.unreadable == left != ():
+            return done
+        if done.unreadable:
+            now_us = self._now_us()
+            await put_mark(self._objects, CorrectionMark(*names, now_us, done.unreadable))
+        await remove_mark(self._objects, mark)
         return done
 
-    async def _carry_out(self, correction: Correction, only: str = "") -> CarriedOut:
-        """Have every study show the correction, or not where it is undone."""
+    async def _add_late(self, correction: Correction) -> None:
+        """Add the studies that name who was merged away, and are not its own yet."""
+        if correction.source is None:
+            return
+        names = correction.tenant, correction.correction_id
+        known = {*correction.studies, *await late_studies(self._objects, *names)}
+        for study in await studies_of(self._catalogue, correction.tenant, correction.source):
+            uid = study.study_instance_uid
+            if uid not in known and correction.is_about(study):
+                await put_late_study(self._objects, *names, uid, self._now_us())
+
+    async def _carry_out(self, correction: Correction, only: Sequence[str] = ()) -> CarriedOut:
+        """Have every study (or `only` some) show the correction, or not where it is undone."""
         names = correction.tenant, correction.correction_id
         undone = await read_undone(self._objects, *names)
         done = await self._change_each(correction, undone, only)
@@ -181,11 +193,11 @@ class Corrector:
         return done
 
     async def _change_each(
-        self, correction: Correction, undone: Undone | None, only: str
+        self, correction: Correction, undone: Undone | None, only: Sequence[str]
     ) -> CarriedOut:
         names = correction.tenant, correction.correction_id
-        late = {only} if only else {*await late_studies(self._objects, *names)}
-        meant = [only] if only else sorted({*correction.studies, *late})
+        late = {*(only or await late_studies(self._objects, *names))}
+        meant = sorted(only or {*correction.studies, *late})
 
         async def uids() -> AsyncIterator[str]:
             for uid in meant:
@@ -197,12 +209,12 @@ class Corrector:
                 if came_us is None and uid not in correction.studies:
                     return False  # nobody has made it one of its own
                 decide = (
-                    _undoing(correction, undone)
+                    undoing(correction, undone)
                     if undone is not None
-                    else _making(correction, came_us)
+                    else making(correction, came_us)
                 )
                 return await self._follow(correction.tenant, uid, decide)
-            except (Corrupt, NotFound, Offline, Denied) as error:
+            except _ABOUT_ONE as error:
                 log.error("correction_unreadable", extra={"study": hashed(uid), "reason": error})
                 return None
 
@@ -221,53 +233,6 @@ class Corrector:
             now_us=self._now_us(),
             decide=decide,
         )
-
-
-def _making(correction: Correction, came_us: int | None) -> Decide:
-    """Return what tells a study's ledger of the correction, unless it was told before.
-
-    Over a study that came later, at `came_us`, it lies over all that stands there,
-    whatever clock that has.
-    """
-
-    def decide(state: StudyState, entries: Sequence[AmendmentEntry]) -> AmendmentEntry | None:
-        if correction.correction_id in latest_entries(entries):
-            return None
-        amended_us = correction.corrected_us
-        if came_us is not None:
-            last_us = max((one.amended_us for one in standing_amendments(entries)), default=0)
-            amended_us = max(came_us, last_us + 1)
-        elements = correction.elements
-        amendment = replace(correction.amendment, elements=elements, amended_us=amended_us)
-        return _entry(correction, state, amendment, correction.who, correction.reason)
-
-    return decide
-
-
-def _undoing(correction: Correction, undone: Undone) -> Decide:
-    """Return what tells a study's ledger that the correction is undone, where it stands."""
-
-    def decide(state: StudyState, entries: Sequence[AmendmentEntry]) -> AmendmentEntry | None:
-        latest = latest_entries(entries).get(correction.correction_id)
-        if latest is None or latest.amendment is None:
-            return None
-        return _entry(correction, state, None, undone.who, undone.reason)
-
-    return decide
-
-
-def _entry(
-    correction: Correction, state: StudyState, amendment: Amendment | None, who: str, reason: str
-) -> AmendmentEntry:
-    return AmendmentEntry(
-        tenant=correction.tenant,
-        study_instance_uid=state.study.study_instance_uid,
-        correction_id=correction.correction_id,
-        amendment=amendment,
-        who=who,
-        reason=reason,
-        entered_us=0,  # that of the change
-    )
 
 
 def _log(event: str, correction: Correction, done: CarriedOut) -> None:

@@ -46,11 +46,19 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionMark:
-    """One go at a correction that was not seen to end."""
+    """One go at a correction that was not seen to end.
+
+    Attributes:
+        tenant: whose.
+        correction_id: which correction.
+        marked_us: since when, microseconds since 1970 UTC.
+        studies: the only ones that are left; none: all of it may be.
+    """
 
     tenant: str
     correction_id: str
     marked_us: int
+    studies: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -165,8 +173,20 @@ async def listed_corrections(objects: ObjectStore, tenant: str) -> list[Listed]:
 
 
 async def put_mark(objects: ObjectStore, mark: CorrectionMark) -> None:
-    """Write `mark`; its key says all of it."""
-    await objects.put_new(mark.key, orjson.dumps({"version": 1, "marked_us": mark.marked_us}))
+    """Write `mark`."""
+    fields: dict[str, Any] = {"version": 1, "marked_us": mark.marked_us}
+    if mark.studies:
+        fields["studies"] = mark.studies
+    await objects.put_new(mark.key, orjson.dumps(fields))
+
+
+async def studies_left(objects: ObjectStore, mark: CorrectionMark) -> tuple[str, ...]:
+    """Return the studies that are left by what lies under a mark; raises NotFound, Corrupt."""
+    try:
+        fields: dict[str, Any] = orjson.loads(await objects.get(mark.key))
+        return tuple(map(str, fields.get("studies", ())))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Corrupt("a correction's mark cannot be read") from error
 
 
 async def remove_mark(objects: ObjectStore, mark: CorrectionMark) -> None:
@@ -177,7 +197,7 @@ async def remove_mark(objects: ObjectStore, mark: CorrectionMark) -> None:
 async def correction_marks(
     objects: ObjectStore, tenant: str | None = None
 ) -> AsyncIterator[CorrectionMark]:
-    """Yield the marks of a tenant (None: of each in turn), oldest first."""
+    """Yield the marks of a tenant (None: of each in turn), oldest first, as their keys say."""
     async for info in objects.list(CORRECTING if tenant is None else f"{CORRECTING}{tenant}/"):
         named = _MARK.fullmatch(info.key)
         if named is not None:

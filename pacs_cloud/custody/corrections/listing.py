@@ -1,7 +1,9 @@
 """The corrections of an archive, and how each stands."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.corrections.book import (
@@ -13,7 +15,10 @@ from pacs_cloud.custody.corrections.book import (
     read_undone,
 )
 from pacs_cloud.custody.corrections.correction import Correction
+from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.objectstore.port import ObjectStore
+
+_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,17 @@ class CorrectionState:
 async def corrections(objects: ObjectStore, tenant: str) -> AsyncIterator[CorrectionState]:
     """Yield a tenant's corrections, oldest first; raises Corrupt."""
     under_way = {mark.correction_id async for mark in correction_marks(objects, tenant)}
-    for one in await listed_corrections(objects, tenant):
-        yield await _state(objects, tenant, one.correction_id, under_way)
+
+    async def names() -> AsyncIterator[str]:
+        for one in await listed_corrections(objects, tenant):
+            yield one.correction_id
+
+    async def read(correction_id: str) -> CorrectionState:
+        return await _state(objects, tenant, correction_id, under_way)
+
+    async with aclosing(in_order(read, names(), _AT_ONCE)) as states:
+        async for state in states:
+            yield state
 
 
 async def correction_state(

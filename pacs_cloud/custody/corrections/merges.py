@@ -1,5 +1,6 @@
 """The patient merges that stand: a study that comes later under such a patient follows them."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -22,6 +23,7 @@ class StandingMerges:
         self._objects = objects
         self._now_us = now_us
         self._known: dict[tuple[str, str], Correction] = {}
+        self._reading = asyncio.Lock()
         self._standing: dict[str, tuple[int, list[Correction]]] = {}
 
     async def of(self, tenant: str) -> list[Correction]:
@@ -33,23 +35,28 @@ class StandingMerges:
         Raises:
             Unavailable: the store cannot be reached.
         """
-        read_us, standing = self._standing.get(tenant, (0, []))
-        now_us = self._now_us()
-        if not read_us <= now_us < read_us + KEPT_US:
-            names = [
-                (tenant, one.correction_id)
-                for one in await listed_corrections(self._objects, tenant)
-                if one.kind is CorrectionKind.PATIENT_MERGE and not one.is_undone
-            ]
-            for name in names:
-                if name not in self._known:  # what was ordered never changes
-                    try:
-                        self._known[name] = await read_correction(self._objects, *name)
-                    except (Corrupt, NotFound, Denied) as error:
-                        log.error(
-                            "correction_unreadable",
-                            extra={"correction": name[1], "error": type(error).__name__},
-                        )
-            standing = [self._known[name] for name in names if name in self._known]
-            self._standing[tenant] = now_us, standing
-        return standing
+        async with self._reading:  # many ask at once
+            read_us, standing = self._standing.get(tenant, (0, []))
+            now_us = self._now_us()
+            if not read_us <= now_us < read_us + KEPT_US:
+                standing = await self._read(tenant)
+                self._standing[tenant] = now_us, standing
+            return standing
+
+    async def _read(self, tenant: str) -> list[Correction]:
+        names = [
+            (tenant, one.correction_id)
+            for one in await listed_corrections(self._objects, tenant)
+            if one.kind is CorrectionKind.PATIENT_MERGE and not one.is_undone
+        ]
+        for name in names:
+            if name in self._known:  # what was ordered never changes
+                continue
+            try:
+                self._known[name] = await read_correction(self._objects, *name)
+            except (Corrupt, NotFound, Denied) as error:
+                log.error(
+                    "correction_unreadable",
+                    extra={"correction": name[1], "error": type(error).__name__},
+                )
+        return [self._known[name] for name in names if name in self._known]

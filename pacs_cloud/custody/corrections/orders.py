@@ -182,7 +182,9 @@ class Orders:
         if not theirs and issuer is None:
             target = Patient(known, target.patient_id)
         for one in await self._merges.of(self._tenant):
-            if one.source == target:
+            # Of a target that no study shows, nobody knows whether it has an issuer.
+            is_one = not theirs and one.source and not disagreeing({one.source, target})
+            if one.source == target or is_one:
                 raise InvalidRequest(
                     "That patient was merged into another one: name that one, or undo the"
                     f" merge first ({one.correction_id})."

@@ -6,7 +6,7 @@ from typing import Final
 from pacs_cloud.catalogue.elements import has_value
 from pacs_cloud.catalogue.port import ByPatient, Catalogue
 from pacs_cloud.catalogue.records import Patient, StudyRecord
-from pacs_cloud.dicom.amendable import given_element
+from pacs_cloud.dicom.amendable import given_element, is_writable
 from pacs_cloud.dicom.attributes import PATIENT_TAGS
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import InvalidRequest
@@ -74,12 +74,16 @@ async def _found(catalogue: Catalogue, tenant: str, anchor: ByPatient) -> list[S
 def attributes_of(patient: Patient, studies: Iterable[StudyRecord]) -> Elements:
     """Return the attributes of a patient, as the first of `studies` that is all theirs has them.
 
-    Without such a study only what names them: ID, and issuer; raises InvalidRequest where
-    these are none.
+    What devices wrote so that it cannot be written again is left out. Without such a study
+    only what names them: ID, and issuer; raises InvalidRequest where these are none.
     """
     for study in studies:
         if study.patients == frozenset({patient}):
             shown = study.attributes
-            return {tag: shown[tag] for tag in PATIENT_TAGS if has_value(shown.get(tag))}
+            return {
+                tag: shown[tag]
+                for tag in PATIENT_TAGS
+                if has_value(shown.get(tag)) and is_writable(tag, shown[tag])
+            }
     named = {"PatientID": patient.patient_id, "IssuerOfPatientID": patient.issuer}
     return dict(given_element(keyword, text) for keyword, text in named.items() if text)

@@ -114,9 +114,14 @@ async def versions_below(
     objects: ObjectStore, tenant: str, study_instance_uid: str
 ) -> Counter[str]:
     """Return how many versions there are of each pack, index object and thumbnail of a study."""
-    below = f"{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
+    below = below_study(tenant, study_instance_uid)
     prefixes = PACKS + below, INDEX + below, thumbs_prefix(tenant, study_instance_uid)
     return Counter([key for prefix in prefixes async for key in objects.versions(prefix)])
+
+
+def below_study(tenant: str, study_instance_uid: str) -> str:
+    """Return what follows the tree in the keys of a study's packs and index objects."""
+    return f"{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
 
 
 async def count_versions(objects: ObjectStore, key: str) -> int:

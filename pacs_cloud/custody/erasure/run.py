@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from pacs_cloud.catalogue.forgetting import KeepsRemoved
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.wiping import KeepsRemoved
 from pacs_cloud.custody.corrections.ledger import follow_ledger
 from pacs_cloud.custody.erasure.doomed import (
     Doomed,
+    below_study,
     count_versions,
     find_doomed,
     versions_below,
@@ -44,6 +45,7 @@ from pacs_cloud.custody.trash.marks import Action, Scope
 from pacs_cloud.custody.walk import INDEX, PACKS, THUMBS
 from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.objectstore.uploads import KeepsParts
 from pacs_cloud.telemetry import hashed
 
 log = logging.getLogger(__name__)
@@ -208,7 +210,11 @@ class StudyErasure:
             left = versions[key] if is_below else await count_versions(self.objects, key)
             if left:
                 self.waiting.add(f"{left} versions of {key} are left")
-        if isinstance(self.catalogue, KeepsRemoved) and not await self.catalogue.wipe():
+        if not self.waiting and isinstance(self.objects, KeepsParts):
+            # None that had begun before is under way any more.
+            below = PACKS + below_study(*names)
+            await self.objects.drop_uploads(below, before_us=now_us - SETTLES_US)
+        if isinstance(self.catalogue, KeepsRemoved) and not await self.catalogue.forget_removed():
             self.waiting.add("the catalogue's log is being read")
         if self.waiting:
             return entries

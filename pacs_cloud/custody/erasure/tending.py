@@ -8,10 +8,11 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.erasure.entries import (
     SETTLES_US,
     ErasureEntry,
-    Step,
     erasure_steps,
+    erasures_of,
     is_proven,
     is_settled,
+    tombstones,
 )
 from pacs_cloud.custody.erasure.removing import Recall
 from pacs_cloud.custody.erasure.run import Erasing, StudyErasure
@@ -50,16 +51,19 @@ async def tend_erasures(
         names = steps[0].tenant, steps[0].study_instance_uid
         erasure = StudyErasure(objects, catalogue, folder, recall, now_us, *names)
         try:
-            if await _is_due(catalogue, steps, now_us()):
+            if await _is_due(objects, catalogue, steps, now_us()):
                 yield await erasure.run()
         except (Corrupt, NotFound, Offline, Denied, Held) as error:
             yield Erasing(*names, waiting=(str(error),))
 
 
-async def _is_due(catalogue: Catalogue, steps: Sequence[ErasureEntry], now_us: int) -> bool:
+async def _is_due(
+    objects: ObjectStore, catalogue: Catalogue, steps: Sequence[ErasureEntry], now_us: int
+) -> bool:
     """Return whether there is something to do about a study; for most a look at its record tells.
 
     Args:
+        objects: the store.
         catalogue: the catalogue.
         steps: all that were entered about the study, as far as their keys tell.
         now_us: microseconds since 1970 UTC.
@@ -67,9 +71,8 @@ async def _is_due(catalogue: Catalogue, steps: Sequence[ErasureEntry], now_us: i
     last_us = max(one.entered_us for one in steps)
     if not is_proven(steps) or (not is_settled(steps) and now_us >= last_us + SETTLES_US):
         return True
-    state = await catalogue.study(steps[0].tenant, steps[0].study_instance_uid)
-    if state is None:
-        # Where all is lifted nobody has to know of it.
-        asked = [one for one in steps if one.step in {Step.ASKED, Step.LIFTED}]
-        return asked[-1].step is Step.ASKED
+    names = steps[0].tenant, steps[0].study_instance_uid
+    state = await catalogue.study(*names)
+    if state is None or not state.study.erased:  # forgotten, or all is lifted
+        return bool(tombstones(await erasures_of(objects, *names)))
     return any(not state.study.erased.isdisjoint(pack.hidden) for pack in state.packs)

@@ -161,8 +161,9 @@ class _Plan:
         self, state: StudyState, places: Iterable[_Place]
     ) -> dict[_Place, list[PackRecord]]:
         """Return, oldest first, the packs of each place that have an instance of it."""
-        wanted = set(places)
         packs = {ref_of(pack): pack for pack in state.packs}
+        series = {ref.series_instance_uid for ref in packs}
+        wanted = {place for place in places if place[0] in series}
         found = await self._catalogue.find_uids(state.study.tenant, {uid for _, uid in wanted})
         holders: dict[_Place, list[PackRecord]] = {}
         for uid, refs in found.items():

@@ -16,7 +16,8 @@ from pacs_cloud.catalogue.records import (
     StudyRecord,
     StudyState,
 )
-from pacs_cloud.catalogue.whole_study import WantedPack, make_whole
+from pacs_cloud.catalogue.wanted_pack import WantedPack
+from pacs_cloud.catalogue.whole_study import make_whole
 from pacs_cloud.custody.ledger import decisions_of
 from pacs_cloud.custody.repair.sources import UNREADABLE, any_index
 from pacs_cloud.custody.stored_pack import (
@@ -109,6 +110,7 @@ async def records_wanted(
         if one.decided_us <= state.study.rev  # a later one may be on its way
     ]
     hidden = _hidden(state, decisions)
+    await _keep_shown(catalogue, state, hidden)
     packs = {
         one.pack_id: await _wanted(
             objects, catalogue, one, found.packs.get(key_of(one)), hidden[one.pack_id]
@@ -133,6 +135,34 @@ def _hidden(state: StudyState, decisions: Sequence[Decision]) -> dict[str, Hidde
         }
         hidden[pack.pack_id] = {**forgotten, **decided.get(pack.pack_id, {})}
     return hidden
+
+
+async def _keep_shown(catalogue: Catalogue, state: StudyState, hidden: dict[str, Hidden]) -> None:
+    """Hide nothing for the sake of another pack where no other pack shows it.
+
+    A commit that told the ledger and died leaves such a decision, where it was made again
+    by another policy.
+    """
+    news = {
+        pack.pack_id: [
+            uid
+            for uid, why in hidden[pack.pack_id].items()
+            if uid not in pack.hidden and why not in STAYS_HIDDEN
+        ]
+        for pack in state.packs
+    }
+    uids = {uid for some in news.values() for uid in some}
+    places = await catalogue.find_uids(state.study.tenant, uids) if uids else {}
+    for pack in state.packs:
+        for uid in news[pack.pack_id]:
+            others = {
+                ref.pack_id
+                for ref in places.get(uid, ())
+                if ref.series_instance_uid == pack.series_instance_uid
+            } & (hidden.keys() - {pack.pack_id})
+            if all(uid in hidden[other] for other in others):
+                mine = hidden[pack.pack_id]
+                hidden[pack.pack_id] = {one: why for one, why in mine.items() if one != uid}
 
 
 def _untold(

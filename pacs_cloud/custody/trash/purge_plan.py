@@ -71,6 +71,7 @@ class PurgePlan:
         followed = {
             pack.pack_id: _follow(pack.hidden, decided.get(pack.pack_id)) for pack in state.packs
         }
+        await _keep_what_came_again(self._catalogue, packs, followed)
         due = {
             pack_id: {
                 uid
@@ -89,10 +90,12 @@ class PurgePlan:
         self.is_held = is_due and await is_held(self._objects, *names, now_us=self._now_us)
         self.is_purging = is_due and not self.is_held
         if self.is_held:
-            return {
+            followed = {
                 pack.pack_id: _follow(pack.hidden, decided.get(pack.pack_id), is_held=True)
                 for pack in state.packs
             }
+            await _keep_what_came_again(self._catalogue, packs, followed)
+            return followed
         self.purged.update(
             (pack.pack_id, uid)
             for pack in state.packs
@@ -153,6 +156,36 @@ def _follow(
         if why is not None:
             followed[uid] = why
     return followed
+
+
+async def _keep_what_came_again(
+    catalogue: Catalogue,
+    packs: Mapping[str, PackRecord],
+    followed: Mapping[str, dict[str, HiddenReason]],
+) -> None:
+    """Leave in the trash, in `followed`, what is visible elsewhere in its series by now.
+
+    The ledger had it restored, and whoever did that died: then it was stored again.
+    """
+    back = [
+        (pack_id, uid)
+        for pack_id, hidden in followed.items()
+        for uid, why in packs[pack_id].hidden.items()
+        if why is HiddenReason.DELETED and uid not in hidden
+    ]
+    if not back:
+        return
+    tenant = next(iter(packs.values())).tenant
+    found = await catalogue.find_uids(tenant, {uid for _, uid in back})
+    shown = {
+        (ref.series_instance_uid, uid)
+        for uid, refs in found.items()
+        for ref in refs
+        if ref.pack_id in packs and uid not in packs[ref.pack_id].hidden
+    }
+    for pack_id, uid in back:
+        if (packs[pack_id].series_instance_uid, uid) in shown:
+            followed[pack_id][uid] = HiddenReason.DELETED
 
 
 def _purge(

@@ -14,8 +14,9 @@ from typing import Final
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord
-from pacs_cloud.errors import Corrupt, NotFound
+from pacs_cloud.errors import Corrupt, InvalidRequest, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.telemetry import hashed
 from pacs_cloud.tiering.recall.causes import PREFETCHED, Cause
 from pacs_cloud.tiering.recall.cold import cold_packs
 from pacs_cloud.tiering.recall.demand import Recalls, RecallWish
@@ -36,6 +37,8 @@ class PriorFate(StrEnum):
     """It was asked for."""
     OVER_BOUND = "over the day's bound"
     """It would exceed what may be prefetched in a day."""
+    FAILED = "failed"
+    """The store does not bring it back, or an object of it is gone or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +130,26 @@ class Prefetcher:
                 made.append(Prior(study.study_instance_uid, PriorFate.AT_HAND))
                 continue
             length = sum(pack.length_bytes for pack in missing)
-            async with self._alone:
-                is_allowed = length <= await self._bound.left_bytes(newcomer.tenant)
-                if is_allowed:
-                    await self._recalls.start(missing, wish, cause)
-            fate = PriorFate.ASKED if is_allowed else PriorFate.OVER_BOUND
-            if not is_allowed:
-                log.warning("prefetch_over_bound", extra={"why": cause.why, "bytes": length})
+            fate = await self._asked(missing, length, wish, cause)
             made.append(Prior(study.study_instance_uid, fate, length))
         return made
+
+    async def _asked(
+        self, missing: Sequence[PackRecord], length_bytes: int, wish: RecallWish, cause: Cause
+    ) -> PriorFate:
+        """Ask for the packs of a prior if that is allowed; return what became of it."""
+        async with self._alone:
+            if length_bytes > await self._bound.left_bytes(missing[0].tenant):
+                log.warning("prefetch_over_bound", extra={"why": cause.why, "bytes": length_bytes})
+                return PriorFate.OVER_BOUND
+            try:
+                await self._recalls.start(missing, wish, cause)
+            except (Corrupt, InvalidRequest, NotFound, Offline) as error:
+                # The next one may be had, and whoever reads this one is told why it cannot.
+                fields = {"study": hashed(missing[0].study_instance_uid)}
+                log.warning("prior_not_asked", extra={**fields, "error": type(error).__name__})
+                return PriorFate.FAILED
+        return PriorFate.ASKED
 
     async def _missing(self, packs: Sequence[PackRecord]) -> list[PackRecord]:
         """Return the packs that are cold, and that nobody has asked for."""

@@ -104,11 +104,8 @@ async def priors(
     """
     found: dict[str, StudyRecord] = {}
     for patient in newcomer.patients:
-        left, unseen = wanted.newest, MOST_LOOKED_AT
+        left = wanted.newest
         async for study in _studies_of(catalogue, newcomer.tenant, patient):
-            if unseen <= 0:
-                break
-            unseen -= 1
             uid = study.study_instance_uid
             if uid == newcomer.study_instance_uid or not await _is_wanted(
                 catalogue, study, newcomer, wanted, now_us
@@ -162,11 +159,12 @@ async def _is_wanted(
 async def _studies_of(
     catalogue: Catalogue, tenant: str, patient: Patient
 ) -> AsyncIterator[StudyRecord]:
-    """Yield a patient's studies, the newest first."""
+    """Yield a patient's studies, the newest first, of so many as are looked at."""
     anchor = ByPatient(patient.patient_id, patient.issuer or None)
     after: str | None = None
-    while True:
-        page = await catalogue.studies(tenant, anchor, after=after, limit=_PAGE)
+    for first in range(0, MOST_LOOKED_AT, _PAGE):
+        limit = min(_PAGE, MOST_LOOKED_AT - first)
+        page = await catalogue.studies(tenant, anchor, after=after, limit=limit)
         for study in page.studies:
             if patient in study.patients:
                 yield study

@@ -121,3 +121,8 @@ async def test_each_chore_runs_on_an_empty_archive(tmp_path: Path) -> None:
         assert set(few) == usual - {"fixity"}
         bucket = load_settings({"data": tmp_path / "data", "objects": "s3://images"})
         assert set(chores_of(bucket, stores)) == usual - {"fixity"}
+        locking = "s3://images?lock=governance"
+        bucket = load_settings({"data": tmp_path / "data", "objects": locking})
+        chores = chores_of(bucket, stores)
+        assert set(chores) == usual - {"fixity"} | {"locks"}
+        assert await chores["locks"]() > 0

@@ -16,6 +16,7 @@ from pacs_cloud.dicom.elements import Element
         ({"vr": "PN", "Value": [{"Alphabetic": "A^B", "Phonetic": "C"}]}, "A^B==C"),
         ({"vr": "PN", "Value": [{"Alphabetic": "A"}, {"Alphabetic": "B"}]}, "A\\B"),
         ({"vr": "SQ", "Value": [{}, {}]}, "(2 items)"),
+        ({"vr": "SQ", "Value": [{}]}, "(1 item)"),
         ({"vr": "SQ"}, ""),
         ({"vr": "OB", "InlineBinary": "AAA="}, "(bytes)"),
     ],

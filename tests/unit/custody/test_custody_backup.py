@@ -43,8 +43,8 @@ async def eventful(house: House, work: Path) -> None:
 async def hold(house: House, study: str = STUDY) -> None:
     if not await house.catalogue.packs("default", study):
         await house.store(Sample(f"{SERIES}.9"), series=SERIES)
-    words = {"reason": "court", "who": "counsel", "now_us": house.clock.tick()}
-    await set_hold(house.objects, house.catalogue, "default", study, **words)
+    words, now_us = {"reason": "court", "who": "counsel"}, house.clock.tick()
+    await set_hold(house.objects, house.catalogue, "default", study, **words, now_us=now_us)
 
 
 async def backup(house: House, path: Path, **options: Any) -> Manifest:
@@ -263,11 +263,11 @@ async def test_a_damaged_byte_is_told_wherever_it_is(house: House, tmp_path: Pat
     await backup(house, tmp_path / "b.zip")
     data, spoiled = (tmp_path / "b.zip").read_bytes(), tmp_path / "spoiled.zip"
     whole = 0
-    for at in range(0, len(data), 3):
+    for at in range(len(data)):
         spoiled.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
         with suppress(Corrupt), BackupReader(spoiled) as opened:
             whole += len(list(opened.verify())) > 0  # what nobody reads, such as dates
-    assert 0 < whole < len(data) // 3
+    assert 0 < whole < len(data)
 
 
 async def test_a_backup_is_for_its_owner(house: House, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Corrections: patients merged, studies moved, attributes mended, and each undone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from pacs_cloud.catalogue.records import ConflictKind, HiddenReason, Patient
 from pacs_cloud.custody.conflicts.listing import disagreements
 from pacs_cloud.custody.corrections.book import correction_marks, listed_corrections
 from pacs_cloud.custody.corrections.ledger import entries_of
+from pacs_cloud.custody.corrections.patients import attributes_of
 from pacs_cloud.custody.holds_setting import set_hold
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound
@@ -233,6 +235,18 @@ async def test_the_patient_is_emptied_of_what_the_target_does_not_have(archive: 
     assert attributes["00104000"] == {"vr": "LT"}
     # Also where there is nothing today: it may come, or be under another correction.
     assert (await record(archive, SECOND)).attributes["00100040"] == {"vr": "CS"}
+
+
+async def test_what_a_device_wrote_wrongly_is_not_put_over_others(archive: House) -> None:
+    target = await record(archive, THIRD)
+    odd = {
+        "00101002": {"vr": "UN", "InlineBinary": "QUI="},
+        "00104000": {"vr": "LT", "Value": ["A"]},
+    }
+    (patient,) = target.patients
+    given = attributes_of(patient, [replace(target, attributes=target.attributes | odd)])
+    assert given["00104000"] == odd["00104000"]
+    assert "00101002" not in given
 
 
 async def test_an_unknown_target_gives_its_id_alone(archive: House) -> None:

@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 
-from pacs_cloud.catalogue.records import Patient
+from pacs_cloud.catalogue.recompute import empty_study
+from pacs_cloud.catalogue.records import Patient, StudyChange
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.corrections.correction import Correction
+from pacs_cloud.custody.corrections.ledger import is_amendment_key
 from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.errors import Corrupt, InvalidRequest
+from pacs_cloud.objectstore.keys import ledger_prefix
 from pacs_cloud.objectstore.local import LocalObjectStore
 from unit.custody.custody_corrections import (
     DESCRIPTION,
@@ -26,7 +30,7 @@ from unit.custody.custody_corrections import (
     text,
     undo,
 )
-from unit.custody.custody_house import House, Racing
+from unit.custody.custody_house import Dying, House, Racing
 from unit.custody.custody_packs import Sample
 
 LATE = "1.2.6"
@@ -101,6 +105,21 @@ async def test_what_the_ledger_has_outlives_a_purge_that_came_between(archive: H
     assert await archive.catalogue.study("default", SECOND) is None
 
 
+async def test_nothing_is_written_about_a_study_that_was_erased_meanwhile(archive: House) -> None:
+    """It would name the patient, in objects that the erasure has shown to be gone."""
+    made = await merge(archive)
+    await archive.trash.delete(Scope("default", SECOND))
+    await archive.purge(SECOND)
+    erased = empty_study(
+        "default", SECOND, archive.clock.tick(), erased=frozenset({f"{SECOND}.1.1"})
+    )
+    await archive.catalogue.commit(StudyChange("default", SECOND, None, erased))
+    await apply(archive, made)
+    assert await patients(archive, [FIRST]) == ["P2"]
+    entries = await archive.keys(ledger_prefix("default", SECOND))
+    assert not any(map(is_amendment_key, entries))
+
+
 async def test_a_late_merge_lies_over_what_stands_whatever_the_clock(archive: House) -> None:
     first = await apply(archive, await merge(archive))
     second = await apply(archive, await merge(archive, "P2", "P3"))
@@ -124,6 +143,19 @@ async def test_a_patient_with_and_without_an_issuer_is_one(archive: House) -> No
     assert (await record(archive, LATE)).patients == {Patient("", "P2")}
     await undo(archive, made)
     assert await patients(archive, [LATE]) == ["P1"]
+
+
+async def test_who_was_merged_away_is_no_target_though_nobody_says_the_issuer(
+    archive: House,
+) -> None:
+    with_issuer = await correct(archive, "IssuerOfPatientID=H1", study=THIRD)
+    await apply(archive, with_issuer)
+    await apply(archive, await merge(archive))
+    # No study shows P1, so that its issuer would be taken from P2's.
+    with pytest.raises(InvalidRequest, match="merged into another"):
+        await merge(archive, "P2", "P1")
+    with pytest.raises(InvalidRequest, match="merged into another"):
+        await orders(archive).move(FIRST, "P1", issuer="H1")
 
 
 async def test_merges_in_a_ring_come_to_an_end(archive: House) -> None:
@@ -154,6 +186,40 @@ async def test_one_late_study_costs_the_same_however_many_came_before(archive: H
         await corrector(archive, objects=reads).apply_late(made, study)
         counts.append(reads.count)
     assert len(set(counts)) == 1
+
+
+async def test_a_study_that_has_no_room_stops_no_other(archive: House) -> None:
+    made = await merge(archive)
+    full: Any = Dying(
+        archive.catalogue,
+        "commit",
+        lambda one: one.after.study_instance_uid == FIRST,
+        InvalidRequest,
+    )
+    done = await corrector(archive, catalogue=full).apply(made)
+    assert (done.changed, done.unreadable) == (1, (FIRST,))
+    assert await patients(archive) == ["P1", "P2", "P2"]
+
+
+async def test_what_cannot_be_read_has_nothing_else_done_again(archive: House) -> None:
+    made = await merge(archive)
+    dying: Any = Dying(archive.catalogue, "study", lambda _t, uid: uid == SECOND, Corrupt)
+    await corrector(archive, catalogue=dying).apply(made)
+    assert (await tend(archive, catalogue=dying)).problems == 1
+    asked: list[str] = []
+
+    def is_asked(_tenant: str, uid: str) -> bool:
+        asked.append(uid)
+        return uid == SECOND
+
+    watched: Any = Dying(archive.catalogue, "study", is_asked, Corrupt)
+    assert (await tend(archive, catalogue=watched)).problems == 1
+    assert asked == [SECOND]
+    # It is undone meanwhile: also where it could not be made.
+    await undo(archive, made)
+    assert (await tend(archive)).problems == 0
+    assert await archive.keys("correcting/") == []
+    assert await patients(archive) == ["P1", "P1", "P2"]
 
 
 class _Reads:

@@ -305,6 +305,19 @@ async def test_a_restoration_that_died_before_the_catalogue_is_finished(house: H
     assert [mark async for mark in marks(house.objects)] == []
 
 
+async def test_a_restoration_that_died_shows_nothing_twice_that_came_again(house: House) -> None:
+    await house.store(Sample(f"{STUDY}.1.1"), Sample(f"{STUDY}.1.2"))
+    await house.trash.delete(ALL)
+    with pytest.raises(Unavailable):
+        await house.trash_of(Dying(house.catalogue, "commit", always)).restore(ALL)
+    await house.store(Sample(f"{STUDY}.1.1"))
+    await house.tend(after_us=GRACE_US)
+    assert (await house.count(), await house.findings()) == (2, [])
+    assert await house.rebuilt() == await house.digest()
+    await house.tend(after_us=31 * DAY_US)
+    assert (await house.count(), await house.findings()) == (2, [])
+
+
 async def test_a_deletion_of_many_packs_that_died_half_way_is_finished(house: House) -> None:
     for number in range(1, 60):
         await house.store(Sample(f"{STUDY}.{number}.1"), series=f"{STUDY}.{number}")

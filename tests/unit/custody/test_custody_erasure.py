@@ -1,11 +1,15 @@
 """What is erased: gone with every trace, remembered, and proven."""
 
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pacs_cloud.catalogue.judging import ref_of
-from pacs_cloud.catalogue.records import HiddenReason
+from pacs_cloud.catalogue.port import ByName, NamePart
+from pacs_cloud.catalogue.records import HiddenReason, StudyChange
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.erasure.asking import lift
 from pacs_cloud.custody.erasure.entries import Step, erasures_of
@@ -274,6 +278,41 @@ async def test_nothing_is_nothing(house: House, eraser: Eraser) -> None:
         await eraser.erase(ONE)
 
 
+async def test_what_remains_of_lost_entries_stops_nothing(house: House, eraser: Eraser) -> None:
+    await two_packs(house)
+    assert (await eraser.erase(ONE)).is_proven
+    house.clock.now_us += 3 * HOUR_US
+    assert [one.is_proven for one in await eraser.tend()] == [True]
+    for key in await house.keys("erasures/"):
+        if key.endswith(f"-{Step.ASKED}.json"):
+            await house.objects.delete(key)
+    await house.catalogue.wipe()
+    assert await eraser.tend() == []
+
+
+async def test_a_record_that_was_lost_remembers_again_what_is_not_lifted(
+    house: House, eraser: Eraser
+) -> None:
+    await two_packs(house)
+    await eraser.erase(Scope("default", STUDY))
+    words = {"who": "dpo", "reason": "mistake"}
+    await lift(house.objects, "default", STUDY, DOOMED, **words, now_us=house.clock.tick)
+    house.clock.now_us += 3 * HOUR_US
+    await eraser.tend()
+    state = await house.catalogue.study("default", STUDY)
+    assert state is not None
+    # Somebody has read the entries before, and made a record behind them.
+    forgetful = replace(state.study, erased=frozenset(), rev=house.clock.tick())
+    await house.catalogue.commit(StudyChange("default", STUDY, state.study, forgetful))
+    for lost in (False, True):
+        if lost:
+            await house.catalogue.wipe()
+        await eraser.tend()
+        state = await house.catalogue.study("default", STUDY)
+        assert state is not None
+        assert state.study.erased == {OTHER, f"{SERIES}.999"}
+
+
 async def test_what_is_lifted_may_be_stored_again(house: House, eraser: Eraser) -> None:
     await two_packs(house)
     await eraser.erase(Scope("default", STUDY))
@@ -392,3 +431,23 @@ async def test_the_catalogue_s_own_files_have_nothing_left(tmp_path: Path) -> No
         assert kept()
         assert (await Eraser(house, tmp_path / "work").erase(ONE)).is_proven
         assert kept() == []
+
+
+async def test_the_index_of_names_has_nothing_left(tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.sqlite"
+    async with LocalObjectStore(tmp_path / "objects") as objects, SqliteCatalogue(file) as made:
+        house = House(objects, made)
+        await house.store(Sample("1.2.3.9.1.1"), study="1.2.3.9")
+        await two_packs(house)
+
+        def pieces() -> int:
+            """How many there are of the name CUSTODY, of which the index makes trigrams."""
+            with closing(sqlite3.connect(file)) as opened:
+                blocks = opened.execute("SELECT block FROM study_infix_data").fetchall()
+            return sum(block.count(b"CUS") for (block,) in blocks)
+
+        before = pieces()
+        assert (await Eraser(house, tmp_path / "work").erase(Scope("default", STUDY))).is_proven
+        assert (before, pieces()) == (2, 1)
+        found = await made.studies("default", ByName(NamePart.INFIX, "UST"))
+        assert [one.study_instance_uid for one in found.studies] == ["1.2.3.9"]

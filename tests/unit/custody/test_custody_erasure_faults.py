@@ -141,8 +141,9 @@ async def test_a_hold_that_comes_between_is_not_sure(tmp_path: Path) -> None:
         sure: list[bool] = []
 
         async def hold() -> None:
-            words = {"reason": "court", "who": "counsel", "now_us": house.clock.tick()}
-            done = await set_hold(objects, catalogue, "default", STUDY, **words, wait_s=0.0)
+            names, now_us = ("default", STUDY), house.clock.tick()
+            words = {"reason": "court", "who": "counsel"}
+            done = await set_hold(objects, catalogue, *names, **words, now_us=now_us, wait_s=0.0)
             sure.append(done.is_sure)
 
         objects.meanwhile = hold

@@ -1,5 +1,6 @@
 """A rebuild that was killed at any moment is gone on with, and ends equal."""
 
+import asyncio
 from collections import Counter
 from contextlib import suppress
 from itertools import count
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pacs_cloud.catalogue.judging import ConflictPolicy
-from pacs_cloud.catalogue.records import StudyChange, StudyState
+from pacs_cloud.catalogue.records import StagedPack, StudyChange, StudyState
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.custody.conflicts.listing import disagreements
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.fsck import check
 from pacs_cloud.custody.rebuild import Rebuilt, count_packs, rebuild
@@ -65,6 +67,54 @@ async def test_whoever_dies_at_any_call_is_gone_on_with(
             await whole(lived_in.objects, again)
             assert await digest(again) == before, at
             assert [one async for one in check(lived_in.objects, again, deep=True)] == []
+        if not fuse.is_burnt:
+            break
+
+
+class Meeting(SqliteCatalogue):
+    """Of two studies both are staged before either is weighed, and weighed before a commit."""
+
+    def __init__(self, path: Path, fuse: Fuse) -> None:
+        super().__init__(path)
+        self._staged = self._commits = 0
+        self._fuse = fuse
+
+    async def stage(self, pack: StagedPack) -> None:
+        await super().stage(pack)
+        self._staged += 1
+        while self._staged < 2 and not self._fuse.is_burnt:
+            await asyncio.sleep(0)
+
+    async def commit(self, change: StudyChange) -> None:
+        self._commits += 1
+        while self._commits < 2 and not self._fuse.is_burnt:
+            await asyncio.sleep(0)
+        await super().commit(change)
+
+
+async def test_what_two_studies_disagree_about_is_told_whoever_died(
+    house: House, tmp_path: Path
+) -> None:
+    await house.store(Sample("1.9.1"), study="1.2.3")
+    await house.store(Sample("1.9.1", "other"), study="1.2.4")
+    for at in count():
+        path = tmp_path / f"{at}.sqlite"
+        fuse = Fuse(at, answers=False)
+        async with Meeting(path, fuse) as again:
+            with suppress(Died):
+                await rebuild(
+                    house.objects,
+                    Mortal(again, fuse),  # type: ignore[arg-type]
+                    policy=KEEP_FIRST,
+                    now_us=NOW_US * 2,
+                    wipe=False,
+                    at_once=2,
+                )
+        async with SqliteCatalogue(path) as again:
+            await whole(house.objects, again)
+            told = [one async for one in disagreements(again, "default")]
+            assert {one.sop_instance_uid for one in told} == {"1.9.1"}, at
+            assert await digest(again) == await house.digest()
         if not fuse.is_burnt:
             break
 

@@ -1,5 +1,8 @@
 """Rejection notes that mean harm, or much: long chains of them, and thousands of studies."""
 
+from collections.abc import Collection
+from typing import Any
+
 import orjson
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
@@ -73,3 +76,26 @@ async def test_of_notes_of_two_studies_that_reject_each_other_the_later_one_coun
     assert await house.rejected() == {near}
     assert await house.rejected(OTHER) | await house.rejected(third) == set()
     await house.is_whole()
+
+
+async def test_what_a_note_names_of_a_series_that_is_not_here_is_not_looked_for(
+    house: NoteHouse,
+) -> None:
+    class Asked:
+        """A catalogue that notes which UIDs it is asked for."""
+
+        def __init__(self) -> None:
+            self.uids: set[str] = set()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.catalogue, name)
+
+        async def find_uids(self, tenant: str, uids: Collection[str]) -> Any:
+            self.uids |= set(uids)
+            return await house.catalogue.find_uids(tenant, uids)
+
+    many = [f"{STUDY}.7.{number}" for number in range(50)]
+    await house.rejecting(f"{NOTES}.1", {STUDY: {f"{STUDY}.7": many, SERIES: [ONE]}})
+    late, catalogue = await house.store(Sample(ONE), series=SERIES), Asked()
+    assert await house.follow(late, catalogue=catalogue) == 1  # type: ignore[arg-type]
+    assert catalogue.uids == {ONE, f"{NOTES}.1"}

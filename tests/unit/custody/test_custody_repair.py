@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import count
@@ -56,7 +56,7 @@ async def repaired(objects: object, catalogue: object, *, dry: bool = False) -> 
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[tuple[LocalObjectStore, SqliteCatalogue]]:
+async def opened(folder: Path) -> AsyncGenerator[tuple[LocalObjectStore, SqliteCatalogue]]:
     async with (
         LocalObjectStore(folder / "objects") as objects,
         SqliteCatalogue(folder / "catalogue.sqlite") as catalogue,
@@ -302,6 +302,33 @@ async def test_what_was_deleted_is_not_shown_for_a_decision_that_is_lost(house: 
     before = await house.digest()
     for key in await house.keys("ledger/"):
         await house.objects.delete(key)
+    await repaired(house.objects, house.catalogue)
+    assert await house.findings() == []
+    assert await house.digest() == before
+    assert await house.rebuilt() == before
+
+
+async def test_what_a_commit_decided_that_died_hides_nothing_everywhere(house: House) -> None:
+    """It was made again by another policy: both sides would be hidden, each for the other."""
+    await house.store(Sample("1.2.3.1.1"), Sample("1.2.3.1.2"))
+    late = make_pack(house.clock, "default", "1.2.3", "1.2.3.1", [Sample("1.2.3.1.1", "other")])
+    await put(house.objects, late)
+
+    async def dies(_: object) -> None:
+        raise Died
+
+    with suppress(Died):
+        await commit(
+            house.objects,
+            _Dying(house.catalogue, dies),  # type: ignore[arg-type]
+            late,
+            house.clock,
+            ConflictPolicy.REPLACE,
+        )
+    assert await house.sweep() == (1, 0)
+    before = await house.digest()
+    assert await house.count() == 2
+    assert {one.kind for one in await house.findings()} == {Kind.LEDGER}
     await repaired(house.objects, house.catalogue)
     assert await house.findings() == []
     assert await house.digest() == before

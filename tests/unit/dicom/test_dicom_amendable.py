@@ -1,12 +1,14 @@
 """What may be corrected, and which values an attribute can get."""
 
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.datadict import DicomDictionary
+from pydicom.datadict import keyword_dict
 
-from pacs_cloud.dicom.amendable import given_element, not_amendable
+from pacs_cloud.dicom.amendable import given_element, is_writable, not_amendable
 from pacs_cloud.dicom.attributes import PATIENT_TAGS
 from pacs_cloud.dicom.dicomjson import encode_element, to_element, vr_of
 from pacs_cloud.dicom.quiet import quiet_pydicom
@@ -97,7 +99,7 @@ def test_all_of_a_patient_may_be_amended() -> None:
     assert [not_amendable(tag, vr_of(tag)) for tag in PATIENT_TAGS] == [""] * len(PATIENT_TAGS)
 
 
-_TAGS = st.sampled_from([f"{tag:08X}" for tag in DicomDictionary])
+_TAGS = st.sampled_from([f"{tag:08X}" for tag in keyword_dict.values()])
 _TEXTS = st.one_of(
     st.text(max_size=70),
     st.text("0123456789.+-eE^=\\\\ AYMWD", max_size=30),
@@ -117,3 +119,21 @@ def test_whatever_is_taken_can_be_written(name: str, text: str) -> None:
     if element["vr"] != "SQ":
         with quiet_pydicom():
             assert encode_element(to_element(tag, element))
+
+
+@pytest.mark.parametrize(
+    ("tag", "element", "is_one"),
+    [
+        ("00100010", {"vr": "PN", "Value": [{"Alphabetic": "A"}]}, True),
+        ("00100020", {"vr": "UN", "InlineBinary": "QUI="}, True),
+        ("00101002", {"vr": "SQ", "Value": [{"00100020": {"vr": "LO"}}, None]}, True),
+        ("00101002", {"vr": "SQ", "Value": [{"00111001": {"vr": "SQ", "Value": []}}]}, True),
+        ("00101002", {"vr": "UN", "InlineBinary": "QUI="}, False),
+        ("00100020", {"vr": "SQ", "Value": []}, False),
+        ("00101002", {"vr": "SQ", "Value": [{"00081032": {"vr": "LO"}}]}, False),
+    ],
+)
+def test_what_is_no_sequence_by_its_tag_is_not_written_as_one(
+    tag: str, element: dict[str, Any], is_one: bool
+) -> None:
+    assert is_writable(tag, element) == is_one

@@ -26,7 +26,12 @@ from pacs_cloud.objectstore.s3_clients import S3Config
 from pacs_cloud.objectstore.s3_endpoints import region_named
 from pacs_cloud.objectstore.s3_errors import translated
 from pacs_cloud.objectstore.s3_info import told
-from pacs_cloud.objectstore.s3_multipart import PART_BYTES, PARTS_LIMIT, part_size
+from pacs_cloud.objectstore.s3_multipart import (
+    PART_BYTES,
+    PARTS_LIMIT,
+    drop_uploads,
+    part_size,
+)
 from pacs_cloud.objectstore.s3_versions import same_by_what_is_said
 from pacs_cloud.objectstore.storage_classes import (
     ARCHIVE_ACCESS,
@@ -92,6 +97,7 @@ def test_an_error_s_text_is_short() -> None:
         ("HeadObject", "s3:GetObject"),
         ("CopyObject", "s3:PutObjectTagging"),
         ("GetBucketLifecycleConfiguration", "s3:GetLifecycleConfiguration"),
+        ("ListMultipartUploads", "s3:ListBucketMultipartUploads"),
     ],
 )
 def test_a_refusal_names_the_permission(operation: str, permission: str) -> None:
@@ -105,6 +111,14 @@ def test_a_refused_read_or_write_of_bytes_names_it_too() -> None:
     error = PermissionDeniedError(obstore_text("403 Forbidden", "AccessDenied"))
     assert str(translated("get k", error)).endswith("s3:GetObject")
     assert str(translated("put k", error)).endswith("s3:PutObject")
+
+
+async def test_a_server_that_lists_no_uploads_has_none_to_drop() -> None:
+    class Without:
+        async def list_multipart_uploads(self, **_options: object) -> dict[str, Any]:
+            raise client_error("NotImplemented")
+
+    assert await drop_uploads(Without(), "bucket", "packs/", 1 << 60) == 0
 
 
 @pytest.mark.parametrize("size", [1, PART_BYTES, 70 << 20, PART_BYTES * PARTS_LIMIT, 5 << 40])

@@ -298,6 +298,10 @@ async def test_what_is_too_large_to_be_amended_in_memory_is_refused(tmp_path: Pa
         data_sets = DataSets(shelf.objects)
         with pytest.raises(NotAcceptable):
             await AmendedFiles(shelf.objects, data_sets, max_rest_bytes=100).file(one)
+        # Of many it is told before the first is sent.
+        with pytest.raises(NotAcceptable):
+            AmendedFiles(shelf.objects, data_sets, max_rest_bytes=100).file_in_turn(one)
+        assert AmendedFiles(shelf.objects, data_sets, max_rest_bytes=2000).file_in_turn(one)
         assert await AmendedFiles(shelf.objects, data_sets, max_rest_bytes=2000).file(one)
 
 

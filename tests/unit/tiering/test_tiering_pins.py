@@ -233,3 +233,48 @@ async def test_whatever_step_a_process_dies_at_it_comes_back(
             if not fuse.is_burnt:
                 assert at > 8
                 break
+
+
+async def test_what_cannot_be_recalled_is_left_and_keeps_nobody_waiting(house: Place) -> None:
+    await moved(house)
+    await brought(house)
+    (mark,) = await house.keys("recalls/")
+    await house.objects.delete(mark)
+    await house.objects.put_new(mark, b"damaged")
+    assert await brought(house) == Brought(left=1)
+
+
+async def test_a_pin_that_cannot_be_read_is_told_and_the_others_are_seen(house: Place) -> None:
+    entry = await write_pin(house.objects, PIN, now_us=7)
+    other = await write_pin(house.objects, replace(PIN, study_instance_uid=OTHER), now_us=7)
+    told: list[Corrupt] = []
+    for bad, good in ((entry, other), (other, entry)):
+        written = await house.objects.get(bad.key)
+        await house.objects.delete(bad.key)
+        await house.objects.put_new(bad.key, b"damaged")
+        seen = pins(house.objects, "default", now_us=8, damaged=told.append)
+        assert [one async for one in seen] == [good]
+        await house.objects.delete(bad.key)
+        await house.objects.put_new(bad.key, written)
+    assert len(told) == 2
+
+
+async def test_a_study_that_is_pinned_while_its_packs_are_tagged_stays(house: Place) -> None:
+    asked: list[StorageClass] = []
+
+    class Tagging:
+        """A store whose own rules move what it is told to, some day."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.objects, name)
+
+        async def move(self, key: str, to: StorageClass) -> Any:
+            if f"/{STUDY}/" in key:
+                asked.append(to)
+                if len(asked) == 1:
+                    await write_pin(house.objects, PIN, now_us=house.time())
+            return await house.objects.head(key)
+
+    fates = {one.move.pack.study_instance_uid: one.fate for one in await moved(house, Tagging())}
+    assert fates == {STUDY: Fate.PINNED, OTHER: Fate.ASKED}
+    assert asked == [StorageClass.GLACIER, StorageClass.STANDARD]

@@ -125,9 +125,9 @@ async def test_of_a_patient_whom_everybody_is_only_the_newest_studies_are_looked
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recalled_priors, "MOST_LOOKED_AT", 3)
-    await house.fill(STUDY, StudyDate="20260105")
+    await house.fill(STUDY, date="20240105")
     for day in range(4, 0, -1):
-        await house.fill(f"1.9.{day}", body_part="HEAD" if day == 1 else "", StudyDate=f"2026010{day}")
+        await house.fill(f"1.9.{day}", body_part="HEAD" if day == 1 else "", date=f"2024010{day}")
     assert await house.found(body_parts=frozenset({"HEAD"})) == []
     assert len(await house.found()) == 2, "of the three one is the newcomer"
 
@@ -335,3 +335,15 @@ async def test_a_day_has_its_bound_for_all_processes(house: House) -> None:
     house.clock.advance(2)
     assert (await house.prefetched(process))[2] == ("1.2", asked)
     assert (await house.prefetched(house.prefetcher(0), 9))[2] == ("1.2", at_hand)
+
+
+async def test_a_prior_that_cannot_be_had_keeps_no_other_from_coming(house: House) -> None:
+    await house.fill(STUDY)
+    for study in ("1.1", "1.2"):
+        await house.fill(study)
+    (gone,) = await house.catalogue.packs(TENANT, "1.1")
+    await house.objects.delete(key_of(gone).pack)
+    assert dict(await house.prefetched(house.prefetcher())) == {
+        "1.1": PriorFate.FAILED,
+        "1.2": PriorFate.ASKED,
+    }

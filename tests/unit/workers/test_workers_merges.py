@@ -1,20 +1,33 @@
 """Studies that come later under a patient's old ID follow the merges that stand."""
 
+import asyncio
 from functools import partial
 
 import pytest
 
+from pacs_cloud.catalogue.changing import PATIENT_SHOWN
 from pacs_cloud.catalogue.records import Patient
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.corrections.applying import Corrector
 from pacs_cloud.custody.corrections.correction import Correction
 from pacs_cloud.custody.corrections.merges import KEPT_US, StandingMerges
 from pacs_cloud.custody.stored_pack import load_table
+from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.workers.merges import FollowMerges
 from pacs_cloud.workers.pack_stored import KIND
 from pacs_cloud.workqueue.jobs import Job
-from unit.custody.custody_corrections import FIRST, fill, merge, patients, tend, undo
+from unit.custody.custody_corrections import (
+    FIRST,
+    SECOND,
+    corrector,
+    fill,
+    merge,
+    orders,
+    patients,
+    tend,
+    undo,
+)
 from unit.custody.custody_house import House
 from unit.custody.custody_packs import Made, Sample
 
@@ -99,6 +112,34 @@ async def test_it_follows_from_one_merge_to_the_next(house: House) -> None:
     assert await patients(house, [LATE]) == ["P3"]
 
 
+async def test_what_shows_the_old_patient_again_follows_too(house: House) -> None:
+    """From the trash, or from under another correction: the patient was merged meanwhile."""
+    await house.trash.delete(Scope("default", FIRST))
+    moved = (await orders(house).move(SECOND, "P7", issuer=None)).correction
+    await corrector(house).apply(moved)
+    await house.store(Sample("1.2.9.1.1"), study="1.2.9")
+    await applied(house)
+    await work(house)
+    await house.trash.restore(Scope("default", FIRST))
+    await undo(house, moved)
+    assert await patients(house, [FIRST, SECOND]) == ["P1", "P1"]
+    assert await work(house) == {PATIENT_SHOWN}
+    assert await patients(house, [FIRST, SECOND]) == ["P2", "P2"]
+    await work(house)
+    assert await work(house) == set()
+
+
+async def work(house: House) -> set[str]:
+    """Do what events ask for; return their kinds."""
+    events = await house.catalogue.events()
+    for one in events:
+        await follower(house)(
+            Job(job_id="1", kind=one.kind, tenant=one.tenant, body=dict(one.body))
+        )
+    await house.catalogue.forget_events([one.event_id for one in events])
+    return {one.kind for one in events}
+
+
 async def test_a_study_of_two_patients_is_left_as_it_is(house: House) -> None:
     await applied(house)
     await house.store(Sample(f"{LATE}.1.1", patient="P8"), study=LATE)
@@ -112,8 +153,7 @@ async def test_without_merges_one_listing_serves_many_packs(house: House) -> Non
     lists = Lists(house.objects)
     handler = follower(house, lists)
     made = [await house.store(Sample(f"1.2.8{n}.1.1"), study=f"1.2.8{n}") for n in range(3)]
-    for one in made:
-        await handler(job(one))
+    await asyncio.gather(*(handler(job(one)) for one in made))
     assert lists.count == 1
     house.clock.now_us += KEPT_US
     await handler(job(made[0]))

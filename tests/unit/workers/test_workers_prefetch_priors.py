@@ -158,7 +158,9 @@ async def test_a_study_that_has_gone_is_no_failure(house: House) -> None:
     await house.handler()(job)
 
 
-async def test_rules_are_read_again_when_their_file_changes(tmp_path: Path) -> None:
+async def test_rules_are_read_again_when_their_file_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "tiers.toml"
     policy = '[[policies]]\nname = "a"\n'
     rule = '[[prefetch]]\nname = "b"\npriors = {newest = 1}\n'
@@ -171,8 +173,13 @@ async def test_rules_are_read_again_when_their_file_changes(tmp_path: Path) -> N
     assert await rules() == ()
     file.write_text(policy + rule.replace("b", "c"))
     assert [one.name for one in await rules()] == ["c"]
+    caplog.clear()
     file.unlink()
-    assert [one.name for one in await rules()] == ["c"]
+    for _ in range(2):
+        assert [one.name for one in await rules()] == ["c"]
+    assert [one.message for one in caplog.records] == ["prefetch_rules_unreadable"]
+    file.write_text(policy)
+    assert await rules() == ()
 
 
 def test_the_clock_of_these_tests_is_today() -> None:

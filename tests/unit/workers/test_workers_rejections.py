@@ -18,7 +18,6 @@ from unit.custody.custody_notes import NOTES, SERIES, NoteHouse
 from unit.custody.custody_packs import Made, Sample
 
 
-
 class Counting:
     """A store that notes which of its verbs are asked for."""
 
