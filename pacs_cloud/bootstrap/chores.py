@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 from pacs_cloud.bootstrap.correcting import end_corrections
 from pacs_cloud.bootstrap.erasing import go_on_erasing
-from pacs_cloud.bootstrap.hot_chores import ask_worklist, tend_pins
 from pacs_cloud.bootstrap.in_turns import InTurns, alone, by_tenant
 from pacs_cloud.bootstrap.locking import is_locking, lock_missing
+from pacs_cloud.bootstrap.pinning import tend_pins
+from pacs_cloud.bootstrap.prefetching import ask_worklist
 from pacs_cloud.bootstrap.services import (
     Stores,
     home_class,
@@ -23,7 +24,7 @@ from pacs_cloud.bootstrap.services import (
     reads_cold,
     repack_folder,
 )
-from pacs_cloud.bootstrap.stalls import Stalls, said
+from pacs_cloud.bootstrap.stalls import Stalls, log_failed, said
 from pacs_cloud.bootstrap.thumbnails import thumbnails_of
 from pacs_cloud.bootstrap.tier_checks import policies_in_force, unmoved_words
 from pacs_cloud.bootstrap.tiers import moved
@@ -38,7 +39,7 @@ from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.purging import GRACE_US as TRASH_GRACE_US
 from pacs_cloud.custody.trash.purging import Purged, tend_trash
 from pacs_cloud.custody.walk import ACCESS, PACKS
-from pacs_cloud.errors import Corrupt, PacsError
+from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.turns import Turn, Turns
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.access.folding import Folded, fold_access
@@ -115,8 +116,9 @@ async def over_and_over(
 ) -> None:
     """Do a chore, rest, and so on until `stop` is set, which ends the chore where it is.
 
-    An expected error is logged by its name, told to `stalls`, and the chore tried again in a
-    while (`STALLED`): each goes on where it was stopped.
+    An error is logged, told to `stalls`, and the chore tried again in a while (`STALLED`):
+    each goes on where it was stopped. A defect of ours is no other: the chores beside this one
+    are not at fault.
     """
     failures = 0
     while not stop.is_set():
@@ -127,15 +129,12 @@ async def over_and_over(
             stopping.cancel()
             working.cancel()  # nothing happens where it is done
             await asyncio.wait({working, stopping})
-        if working.cancelled():
+        if working.cancelled() and stop.is_set():
             return
         try:
             rest_s, failures = working.result(), 0
-        except PacsError as error:
-            log.warning(
-                "chore_stalled",
-                extra={"chore": name, "error": type(error).__name__, "reason": error},
-            )
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is logged
+            log_failed(log, "chore_stalled", error, chore=name)
             failures += 1
             rest_s = STALLED.after(failures)
             if stalls is not None:

@@ -1,13 +1,16 @@
 """Chores that one worker at a time does, of all that look after one store."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
-from pacs_cloud.errors import PacsError
+from pacs_cloud.bootstrap.stalls import log_failed
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.tenants import tenants_of
 from pacs_cloud.objectstore.turns import LOOK_S, Turn, Turns, Work
+
+log = logging.getLogger(__name__)
 
 Works: TypeAlias = Callable[[], Awaitable[Mapping[str, Work]]]
 """Returns what there is to do, by the name of its turns."""
@@ -35,18 +38,19 @@ class InTurns:
     async def __call__(self) -> float:
         """Do it; return after how many seconds to come again.
 
-        What cannot be done keeps nothing else from being tried.
+        What cannot be done keeps nothing else from being tried; each is logged.
 
         Raises:
-            PacsError: the first that was raised.
+            Exception: the first that was raised.
         """
-        rests_s, failures = [min(self._every_s, LOOK_S)], list[PacsError]()
+        rests_s, failures = [min(self._every_s, LOOK_S)], list[Exception]()
         for name, work in (await self._works()).items():
             try:
                 rest_s = await self._turns.take(
                     name, work, every_s=self._every_s, at_once=self._at_once
                 )
-            except PacsError as error:
+            except Exception as error:  # noqa: BLE001 - it is raised below
+                log_failed(log, "turn_failed", error, work=name)
                 failures.append(error)
             else:
                 rests_s.append(rest_s)

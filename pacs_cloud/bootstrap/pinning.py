@@ -1,6 +1,7 @@
 """Pinned studies of the archive that the settings name, brought back where that was asked."""
 
 import logging
+from dataclasses import asdict
 
 from pacs_cloud.bootstrap.services import Stores, now_us, recalls_of, wish_of
 from pacs_cloud.errors import Corrupt
@@ -12,6 +13,9 @@ from pacs_cloud.tiering.policy_file import read_policies
 
 log = logging.getLogger(__name__)
 
+_EVERY_S = 120.0
+"""What has come back stays readable for days: this is soon enough to copy it up."""
+_LOCAL_EVERY_S = 5.0
 _BY_AGE = (
     "A rule of the bucket that goes by the age of objects moves the study all the same: S3 asks"
     " nobody. `tier lifecycle` makes such rules, to classes that are read at once, of policies"
@@ -32,8 +36,8 @@ async def brought_back(settings: Settings, stores: Stores, pin: Pin) -> Brought:
     )
 
 
-async def bring_back_pinned(settings: Settings, stores: Stores) -> Brought:
-    """Bring back every study that is pinned so; return what became of its packs."""
+async def tend_pins(settings: Settings, stores: Stores) -> float:
+    """Bring pinned studies back, where that was asked; return how long to rest, in seconds."""
     total = Brought()
 
     def damaged(error: Corrupt) -> None:
@@ -42,7 +46,9 @@ async def bring_back_pinned(settings: Settings, stores: Stores) -> Brought:
     async for pin in pins(stores.objects, settings.tenant, now_us=now_us(), damaged=damaged):
         if pin.brings_back:
             total += await brought_back(settings, stores, pin)
-    return total
+    if total != Brought(waiting=total.waiting):
+        log.info("pins_tended", extra=asdict(total))
+    return _LOCAL_EVERY_S if settings.is_embedded else _EVERY_S
 
 
 def moved_all_the_same(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,7 +14,8 @@ from pacs_cloud.catalogue.records import Patient
 from pacs_cloud.dimse.requestor import Peer
 from pacs_cloud.dimse.worklist_scu import ScheduledStep, scheduled_steps
 from pacs_cloud.errors import InvalidRequest
-from pacs_cloud.settings import Settings
+from pacs_cloud.objectstore.turns import Turn
+from pacs_cloud.settings import Destination, Settings
 from pacs_cloud.tiering.policy_file import read_prefetch
 from pacs_cloud.tiering.recall.causes import Cause, Why
 from pacs_cloud.tiering.recall.prefetch_rules import PrefetchRule, rule_for
@@ -87,15 +89,14 @@ def prefetch_on_arrival(settings: Settings, stores: Stores) -> Sequence[Handler]
 
 
 async def prefetch_by_worklist(
-    settings: Settings, stores: Stores, peer: Peer, *, days: int, newest: int = 0
+    settings: Settings, stores: Stores, ris: Destination, *, newest: int = 0
 ) -> AsyncGenerator[Scheduled]:
     """Ask a worklist, and yield what became of the priors of each patient on it.
 
     Args:
-        settings: of the archive; `aet` is who asks.
+        settings: of the archive; `aet` is who asks, for the appointments of `worklist_days`.
         stores: its stores.
-        peer: the RIS.
-        days: of appointments, today's the first.
+        ris: who is asked.
         newest: how many of each patient's priors, whatever they are; 0: by the rules.
 
     Raises:
@@ -104,8 +105,8 @@ async def prefetch_by_worklist(
     """
     rules = await _rules_for_worklist(settings, newest)
     today = datetime.now().astimezone().date()  # the hospital's day: appointments have no zone
-    last = today + timedelta(days - 1)
-    limits = limits_of(settings)
+    last = today + timedelta(settings.worklist_days - 1)
+    peer, limits = Peer(ris.aet, ris.host, ris.port), limits_of(settings)
     steps = await scheduled_steps(peer, settings.aet, today, last, limits=limits)
     prefetcher, wish = prefetcher_of(settings, stores), wish_of(settings)
     for newcomer in dict.fromkeys(_newcomer(settings.tenant, one) for one in steps):
@@ -117,6 +118,15 @@ async def prefetch_by_worklist(
         by_rule = replace(wish, speed=rule.speed or wish.speed)
         done = await prefetcher.prefetch(newcomer, rule.priors, by_rule, cause)
         yield Scheduled(str(cause), tuple(done))
+
+
+async def ask_worklist(settings: Settings, stores: Stores, ris: Destination, _turn: Turn) -> None:
+    """Recall the priors of scheduled patients."""
+    fates: Counter[str] = Counter()
+    async for one in prefetch_by_worklist(settings, stores, ris):
+        fates["patients"] += 1
+        fates.update(prior.fate.name.lower() for prior in one.priors)
+    log.info("worklist_asked", extra=dict(fates))
 
 
 async def _rules_for_worklist(settings: Settings, newest: int) -> Sequence[PrefetchRule]:

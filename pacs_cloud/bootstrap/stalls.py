@@ -6,7 +6,8 @@ Where the store itself is away nothing can be written there: `status` says that 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -50,13 +51,13 @@ class Stalls:
         self._now_us = now_us
         self._fine: set[str] = set()
 
-    async def failed(self, chore: str, error: PacsError) -> None:
+    async def failed(self, chore: str, error: BaseException) -> None:
         """Write down that a chore could not be done; raises PacsError where that cannot be."""
         self._fine.discard(chore)
         number, last = await _last(self._objects, chore)
         now_us = self._now_us()
-        reason = str(error) or type(error).__name__
-        await self._write(number + 1, Stall(chore, last.since_us or now_us, now_us, reason))
+        stall = Stall(chore, last.since_us or now_us, now_us, _reason(error))
+        await self._write(number + 1, stall)
 
     async def done(self, chore: str) -> None:
         """Take back that it could not be, whichever worker said so; raises as `failed`."""
@@ -67,9 +68,36 @@ class Stalls:
             await self._write(number + 1, Stall(chore, tried_us=self._now_us()))
         self._fine.add(chore)
 
+    async def only(self, chores: Collection[str]) -> None:
+        """Take back what was said of any but these, which nobody does here any more."""
+        for stall in await read_stalls(self._objects):
+            if stall.chore not in chores:
+                await self.done(stall.chore)
+
     async def _write(self, number: int, stall: Stall) -> None:
         data = orjson.dumps({"version": _VERSION, **asdict(stall)})
         await write_next(self._objects, f"{_FOLDER}{stall.chore}/", number, data)
+
+
+def log_failed(log: logging.Logger, event: str, error: BaseException, **fields: str) -> None:
+    """Log that something could not be done; where that is a defect of ours, also where."""
+    is_ours = not isinstance(error, PacsError)
+    log.log(
+        logging.ERROR if is_ours else logging.WARNING,
+        event,
+        exc_info=error if is_ours else None,
+        extra={**fields, "error": type(error).__name__, "reason": _reason(error)},
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Return why, in words without patient data: those of a defect may have some."""
+    name = type(error).__name__
+    return (
+        str(error) or name
+        if isinstance(error, PacsError)
+        else f"{name}, a defect: the log says where"
+    )
 
 
 async def said(saying: Awaitable[None]) -> None:

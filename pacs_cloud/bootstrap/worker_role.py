@@ -11,7 +11,7 @@ from pacs_cloud.bootstrap.erasing import take_out_erased
 from pacs_cloud.bootstrap.locking import locking
 from pacs_cloud.bootstrap.prefetching import prefetch_on_arrival
 from pacs_cloud.bootstrap.services import Reading, Stores, now_us, open_reading
-from pacs_cloud.bootstrap.stalls import Stalls
+from pacs_cloud.bootstrap.stalls import Stalls, said
 from pacs_cloud.catalogue.changing import PATIENT_SHOWN
 from pacs_cloud.dimse.transfer import Dispatch, transfer
 from pacs_cloud.errors import NotFound, Unavailable
@@ -54,8 +54,9 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
         loop = WorkerLoop(stores.queue, handlers, LoopPolicy(grace_s=settings.stop_grace_s))
         tasks.create_task(Relay(stores.catalogue, stores.queue).run(stop))
         tasks.create_task(loop.run(stop))
-        stalls = Stalls(stores.objects, now_us)
-        for name, chore in chores_of(settings, stores).items():
+        stalls, chores = Stalls(stores.objects, now_us), chores_of(settings, stores)
+        tasks.create_task(said(stalls.only(chores)))
+        for name, chore in chores.items():
             tasks.create_task(over_and_over(name, chore, stop, stalls))
         try:
             yield

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 
 from pacs_cloud.catalogue.aggregate import Contribution, contributes_nothing, contribution_of
 from pacs_cloud.catalogue.change_parts import first_part
-from pacs_cloud.catalogue.judging import LoadTable, ref_of
-from pacs_cloud.catalogue.pack_change import event_about
+from pacs_cloud.catalogue.elsewhere import shown_elsewhere, tell_late
+from pacs_cloud.catalogue.judging import LoadTable, Verdict, ref_of
+from pacs_cloud.catalogue.pack_change import event_about, patient_conflicts
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.races import until_done
 from pacs_cloud.catalogue.recompute import recompute
 from pacs_cloud.catalogue.records import (
+    ConflictRecord,
     HiddenReason,
     OutboxEvent,
     PackRecord,
@@ -123,14 +125,28 @@ class _Change:
             return False
         try:
             change = await self._change(state, wanted, after)
+            shown = await self._shown_again(packs, after, wanted.rev)
         except NotFound as error:
             now = await self.catalogue.study(self.tenant, self.study_instance_uid)
             if now is None or now.study.rev != state.study.rev:
                 raise Conflict("a pack was purged meanwhile") from error
             raise
-        await self.catalogue.commit(change)
+        conflicts = [one for _, verdict in shown for one in verdict.conflicts]
+        await self.catalogue.commit(replace(change, conflicts=(*change.conflicts, *conflicts)))
+        for pack, verdict in shown:
+            await tell_late(self.catalogue, pack, verdict.unsettled, now_us=wanted.rev)
         self.changed += [(packs[pack.pack_id], pack) for pack in after]
         return len(after) < len(wanted.packs)
+
+    async def _shown_again(
+        self, before: Mapping[str, PackRecord], after: Sequence[PackRecord], now_us: int
+    ) -> list[tuple[PackRecord, Verdict]]:
+        """Return the packs that hide less than before, and what is elsewhere of that too."""
+        return [
+            (pack, await shown_elsewhere(self.catalogue, pack, uids, now_us=now_us))
+            for pack in after
+            if (uids := before[pack.pack_id].hidden.keys() - pack.hidden.keys())
+        ]
 
     async def _change(
         self, state: StudyState, wanted: Wanted, after: Sequence[PackRecord]
@@ -161,6 +177,7 @@ class _Change:
                 if series[uid] != known.get(uid)
             )
             drop_series = tuple(sorted(known.keys() - series.keys()))
+        conflicts, events = _of_patients(state.study, study, after)
         return StudyChange(
             tenant=self.tenant,
             study_instance_uid=self.study_instance_uid,
@@ -170,7 +187,8 @@ class _Change:
             drop_series=drop_series,
             put_packs=tuple(pack for pack in after if pack.pack_id not in dropped),
             drop_packs=tuple(ref_of(pack) for pack in after if pack.pack_id in dropped),
-            events=_events(state.study, study, after),
+            conflicts=conflicts,
+            events=events,
         )
 
     async def _contributions(self, packs: Sequence[PackRecord]) -> list[Contribution]:
@@ -189,12 +207,14 @@ class _Change:
         return list(await asyncio.gather(*map(of, packs)))
 
 
-def _events(
+def _of_patients(
     before: StudyRecord, after: StudyRecord | None, packs: Sequence[PackRecord]
-) -> tuple[OutboxEvent, ...]:
+) -> tuple[tuple[ConflictRecord, ...], tuple[OutboxEvent, ...]]:
+    """Return what is told where a study names a patient that it did not name before."""
     if after is None or after.patients <= before.patients:
-        return ()
-    return (event_about(PATIENT_SHOWN, packs[0], after.rev),)
+        return (), ()
+    told = patient_conflicts(before, after, packs[0], after.rev)
+    return told, (event_about(PATIENT_SHOWN, packs[0], after.rev),)
 
 
 def is_purged(pack: PackRecord) -> bool:

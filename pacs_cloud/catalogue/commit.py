@@ -7,10 +7,11 @@ fails on that condition, looks again, and then sees the first.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pacs_cloud.catalogue.change_parts import first_part
 from pacs_cloud.catalogue.decisions import Decision
+from pacs_cloud.catalogue.elsewhere import tell_late
 from pacs_cloud.catalogue.judging import (
     ConflictPolicy,
     InstanceOutcome,
@@ -18,22 +19,19 @@ from pacs_cloud.catalogue.judging import (
     Verdict,
     met_before,
     outcome_of,
-    ref_of,
-    settle,
     weigh,
 )
 from pacs_cloud.catalogue.pack_change import Newcomer, change_by
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.races import next_rev, until_done
 from pacs_cloud.catalogue.records import (
+    STAYS_HIDDEN,
     HiddenReason,
     PackRecord,
     StagedPack,
     StudyChange,
     StudyState,
-    UidRef,
 )
-from pacs_cloud.errors import Conflict
 from pacs_cloud.pack.index import PackIndex
 
 PACKS_PER_CHANGE = 80
@@ -86,6 +84,7 @@ async def commit_pack(
     load_table: LoadTable,
     record_decision: RecordDecision,
     decided: Mapping[str, HiddenReason] | None = None,
+    told: Mapping[str, Mapping[str, HiddenReason]] | None = None,
 ) -> Mapping[str, InstanceOutcome]:
     """Make a pack visible and return what became of its instances, by SOP Instance UID.
 
@@ -103,6 +102,8 @@ async def commit_pack(
         record_decision: writes a decision to the ledger, before the catalogue shows it.
         decided: by `rebuild`: what of this pack the ledger hides. Then nothing is
             judged, recorded in the ledger or announced again.
+        told: by adoption: what commits have told the ledger last, by pack id. What one of
+            this pack told that died is taken back where this one decides otherwise.
 
     Raises:
         Unavailable: the catalogue cannot be reached, or the study keeps changing.
@@ -117,6 +118,7 @@ async def commit_pack(
         load_table,
         record_decision,
         decided,
+        told or {},
     )
     return await commit.run()
 
@@ -133,10 +135,9 @@ class _Commit:
     load_table: LoadTable
     record_decision: RecordDecision
     decided: Mapping[str, HiddenReason] | None
+    told: Mapping[str, Mapping[str, HiddenReason]]
     outcomes: dict[str, InstanceOutcome] = field(default_factory=dict[str, InstanceOutcome])
-    recorded: dict[UidRef, Mapping[str, HiddenReason]] = field(
-        default_factory=dict[UidRef, Mapping[str, HiddenReason]]
-    )
+    recorded: set[str] = field(default_factory=set[str])
 
     async def run(self) -> Mapping[str, InstanceOutcome]:
         await until_done(self._step)
@@ -170,11 +171,13 @@ class _Commit:
         change = await change_by(self._newcomer(), state, own, verdict, rev)
         await self._record(state, change, rev)
         await self.catalogue.commit(change)
+        self.told = {}
+        self.recorded.clear()  # it is so now
         for uid, outcome in verdict.outcomes.items():
             if own is None or outcome.status == "replaced":
                 self.outcomes[uid] = outcome
         if verdict.unsettled:
-            await self._settle(verdict)
+            await tell_late(self.catalogue, index, verdict.unsettled, now_us=self.now_us)
         return deferred
 
     def _own(self, state: StudyState | None) -> PackRecord | None:
@@ -207,49 +210,32 @@ class _Commit:
         """Write what `change` hides to the ledger, and take back what a lost try had written."""
         if self.decided is not None:
             return
-        before = {ref_of(pack): pack.hidden for pack in state.packs} if state else {}
-        after = {ref_of(pack): pack.hidden for pack in change.put_packs}
-        touched = {ref for ref in after if after[ref] != before.get(ref, {})}
-        for ref in sorted(touched | self.recorded.keys(), key=lambda ref: ref.pack_id):
-            hidden = after.get(ref, before.get(ref, {}))
-            if ref in self.recorded and self.recorded[ref] == hidden:
+        packs = {pack.pack_id: pack for pack in state.packs} if state else {}
+        before = {pack_id: pack.hidden for pack_id, pack in packs.items()}
+        packs |= {pack.pack_id: pack for pack in change.put_packs}
+        for pack_id, pack in sorted(packs.items()):
+            is_so = pack.hidden == before.get(pack_id, {}) and self._is_told(pack)
+            # What a lost try had written is written anew: whoever won may have taken it back.
+            if is_so and pack_id not in self.recorded:
                 continue
             decision = Decision(
-                tenant=self.index.tenant,
-                study_instance_uid=ref.study_instance_uid,
-                series_instance_uid=ref.series_instance_uid,
-                pack_id=ref.pack_id,
-                hidden=hidden,
+                tenant=pack.tenant,
+                study_instance_uid=pack.study_instance_uid,
+                series_instance_uid=pack.series_instance_uid,
+                pack_id=pack_id,
+                hidden=pack.hidden,
                 decided_us=rev,
             )
             await self.record_decision(decision)
-            self.recorded[ref] = hidden
+            self.recorded.add(pack_id)
 
-    async def _settle(self, first: Verdict) -> None:
-        """Record the conflicts with packs of other studies that were committed meanwhile.
-
-        Each of two racing packs looks again after its own commit, so that the later
-        one sees the other.
-        """
-        index = self.index
-        late = Verdict()
-        await settle(self.catalogue, index, first.unsettled, late, now_us=self.now_us)
-        while late.conflicts:
-            state = await self.catalogue.study(index.tenant, index.study_instance_uid)
-            if state is None:
-                return
-            change = StudyChange(
-                tenant=index.tenant,
-                study_instance_uid=index.study_instance_uid,
-                before=state.study,
-                after=replace(state.study, rev=next_rev(state.study, self.now_us)),
-                conflicts=tuple(late.conflicts),
-            )
-            try:
-                await self.catalogue.commit(change)
-            except Conflict:
-                continue
-            return
+    def _is_told(self, pack: PackRecord) -> bool:
+        """Return whether the ledger was told nothing else of what `pack` has of this pack's."""
+        told = self.told.get(pack.pack_id)
+        return told is None or all(
+            told.get(uid) == pack.hidden.get(uid) or told.get(uid) in STAYS_HIDDEN
+            for uid in (instance.sop_instance_uid for instance in self.index.instances)
+        )
 
 
 def _only(verdict: Verdict, uids: set[str]) -> Verdict:

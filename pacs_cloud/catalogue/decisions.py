@@ -169,6 +169,16 @@ def standing(decisions: Iterable[Decision]) -> dict[str, Mapping[str, HiddenReas
     return latest
 
 
+def told_by_commits(decisions: Sequence[Decision]) -> dict[str, Mapping[str, HiddenReason]]:
+    """Return the part of `standing` about packs of which a commit decided last."""
+    last = {one.pack_id: one for one in _in_order(decisions)}
+    return {
+        pack_id: hidden
+        for pack_id, hidden in standing(decisions).items()
+        if not (last[pack_id].about_trash or last[pack_id].is_choice)
+    }
+
+
 def unfollowed_choices(
     decisions: Sequence[Decision], hidden: Mapping[str, Mapping[str, HiddenReason]]
 ) -> set[str]:

@@ -87,7 +87,7 @@ class Verdict:
         hidden: those of the pack that shall not be shown.
         replaced: by pack id, the SOP Instance UIDs in other packs that give way.
         conflicts: to be recorded.
-        unsettled: where its UIDs are in other studies, in packs that nobody committed yet.
+        unsettled: where its UIDs are elsewhere and not shown: hidden, or not committed yet.
     """
 
     outcomes: dict[str, InstanceOutcome] = field(default_factory=dict[str, InstanceOutcome])
@@ -170,8 +170,8 @@ async def met_before(catalogue: Catalogue, index: PackIndex, instance: PackInsta
     """Return whether another pack of the same series was staged that holds `instance`'s UID."""
     uid = instance.sop_instance_uid
     found = (await catalogue.find_uids(index.tenant, (uid,))).get(uid, ())
-    series = _series_of(ref_of(index))
-    return any(ref.pack_id != index.pack_id and _series_of(ref) == series for ref in found)
+    series = series_of(ref_of(index))
+    return any(ref.pack_id != index.pack_id and series_of(ref) == series for ref in found)
 
 
 async def weigh(
@@ -209,7 +209,7 @@ async def weigh(
         for ref in found:
             if ref.pack_id == index.pack_id:
                 continue
-            if _series_of(ref) != own_series:
+            if series_of(ref) != own_series:
                 strangers.setdefault(uid, set()).add(ref)
             elif ref.pack_id in packs:
                 rivals.setdefault(uid, []).append(packs[ref.pack_id])
@@ -233,7 +233,8 @@ async def weigh(
     return verdict
 
 
-def _series_of(ref: UidRef) -> tuple[str, str]:
+def series_of(ref: UidRef) -> tuple[str, str]:
+    """Return the study and series of a pack."""
     return ref.study_instance_uid, ref.series_instance_uid
 
 
@@ -388,7 +389,7 @@ def _follow(
 
 async def settle(
     catalogue: UidPlaces,
-    index: PackIndex,
+    index: PackIndex | PackRecord,
     strangers: Mapping[str, Collection[UidRef]],
     verdict: Verdict,
     *,
@@ -396,9 +397,9 @@ async def settle(
 ) -> None:
     """Add the conflicts with other series and studies that show one of the pack's UIDs.
 
-    What is staged there but not committed goes to `verdict.unsettled`.
+    What is there and not shown, which may change at any moment, goes to `verdict.unsettled`.
     """
-    places = sorted({_series_of(ref) for found in strangers.values() for ref in found})
+    places = sorted({series_of(ref) for found in strangers.values() for ref in found})
     committed: dict[str, PackRecord] = {}
     for study, series in places:
         for pack in await catalogue.packs(index.tenant, study, series):
@@ -406,11 +407,11 @@ async def settle(
     for uid in sorted(strangers):
         if uid in verdict.hidden:
             continue
-        for ref in sorted(strangers[uid], key=lambda ref: (*_series_of(ref), ref.pack_id)):
+        for ref in sorted(strangers[uid], key=lambda ref: (*series_of(ref), ref.pack_id)):
             pack = committed.get(ref.pack_id)
-            if pack is None:
+            if pack is None or uid in pack.hidden:
                 verdict.unsettled.setdefault(uid, set()).add(ref)
-            elif uid not in pack.hidden:
+            else:
                 verdict.conflicts.append(
                     conflict(
                         index.tenant,

@@ -18,6 +18,7 @@ from pacs_cloud.catalogue.records import (
     HiddenReason,
     OutboxEvent,
     PackRecord,
+    Patient,
     SeriesRecord,
     StudyChange,
     StudyRecord,
@@ -93,16 +94,20 @@ async def change_by(
         study, series = await _recomputed(newcomer, state, given_way, contribution, rev)
     else:
         study, series = _added(state, contribution, rev)
-    conflicts = [*verdict.conflicts, *_patient_conflict(newcomer, state, study, contribution)]
+    before = state.study if state else None
+    conflicts = (
+        *verdict.conflicts,
+        *patient_conflicts(before, study, index, newcomer.now_us),
+    )
     return StudyChange(
         tenant=index.tenant,
         study_instance_uid=index.study_instance_uid,
-        before=state.study if state else None,
+        before=before,
         after=study,
         put_series=(series,) if series else (),
         drop_series=() if series else _gone(index, state),
         put_packs=(pack, *given_way),
-        conflicts=tuple(conflicts),
+        conflicts=conflicts,
         events=(
             ()
             if own or not newcomer.is_announced
@@ -136,23 +141,16 @@ def _gone(index: PackIndex, state: StudyState | None) -> tuple[str, ...]:
     return (uid,) if uid in known else ()
 
 
-def _patient_conflict(
-    newcomer: Newcomer,
-    state: StudyState | None,
-    after: StudyRecord,
-    contribution: Contribution,
+def patient_conflicts(
+    before: StudyRecord | None, after: StudyRecord, pack: PackIndex | PackRecord, now_us: int
 ) -> tuple[ConflictRecord, ...]:
-    known = state.study.patients if state else frozenset()
-    if not disagreeing(after.patients) or contribution.patients <= known:
+    """Return the conflict where `pack` has brought one more patient into its study."""
+    known = before.patients if before else frozenset[Patient]()
+    if not disagreeing(after.patients) or after.patients <= known:
         return ()
-    record = conflict(
-        newcomer.index.tenant,
-        ConflictKind.PATIENT,
-        ref_of(newcomer.index),
-        resolution=SHOWN,
-        now_us=newcomer.now_us,
+    return (
+        conflict(pack.tenant, ConflictKind.PATIENT, ref_of(pack), resolution=SHOWN, now_us=now_us),
     )
-    return (record,)
 
 
 def event_about(kind: str, pack: PackIndex | PackRecord, now_us: int) -> OutboxEvent:

@@ -62,7 +62,7 @@ async def _write(settings: Settings, to: str, *, with_indexes: bool) -> Manifest
             )
 
 
-def put_back(settings: Settings, file: str, *, replace: bool, sure: bool, as_json: bool) -> int:
+def put_back(settings: Settings, file: str, *, replace: bool, do: bool, as_json: bool) -> int:
     """Restore from a backup, or say what that would do; return the exit code.
 
     Raises:
@@ -71,12 +71,12 @@ def put_back(settings: Settings, file: str, *, replace: bool, sure: bool, as_jso
         InvalidRequest: it is of a version that is not known here.
         Conflict: the archive runs.
     """
-    done = asyncio.run(_restore(settings, file, replace=replace, sure=sure))
+    done = asyncio.run(_restore(settings, file, replace=replace, do=do))
     left = len(done.differing) - len(done.replaced)
     if as_json:
-        print_json(_plain(done, is_dry=not sure))
+        print_json(_plain(done, is_dry=not do))
     else:
-        _say(done, is_dry=not sure)
+        _say(done, is_dry=not do)
         if left:
             stderr.print(
                 f"{left} objects differ from the backup and are left, as"
@@ -85,7 +85,7 @@ def put_back(settings: Settings, file: str, *, replace: bool, sure: bool, as_jso
     return LEFT if left else DONE
 
 
-async def _restore(settings: Settings, file: str, *, replace: bool, sure: bool) -> Restored:
+async def _restore(settings: Settings, file: str, *, replace: bool, do: bool) -> Restored:
     async with (
         backup_source(file) as path,
         open_stores(settings, create=True, alone=True) as stores,
@@ -96,7 +96,7 @@ async def _restore(settings: Settings, file: str, *, replace: bool, sure: bool) 
                 stores.objects,
                 backup,
                 partial(place_spool, settings),
-                is_dry=not sure,
+                is_dry=not do,
                 is_replacing=replace,
                 progress=partial(progress.advance, task),
             ).run()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pacs_cloud.cli.options import AsJson, Config, Data, Sure, settings_of
+from pacs_cloud.cli.options import AsJson, Config, Data, Do, settings_of
 
 backups = typer.Typer()
 
@@ -39,7 +39,7 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Put back also what is there and differs.")
     ] = False,
-    sure: Sure = False,
+    do: Do = False,
     data: Data = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -52,4 +52,4 @@ def restore(
     from pacs_cloud.cli.backing_up import put_back
 
     settings = settings_of(config, data=data)
-    raise typer.Exit(put_back(settings, file, replace=replace, sure=sure, as_json=as_json))
+    raise typer.Exit(put_back(settings, file, replace=replace, do=do, as_json=as_json))

@@ -4,16 +4,13 @@ from typing import Annotated
 
 import typer
 
-from pacs_cloud.cli.options import AsJson, Config, Data, settings_of
+from pacs_cloud.cli.options import AsJson, By, Config, Data, settings_of
 
 conflicts = typer.Typer(
     no_args_is_help=True, help="One UID with two contents: see both, choose which is shown."
 )
 
 Id = Annotated[str, typer.Argument(help="As `conflicts list` gives it.", metavar="ID")]
-By = Annotated[
-    str, typer.Option(metavar="NAME", help="Who does it.", show_default="this system's user")
-]
 
 
 @conflicts.command("list")

@@ -10,7 +10,6 @@ from pacs_cloud.bootstrap.services import Stores, now_us, open_stores
 from pacs_cloud.cli.elements_text import element_text
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.scopes import checked, scope_of
-from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.custody.corrections.applying import CarriedOut
 from pacs_cloud.custody.corrections.correction import CorrectionKind
 from pacs_cloud.custody.corrections.listing import correction_state, studies_showing
@@ -35,7 +34,7 @@ class Asked:
     Attributes:
         settings: of the archive.
         reason: why.
-        by: who does it; "" for this system's user.
+        by: who does it.
         do: whether to do it, and not only to say what it would change.
         as_json: print JSON.
     """
@@ -46,18 +45,13 @@ class Asked:
     do: bool
     as_json: bool
 
-    @property
-    def who(self) -> str:
-        """Who does it."""
-        return self.by or this_user()
-
     def orders(self, stores: Stores) -> Orders:
         """Return what makes corrections of what they want."""
         return Orders(
             stores.objects,
             stores.catalogue,
             self.settings.tenant,
-            who=self.who,
+            who=self.by,
             reason=self.reason,
             system=self.settings.aet,
             now_us=now_us(),
@@ -133,8 +127,6 @@ def undo(asked: Asked, correction_id: str, *, only_merges: bool = False) -> int:
         Conflict: it was undone before.
         InvalidRequest: it is no merge, and only these are meant.
     """
-    if not asked.reason.strip():
-        raise InvalidRequest("an undoing needs a --reason")
     return asyncio.run(_undo(asked, correction_id, only_merges=only_merges))
 
 
@@ -158,7 +150,7 @@ async def _undo(asked: Asked, correction_id: str, *, only_merges: bool) -> int:
         done = None
         if asked.do:
             done = await corrector_of(stores).undo(
-                tenant, correction_id, who=asked.who, reason=asked.reason.strip()
+                tenant, correction_id, who=asked.by, reason=asked.reason
             )
         return _tell(asked, correction_id, studies, warnings, done)
 

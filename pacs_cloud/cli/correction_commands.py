@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from pacs_cloud.cli.options import AsJson, Config, Data, Instance, Series, Study, settings_of
+from pacs_cloud.cli.options import (
+    AsJson,
+    By,
+    Config,
+    Data,
+    Do,
+    Instance,
+    Reason,
+    Series,
+    Study,
+    settings_of,
+)
 
 patient = typer.Typer(no_args_is_help=True, help="Patients: merged into another, and unmerged.")
 study = typer.Typer(no_args_is_help=True, help="Studies: moved to another patient, corrected.")
@@ -12,11 +23,6 @@ corrections = typer.Typer(
     no_args_is_help=True, help="What was merged, moved and corrected; each can be undone."
 )
 
-Reason = Annotated[str, typer.Option(help="Why; kept for ever.")]
-By = Annotated[
-    str, typer.Option(metavar="NAME", help="Who does it.", show_default="this system's user")
-]
-Do = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without it: only what would change.")]
 Id = Annotated[str, typer.Argument(help="As `corrections list` gives it.", metavar="ID")]
 
 

@@ -9,7 +9,6 @@ from pacs_cloud.catalogue.records import ConflictKind, HiddenReason
 from pacs_cloud.cli.comparing import compared_pixels, compared_tags, described, locate
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.output import print_json, print_rows, stdout
-from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.custody.conflicts.choice import promote
 from pacs_cloud.custody.conflicts.choice import undo as undo_promotion
 from pacs_cloud.custody.conflicts.listing import Disagreement, disagreement, disagreements
@@ -85,7 +84,7 @@ def choose(settings: Settings, conflict_id: str, *, by: str, undo: bool, as_json
         NotFound: there is no such conflict, or nothing to take back.
         Conflict: both are shown.
     """
-    now = asyncio.run(_choose(settings, conflict_id, by or this_user(), undo=undo))
+    now = asyncio.run(_choose(settings, conflict_id, by, undo=undo))
     if as_json:
         print_json(_plain(now))
     else:

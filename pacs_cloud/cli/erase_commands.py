@@ -1,11 +1,22 @@
 """`erase`: the commands that remove instances for ever, and show that they are gone."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from pacs_cloud.cli.options import AsJson, Config, Data, Instance, Series, Study, settings_of
+from pacs_cloud.cli.options import (
+    AsJson,
+    By,
+    Config,
+    Data,
+    Do,
+    Instance,
+    Reason,
+    Series,
+    Study,
+    settings_of,
+)
 
 _ERASE = "study"
 
@@ -26,12 +37,6 @@ erase = typer.Typer(
     " pacs-cloud erase STUDY [--series UID] [--instance UID] --reason TEXT [--yes].",
 )
 
-Reason = Annotated[str, typer.Option(help="Why; kept for ever. No patient data.")]
-By = Annotated[
-    str, typer.Option(metavar="NAME", help="Who asked for it.", show_default="this system's user")
-]
-Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do it, instead of showing what it does.")]
-
 
 @erase.command(_ERASE)
 def erase_study(
@@ -40,7 +45,7 @@ def erase_study(
     series: Series = "",
     instance: Instance = "",
     by: By = "",
-    sure: Sure = False,
+    do: Do = False,
     data: Data = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -55,7 +60,7 @@ def erase_study(
 
     settings = settings_of(config, data=data)
     names = study, series, instance
-    raise typer.Exit(erase_(settings, names, reason=reason, by=by, sure=sure, as_json=as_json))
+    raise typer.Exit(erase_(settings, names, reason=reason, by=by, do=do, as_json=as_json))
 
 
 @erase.command("list")

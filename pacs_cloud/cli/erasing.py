@@ -10,7 +10,6 @@ from pacs_cloud.bootstrap.services import Stores, now_us, open_stores
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.output import print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.scopes import checked
-from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.custody.erasure.asking import ErasurePlan, ask, plan_erasure
 from pacs_cloud.custody.erasure.asking import lift as lift_
 from pacs_cloud.custody.erasure.entries import (
@@ -26,7 +25,7 @@ from pacs_cloud.custody.rejections.settling import settle_with
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.dicom.uid import parse_uid
-from pacs_cloud.errors import InvalidRequest, NotFound
+from pacs_cloud.errors import NotFound
 from pacs_cloud.settings import Settings
 
 DONE, WAITING = 0, 1
@@ -40,20 +39,18 @@ def erase(
     *,
     reason: str,
     by: str,
-    sure: bool,
+    do: bool,
     as_json: bool,
 ) -> int:
     """Erase a study, a series or an instance, or say what that would do; return the exit code.
 
     Raises:
-        InvalidRequest: the reason is empty.
         InvalidUid: a UID is none.
         NotFound: there is nothing of it.
         Held: its study is on hold, or the store locks something of it.
     """
-    reason, by = _words(reason, by)
     scope = Scope(settings.tenant, *checked(*names))
-    plan, done = asyncio.run(_erase(settings, scope, reason, by, sure=sure))
+    plan, done = asyncio.run(_erase(settings, scope, reason, by, do=do))
     if as_json:
         print_json(_plan(plan) | ({} if done is None else _plain(done)))
     else:
@@ -66,11 +63,11 @@ def erase(
 
 
 async def _erase(
-    settings: Settings, scope: Scope, reason: str, by: str, *, sure: bool
+    settings: Settings, scope: Scope, reason: str, by: str, *, do: bool
 ) -> tuple[ErasurePlan, Erasing | None]:
     async with open_stores(settings) as stores:
         plan = await plan_erasure(stores.objects, stores.catalogue, scope, now_us=now_us())
-        if not sure:
+        if not do:
             return plan, None
         await ask(stores.objects, plan, who=by, reason=reason, now_us=now_us())
         return plan, await _go_on(settings, stores, scope.study_instance_uid)
@@ -185,12 +182,10 @@ def lift(
     """Let what is erased of a study be stored again; return the exit code.
 
     Raises:
-        InvalidRequest: the reason is empty.
         InvalidUid: a UID is none.
         NotFound: nothing of it is erased.
         Conflict: its erasure is not over.
     """
-    reason, by = _words(reason, by)
     study, _, instance = checked(study, "", instance)
     entry, done = asyncio.run(_lift(settings, study, instance, reason, by))
     if as_json:
@@ -211,13 +206,6 @@ async def _lift(
             stores.objects, settings.tenant, study, instance, **words, now_us=now_us
         )
         return entry, await _go_on(settings, stores, study)
-
-
-def _words(reason: str, by: str) -> tuple[str, str]:
-    """Return the reason, and who gives it: the system's user where nobody is named."""
-    if not reason.strip():
-        raise InvalidRequest("an erasure needs a --reason")
-    return reason.strip(), by or this_user()
 
 
 def _plan(plan: ErasurePlan) -> dict[str, object]:

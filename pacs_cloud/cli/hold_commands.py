@@ -4,16 +4,11 @@ from typing import Annotated
 
 import typer
 
-from pacs_cloud.cli.options import AsJson, Config, Data, Study, settings_of
+from pacs_cloud.cli.options import AsJson, By, Config, Data, Reason, Study, settings_of
 
 hold = typer.Typer(
     no_args_is_help=True, help="Legal holds and retention dates: set them, release them."
 )
-
-Reason = Annotated[str, typer.Option(help="Why; kept for ever.")]
-By = Annotated[
-    str, typer.Option(metavar="NAME", help="Who does it.", show_default="this system's user")
-]
 
 
 @hold.command("set")

@@ -7,7 +7,6 @@ from typing import Final
 from pacs_cloud.bootstrap.services import now_us, open_stores
 from pacs_cloud.cli.moments import end_of, last_day, when
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr, stdout
-from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.custody.holds import HoldEntry, HoldKind, all_holds, hold_entries
 from pacs_cloud.custody.holds_locks import (
     LockDifference,
@@ -18,7 +17,7 @@ from pacs_cloud.custody.holds_locks import (
 )
 from pacs_cloud.custody.holds_setting import HoldSet, release_hold, set_hold
 from pacs_cloud.dicom.uid import parse_uid
-from pacs_cloud.errors import InvalidRequest, NotFound
+from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.settings import Settings
 
@@ -30,11 +29,10 @@ def set_(settings: Settings, study: str, *, reason: str, until: str, by: str, as
     """Set a legal hold, or with `until` a retention date; return the exit code.
 
     Raises:
-        InvalidRequest: `until` is no day to come, or the reason is empty.
+        InvalidRequest: `until` is no day to come.
         InvalidUid: `study` is no UID.
         NotFound: there is no such study.
     """
-    reason, by = _words(reason, by)
     until_us = end_of(until, now_us()) if until else 0
     done, locked = asyncio.run(_set(settings, parse_uid(study), reason, until_us, by))
     row = _plain(done.entry)
@@ -103,11 +101,9 @@ def release(
         1 if the store did not let go of all of it.
 
     Raises:
-        InvalidRequest: the reason is empty.
         InvalidUid: `study` is no UID.
         NotFound: it has none, and the store holds nothing of it.
     """
-    reason, by = _words(reason, by)
     kind = HoldKind.RETENTION if retention else HoldKind.LEGAL
     entry, locked = asyncio.run(_release(settings, parse_uid(study), kind, reason, by))
     if as_json:
@@ -186,13 +182,6 @@ async def _list(settings: Settings) -> tuple[list[HoldEntry], list[LockDifferenc
         names, now = (stores.objects, settings.tenant), now_us()
         held = [entry async for entry in all_holds(*names, now_us=now)]
         return held, [one async for one in lock_differences(*names, now_us=now)]
-
-
-def _words(reason: str, by: str) -> tuple[str, str]:
-    """Return the reason, and who gives it: the system's user where nobody is named."""
-    if not reason.strip():
-        raise InvalidRequest("a hold needs a --reason")
-    return reason.strip(), by or this_user()
 
 
 def _plain(entry: HoldEntry) -> dict[str, object]:

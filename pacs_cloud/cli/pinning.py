@@ -11,7 +11,6 @@ from pacs_cloud.bootstrap.services import now_us, open_stores, wish_of
 from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.cli.moments import end_of, last_day, when
 from pacs_cloud.cli.output import confirm, print_json, print_rows, stderr, stdout
-from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.settings import Settings
@@ -49,7 +48,7 @@ def pin_study(
     """
     study = parse_uid(study)
     until_us = end_of(until, now_us()) if until else 0
-    pin = Pin(settings.tenant, study, True, until_us, recall, reason.strip(), by or this_user())
+    pin = Pin(settings.tenant, study, True, until_us, recall, reason, by)
     table = load_prices(prices)
     region = table.region(price_region(settings, table, region_name)) if recall else None
     entry, brought, left = asyncio.run(_pin(settings, pin, region, sure=sure))
@@ -109,7 +108,7 @@ def unpin_study(settings: Settings, study: str, *, reason: str, by: str, as_json
         NotFound: it is not pinned.
         Unavailable: a store cannot be reached.
     """
-    entry = asyncio.run(_unpin(settings, parse_uid(study), reason.strip(), by or this_user()))
+    entry = asyncio.run(_unpin(settings, parse_uid(study), reason, by))
     if as_json:
         print_json(_plain(entry))
     else:

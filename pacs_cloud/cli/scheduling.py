@@ -6,7 +6,6 @@ from typing import Final
 from pacs_cloud.bootstrap.prefetching import Scheduled, prefetch_by_worklist
 from pacs_cloud.cli.output import print_rows, stdout
 from pacs_cloud.cli.recalling import open_cold
-from pacs_cloud.dimse.requestor import Peer
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Destination, Settings
 from pacs_cloud.tiering.recall.prefetching import PriorFate
@@ -51,10 +50,6 @@ def start_by_worklist(settings: Settings, newest: int, *, as_json: bool) -> int:
     return LEFT if any(prior.fate in _LEFT for one in scheduled for prior in one.priors) else 0
 
 
-async def _ask(settings: Settings, whom: Destination, newest: int) -> list[Scheduled]:
-    peer = Peer(whom.aet, whom.host, whom.port)
+async def _ask(settings: Settings, ris: Destination, newest: int) -> list[Scheduled]:
     async with open_cold(settings) as stores:
-        asked = prefetch_by_worklist(
-            settings, stores, peer, days=settings.worklist_days, newest=newest
-        )
-        return [one async for one in asked]
+        return [one async for one in prefetch_by_worklist(settings, stores, ris, newest=newest)]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pacs_cloud.cli.options import AsJson, Config, Data, Study, Sure, settings_of
+from pacs_cloud.cli.options import AsJson, By, Config, Data, Reason, Study, Sure, settings_of
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.tiering.lifecycle import INCOMPLETE_UPLOAD_DAYS, NONCURRENT_DAYS
 
@@ -13,10 +13,6 @@ tier = typer.Typer(
     no_args_is_help=True, help="Storage classes: check the policies, and carry them out."
 )
 
-Reason = Annotated[str, typer.Option(help="Why; kept for ever.")]
-By = Annotated[
-    str, typer.Option(metavar="NAME", help="Who does it.", show_default="this system's user")
-]
 RegionName = Annotated[
     str,
     typer.Option(

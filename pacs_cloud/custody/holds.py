@@ -7,19 +7,17 @@ removed; the latest of each kind stands. The catalogue knows nothing of them, so
 takes none away.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from pacs_cloud.custody.walk import HOLDS
-from pacs_cloud.errors import Corrupt, Held
-from pacs_cloud.objectstore.keys import spread_of
+from pacs_cloud.errors import Held
+from pacs_cloud.objectstore.entries import VERSION, Entries
 from pacs_cloud.objectstore.port import ObjectStore
-
-_VERSION: Final = 1
 
 
 class HoldKind(StrEnum):
@@ -62,23 +60,16 @@ class HoldEntry:
     @property
     def key(self) -> str:
         """Where it lies."""
-        what = "set" if self.is_set else "released"
-        below = holds_prefix(self.tenant, self.study_instance_uid)
-        return f"{below}{self.entered_us:016x}-{self.kind}-{what}.json"
-
-
-def holds_prefix(tenant: str, study_instance_uid: str = "") -> str:
-    """Return what the keys of a study's holds begin with; "" of all of a tenant."""
-    below = f"{spread_of(study_instance_uid)}/{study_instance_uid}/" if study_instance_uid else ""
-    return f"{HOLDS}{tenant}/{below}"
+        what = f"{self.kind}-{'set' if self.is_set else 'released'}"
+        return HOLD_ENTRIES.key(self.tenant, self.study_instance_uid, self.entered_us, what)
 
 
 async def hold_entries(
     objects: ObjectStore, tenant: str, study_instance_uid: str
 ) -> list[HoldEntry]:
     """Return all that was entered about a study's holds, oldest first; raises Corrupt."""
-    keys = [info.key async for info in objects.list(holds_prefix(tenant, study_instance_uid))]
-    return [await _read(objects, key) for key in keys]
+    keys = await HOLD_ENTRIES.keys(objects, tenant, study_instance_uid)
+    return [await HOLD_ENTRIES.read(objects, key) for key in keys]
 
 
 async def standing_holds(
@@ -89,7 +80,7 @@ async def standing_holds(
     Raises:
         Corrupt: an entry cannot be read: nobody may take that for none.
     """
-    return _standing(await hold_entries(objects, tenant, study_instance_uid), now_us)
+    return standing(await hold_entries(objects, tenant, study_instance_uid), now_us)
 
 
 async def is_held(
@@ -119,39 +110,20 @@ async def refuse_held(
 
 async def all_holds(objects: ObjectStore, tenant: str, *, now_us: int) -> AsyncIterator[HoldEntry]:
     """Yield the holds that a tenant's studies have now, study by study; raises Corrupt."""
-    study: list[HoldEntry] = []
-    async for info in objects.list(holds_prefix(tenant)):
-        entry = await _read(objects, info.key)
-        if study and study[-1].study_instance_uid != entry.study_instance_uid:
-            for one in _standing(study, now_us):
-                yield one
-            study = []
-        study.append(entry)
-    for one in _standing(study, now_us):
-        yield one
+    async for _, keys in HOLD_ENTRIES.by_study(objects, tenant):
+        for one in standing([await HOLD_ENTRIES.read(objects, key) for key in keys], now_us):
+            yield one
 
 
-def _standing(entries: Iterable[HoldEntry], now_us: int) -> tuple[HoldEntry, ...]:
-    ordered: Sequence[HoldEntry] = sorted(entries, key=lambda entry: entry.entered_us)
-    latest = {entry.kind: entry for entry in ordered}
+def standing(entries: Iterable[HoldEntry], now_us: int) -> tuple[HoldEntry, ...]:
+    """Return the holds that a study has by all that was entered about them, oldest first."""
+    latest = {entry.kind: entry for entry in entries}
     return tuple(latest[kind] for kind in sorted(latest) if latest[kind].holds_at(now_us))
-
-
-async def write_entry(objects: ObjectStore, entry: HoldEntry) -> None:
-    """Write `entry`; raises Conflict where another of its kind has its moment."""
-    await objects.put_new(entry.key, _encode(entry))
-
-
-async def _read(objects: ObjectStore, key: str) -> HoldEntry:
-    entry = _decode(await objects.get(key))
-    if entry.key != key:
-        raise Corrupt("a hold says something else than its key")
-    return entry
 
 
 def _encode(entry: HoldEntry) -> bytes:
     fields = {
-        "version": _VERSION,
+        "version": VERSION,
         "tenant": entry.tenant,
         "study": entry.study_instance_uid,
         "kind": entry.kind,
@@ -164,20 +136,17 @@ def _encode(entry: HoldEntry) -> bytes:
     return orjson.dumps(fields)
 
 
-def _decode(data: bytes) -> HoldEntry:
-    try:
-        fields = orjson.loads(data)
-        if fields["version"] != _VERSION:
-            raise Corrupt("a hold is of a version that is not known here")
-        return HoldEntry(
-            tenant=str(fields["tenant"]),
-            study_instance_uid=str(fields["study"]),
-            kind=HoldKind(fields["kind"]),
-            is_set=fields["set"] is True,
-            until_us=int(fields["until_us"]),
-            reason=str(fields["reason"]),
-            who=str(fields["who"]),
-            entered_us=int(fields["entered_us"]),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Corrupt("a hold cannot be read") from error
+def _entry_of(fields: dict[str, Any]) -> HoldEntry:
+    return HoldEntry(
+        tenant=str(fields["tenant"]),
+        study_instance_uid=str(fields["study"]),
+        kind=HoldKind(fields["kind"]),
+        is_set=fields["set"] is True,
+        until_us=int(fields["until_us"]),
+        reason=str(fields["reason"]),
+        who=str(fields["who"]),
+        entered_us=int(fields["entered_us"]),
+    )
+
+
+HOLD_ENTRIES: Final = Entries(HOLDS, "a hold", _encode, _entry_of)

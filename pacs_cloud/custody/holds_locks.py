@@ -12,13 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity
-from pacs_cloud.custody.holds import HoldEntry, HoldKind, hold_entries, standing_holds
-from pacs_cloud.custody.walk import HOLDS, INDEX, PACKS
+from pacs_cloud.custody.holds import (
+    HOLD_ENTRIES,
+    HoldEntry,
+    HoldKind,
+    hold_entries,
+    standing,
+    standing_holds,
+)
+from pacs_cloud.custody.walk import INDEX, PACKS
 from pacs_cloud.errors import Corrupt, Denied, NotFound
-from pacs_cloud.objectstore.keys import spread_of
+from pacs_cloud.objectstore.keys import study_path
 from pacs_cloud.objectstore.port import ObjectLock, ObjectStore
 
-_PARTS: Final = 5
 _SECOND_US: Final = 1_000_000
 
 
@@ -167,20 +173,18 @@ async def differences_of(
     """Return the same of one study; raises Corrupt."""
     names = tenant, study_instance_uid
     entries = await hold_entries(objects, *names)
-    wanted = wanted_by(await standing_holds(objects, *names, now_us=now_us))
+    wanted = wanted_by(standing(entries, now_us))
     was_retained_us = max((one.until_us for one in entries), default=0)
     found = {key: lock async for key, lock in _locks_of(objects, *names)}
     can_lock = await _can_lock(objects, found)
     differing: list[LockDifference] = []
     for key, lock in found.items():
-        is_less = can_lock and (
-            (wanted.is_held and not lock.is_held) or lock.until_us < wanted.until_us
-        )
+        one = LockDifference(*names, key, wanted, lock)
         is_more = (lock.is_held and not wanted.is_held) or (
             lock.until_us >= max(wanted.until_us, was_retained_us) + _SECOND_US
         )
-        if is_less or is_more:
-            differing.append(LockDifference(*names, key, wanted, lock))
+        if is_more or (can_lock and one.is_missing):
+            differing.append(one)
     return differing
 
 
@@ -230,9 +234,8 @@ async def _can_lock(objects: ObjectStore, keys: Iterable[str]) -> bool:
 async def _keys_of(
     objects: ObjectStore, tenant: str, study_instance_uid: str
 ) -> AsyncIterator[str]:
-    below = f"{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
     for tree in (PACKS, INDEX):
-        async for info in objects.list(tree + below):
+        async for info in objects.list(tree + study_path(tenant, study_instance_uid)):
             yield info.key
 
 
@@ -240,9 +243,5 @@ async def studies_with_holds(
     objects: ObjectStore, tenant: str | None
 ) -> AsyncIterator[tuple[str, str]]:
     """Yield tenant and UID of each study that ever had a hold, in the order of the keys."""
-    last = None
-    async for info in objects.list(HOLDS if tenant is None else f"{HOLDS}{tenant}/"):
-        parts = info.key.split("/")
-        if len(parts) == _PARTS and (parts[1], parts[3]) != last:
-            last = parts[1], parts[3]
-            yield last
+    async for names, _ in HOLD_ENTRIES.by_study(objects, tenant):
+        yield names

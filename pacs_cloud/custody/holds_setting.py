@@ -27,15 +27,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.custody.holds import (
-    HoldEntry,
-    HoldKind,
-    hold_entries,
-    standing_holds,
-    write_entry,
-)
+from pacs_cloud.custody.holds import HOLD_ENTRIES, HoldEntry, HoldKind, standing_holds
 from pacs_cloud.custody.trash.marks import Action, marks
-from pacs_cloud.errors import Conflict, NotFound
+from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
 
@@ -140,27 +134,16 @@ async def _enter(
     who: str,
     now_us: int,
 ) -> HoldEntry:
-    while True:
-        # Behind all that is there, also where another machine's clock has written it.
-        entries = await hold_entries(objects, tenant, study_instance_uid)
-        last_us = max((entry.entered_us for entry in entries), default=0)
-        entry = HoldEntry(
-            tenant,
-            study_instance_uid,
-            kind,
-            is_set,
-            until_us,
-            reason,
-            who,
-            max(now_us, last_us + 1),
+    def entry_at(entered_us: int) -> HoldEntry:
+        return HoldEntry(
+            tenant, study_instance_uid, kind, is_set, until_us, reason, who, entered_us
         )
-        try:
-            await write_entry(objects, entry)
-        except Conflict:
-            continue  # somebody else's, of the same moment
-        what = "hold_set" if is_set else "hold_released"
-        log.info(what, extra={"kind": kind, "study": hashed(study_instance_uid)})
-        return entry
+
+    names = tenant, study_instance_uid
+    entry = await HOLD_ENTRIES.enter(objects, *names, entry_at, now_us=now_us)
+    what = "hold_set" if is_set else "hold_released"
+    log.info(what, extra={"kind": kind, "study": hashed(study_instance_uid)})
+    return entry
 
 
 async def _no_purge_is_left(

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from pacs_cloud.catalogue.decisions import told_by_commits
 from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import GONE, HiddenReason
@@ -184,7 +185,7 @@ async def _adopt(
         )
     except Corrupt as error:
         return Swept(1, 0, tuple(_undecidable(key, error) for key in orphans), "")
-    decided = decided_by(decisions)
+    decided, told = decided_by(decisions), told_by_commits(decisions)
     adopted, removed = 0, retired.removed
     unusable: list[Finding] = []
     for key in orphans:
@@ -210,6 +211,7 @@ async def _adopt(
                     found[key],
                     hidden if deleted or table.merged_rev is not None else None,
                     last_decided_us=decided.last_us,
+                    told=told,
                 )
                 adopted += 1
                 _log_adopted(key, len(uids))

@@ -130,6 +130,7 @@ class Committing:
         decided: Mapping[str, HiddenReason] | None,
         *,
         last_decided_us: int,
+        told: Mapping[str, Mapping[str, HiddenReason]] | None = None,
     ) -> PackIndex:
         """Make the pack under `key` visible; return its table.
 
@@ -140,6 +141,7 @@ class Committing:
             decided: what the ledger hides of it; None has it judged like a newcomer.
             last_decided_us: of the study's ledger: what is decided from now on must be
                 later, also where the clock that took the last decision was ahead.
+            told: what commits have told the ledger last (`commit_pack`).
 
         Raises:
             Corrupt: its index cannot be read.
@@ -156,6 +158,7 @@ class Committing:
             load_table=self._load_table,
             record_decision=self._record_decision,
             decided=decided,
+            told=told,
         )
         return table
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from pacs_cloud.objectstore.keys import PackKey, parse_pack_key, spread_of
+from pacs_cloud.objectstore.keys import PackKey, parse_pack_key, spread_of, study_path
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.objectstore.turns import TURNS
 
@@ -77,7 +77,7 @@ async def objects_of_study(
 ) -> StudyObjects:
     """Return one study's objects as they are now."""
     study = StudyObjects(tenant, study_instance_uid)
-    below = f"{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
+    below = study_path(tenant, study_instance_uid)
     for tree in _OF_STUDIES:
         async for info in objects.list(tree + below):
             _add(study, tree, info)

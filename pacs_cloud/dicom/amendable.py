@@ -7,11 +7,12 @@ from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VM
 from pydicom.dataelem import DataElement
 
-from pacs_cloud.dicom.dicomjson import encode_element, keyword_of, tag_of, to_element, vr_of
+from pacs_cloud.dicom.charset import UTF_8
+from pacs_cloud.dicom.dicomjson import keyword_of, tag_of, vr_of
+from pacs_cloud.dicom.element_coding import Form
 from pacs_cloud.dicom.element_json import BINARY_VRS
 from pacs_cloud.dicom.elements import Element
 from pacs_cloud.dicom.pixel_tags import PIXEL_TAGS
-from pacs_cloud.dicom.quiet import quiet_pydicom
 from pacs_cloud.errors import InvalidRequest
 
 _IDENTITY: Final = frozenset({"00080016", "00080018", "0020000D", "0020000E"})
@@ -25,6 +26,7 @@ _TEXT_VRS: Final = frozenset({"LT", "ST", "UR", "UT"})
 _INTEGER_VRS: Final = frozenset({"SL", "SS", "SV", "UL", "US", "UV"})
 _REAL_VRS: Final = frozenset({"FD", "FL"})
 _LINE_ENDS: Final = frozenset("\t\n\f\r")
+_FORM: Final = Form(implicit=False, little=True, charset=(UTF_8,))
 
 
 def not_amendable(tag: str, vr: str) -> str:
@@ -81,13 +83,12 @@ def given_element(name: str, text: str) -> tuple[str, Element]:
     try:
         element = DataElement(int(tag, 16), vr, _values(vr, texts), validation_mode=RAISE)
         json: dict[str, Any] = element.to_json_dict(None, 0)
-        with quiet_pydicom():
-            encode_element(to_element(tag, json))  # what is taken can be sent
-    except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         why = str(error).partition(". Please see")[0]
         raise InvalidRequest(f"No value of {keyword_of(tag)} ({vr}): {why}") from error
     if not all(math.isfinite(one) for one in json.get("Value", ()) if isinstance(one, float)):
         raise InvalidRequest(f"No value of {keyword_of(tag)} ({vr}): it is no finite number.")
+    _FORM.element(tag, json)  # what is taken can be sent
     return tag, json
 
 

@@ -21,17 +21,17 @@ from pacs_cloud.dicom.coding.encapsulating import (
     offset_tables,
     video_fragments,
 )
-from pacs_cloud.dicom.dicomjson import encode_element, number_text, to_element
+from pacs_cloud.dicom.dicomjson import encode_element, to_element
+from pacs_cloud.dicom.element_coding import Form, text_of
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.dicom.explicit_elements import (
     ITEM_DELIMITER,
     ITEM_START,
     LONG_LIMIT,
     SEQUENCE_DELIMITER,
-    SHORT_LIMIT,
-    SHORT_VRS,
-    ZERO_PADDED,
     explicit_header,
+    padding,
+    written_vr,
 )
 from pacs_cloud.dicom.given_elements import (
     attributes_in,
@@ -50,6 +50,7 @@ SOP_CLASS: Final = "00080016"
 SOP_INSTANCE: Final = "00080018"
 
 _CHARACTER_SET: Final = "00080005"
+_FORM: Final = Form(implicit=False, little=True, charset=(UTF_8,))
 
 
 class BulkForm(Enum):
@@ -187,15 +188,10 @@ class _Composer:
 
 def _numbers(tag: str, element: Element) -> bytes:
     """Return a DS or IS: texts that are no numbers, which devices send, stay what they are."""
-    values: Any = checked(tag, element).get("Value", [])
-    vr = element["vr"]
-    if vr == "IS":
-        values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
-    text = "\\".join(map(number_text, values))
+    text = text_of(checked(tag, element))
     if not text.isascii():
         raise InvalidRequest(f"{tag} has a value that is no number.")
-    raw = text.encode("ascii") + b" " * (len(text) % 2)
-    return explicit_header(int(tag, 16), "UN" if len(raw) > SHORT_LIMIT else vr, len(raw)) + raw
+    return _FORM.leaf(int(tag, 16), element["vr"], text.encode("ascii"))
 
 
 def _bulk(tag: str, vr: str, bulk: Bulk, tables: OffsetTables) -> Iterator[Piece]:
@@ -206,12 +202,10 @@ def _bulk(tag: str, vr: str, bulk: Bulk, tables: OffsetTables) -> Iterator[Piece
                 f"{tag} has a value over 4 GiB, which only encapsulated pixel data can have.",
                 Refusal.TOO_LARGE,
             )
-        yield explicit_header(
-            int(tag, 16), "UN" if vr in SHORT_VRS and length > SHORT_LIMIT else vr, length
-        )
+        yield explicit_header(int(tag, 16), written_vr(vr, length), length)
         yield from bulk.spans
         if length > bulk.length:
-            yield b"\0" if vr in ZERO_PADDED else b" "
+            yield padding(vr, bulk.length)
         return
     yield explicit_header(int(tag, 16), "OB", UNDEFINED)
     if bulk.form is BulkForm.FRAMES:

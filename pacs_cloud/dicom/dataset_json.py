@@ -175,13 +175,10 @@ class Conversion:
         return _leaf(tag, element)
 
     def _sequence(self, record: Record, scope: Scope) -> Fragment:
-        tag, _, vr, start, _, stop, _ = record
-        try:
-            items = self._walk.items(record, scope)
-        except InvalidInstance:
-            if vr == b"SQ" or not tag & 0x10000:
-                raise
-            return self._binary(record, scope, "UN", stop)  # only the private dictionary says SQ
+        tag, _, _, start, _, stop, _ = record
+        items = self._walk.items_if_any(record, scope)
+        if items is None:
+            return self._binary(record, scope, "UN", stop)
         bulk: list[BulkPart] = []
         objects: list[bytes] = []
         for number, item in enumerate(items):

@@ -11,7 +11,7 @@ from pacs_cloud.dicom.charset import encode_text
 from pacs_cloud.dicom.dicomjson import number_text
 from pacs_cloud.dicom.element_json import BINARY_VRS
 from pacs_cloud.dicom.elements import Element, Elements
-from pacs_cloud.dicom.explicit_elements import SHORT_LIMIT, SHORT_VRS, ZERO_PADDED
+from pacs_cloud.dicom.explicit_elements import explicit_header, padding, written_vr
 from pacs_cloud.dicom.person_name import PersonName
 from pacs_cloud.dicom.records import ITEM, ITEM_END, SEQUENCE_END, UNDEFINED
 from pacs_cloud.errors import InvalidRequest
@@ -37,22 +37,18 @@ class Form:
 
     def header(self, tag: int, vr: str, length: int) -> bytes:
         """Return tag, VR and length of an element, as `explicit_elements.explicit_header`."""
-        order, group, number = "<" if self.little else ">", tag >> 16, tag & 0xFFFF
+        order = "<" if self.little else ">"
         if self.implicit:
-            return pack(f"{order}HHL", group, number, length)
-        code = vr.encode("ascii")
-        if vr in SHORT_VRS:
-            return pack(f"{order}HH2sH", group, number, code, length)
-        return pack(f"{order}HH2sHL", group, number, code, 0, length)
+            return pack(f"{order}HHL", tag >> 16, tag & 0xFFFF, length)
+        return explicit_header(tag, vr, length, order)
 
     def leaf(self, tag: int, vr: str, value: bytes) -> bytes:
         """Return an element with the bytes of its value, which are made even.
 
         What is too long for its VR is written as UN (PS3.5 6.2.2).
         """
-        value += (b"\0" if vr in ZERO_PADDED else b" ") * (len(value) % 2)
-        is_long = vr in SHORT_VRS and len(value) > SHORT_LIMIT and not self.implicit
-        return self.header(tag, "UN" if is_long else vr, len(value)) + value
+        value += padding(vr, len(value))
+        return self.header(tag, written_vr(vr, len(value)), len(value)) + value
 
     @property
     def item_start(self) -> bytes:

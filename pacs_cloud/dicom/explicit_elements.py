@@ -25,15 +25,26 @@ ITEM_DELIMITER: Final = pack("<HHL", ITEM_END >> 16, ITEM_END & 0xFFFF, 0)
 SEQUENCE_DELIMITER: Final = pack("<HHL", SEQUENCE_END >> 16, SEQUENCE_END & 0xFFFF, 0)
 
 
-def explicit_header(tag: int, vr: str, length: int) -> bytes:
+def explicit_header(tag: int, vr: str, length: int, order: str = "<") -> bytes:
     """Return tag, VR and length of an element.
 
     Args:
         tag: group and element.
         vr: one of SHORT_VRS, with up to SHORT_LIMIT bytes, or of LONG_VRS.
         length: of its value; UNDEFINED where a delimiter ends it.
+        order: of bytes, as `struct` has it.
     """
     code = vr.encode("ascii")
     if vr in SHORT_VRS:
-        return pack("<HH2sH", tag >> 16, tag & 0xFFFF, code, length)
-    return pack("<HH2sHL", tag >> 16, tag & 0xFFFF, code, 0, length)
+        return pack(f"{order}HH2sH", tag >> 16, tag & 0xFFFF, code, length)
+    return pack(f"{order}HH2sHL", tag >> 16, tag & 0xFFFF, code, 0, length)
+
+
+def written_vr(vr: str, length: int) -> str:
+    """Return the VR that a value of `length` bytes is written with: UN where it is too long."""
+    return "UN" if vr in SHORT_VRS and length > SHORT_LIMIT else vr
+
+
+def padding(vr: str, length: int) -> bytes:
+    """Return what makes a value of `length` bytes even."""
+    return (b"\0" if vr in ZERO_PADDED else b" ") * (length % 2)

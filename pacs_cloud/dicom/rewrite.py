@@ -8,25 +8,23 @@ measured before it is written.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from struct import pack
 from typing import Final, TypeAlias
 
 from pacs_cloud.dicom.byte_order import swap_words
+from pacs_cloud.dicom.element_coding import Form
 from pacs_cloud.dicom.element_json import BINARY_VRS
 from pacs_cloud.dicom.explicit_elements import (
     ITEM_DELIMITER,
     ITEM_START,
     LONG_VRS,
     SEQUENCE_DELIMITER,
-    SHORT_LIMIT,
     SHORT_VRS,
-    ZERO_PADDED,
-    explicit_header,
+    padding,
+    written_vr,
 )
 from pacs_cloud.dicom.pixel_tags import PIXEL_DATA_TAG
-from pacs_cloud.dicom.records import UNDEFINED, Fragments, Record
+from pacs_cloud.dicom.records import UNDEFINED, Fragments, Item, Record
 from pacs_cloud.dicom.walk import Scope, Walk
-from pacs_cloud.errors import InvalidInstance
 
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
@@ -52,7 +50,7 @@ Edits: TypeAlias = Mapping[int, NewValue | None]
 
 def new_value(vr: str, value: bytes) -> NewValue:
     """Return `value`, padded to an even length, as an element's new value."""
-    padded = value + (b"\0" if vr in ZERO_PADDED else b" ") * (len(value) % 2)
+    padded = value + padding(vr, len(value))
     return NewValue(vr, len(padded), lambda: iter((padded,)))
 
 
@@ -67,7 +65,7 @@ class Rewriter:
             implicit: write Implicit VR Little Endian, else Explicit.
         """
         self._walk = walk
-        self._implicit = implicit
+        self._form = Form(implicit=implicit, little=True, charset=())
 
     def parts(self, scope: Scope, edits: Edits) -> Iterator[bytes]:
         """Yield the bytes of the new data set, in pieces of a few megabytes at most.
@@ -94,7 +92,7 @@ class Rewriter:
     def _edited(self, tag: int, edits: Edits) -> Iterator[bytes]:
         edit = edits[tag]
         if edit is not None:
-            yield self._header(tag, edit.vr, edit.length)
+            yield self._form.header(tag, edit.vr, edit.length)
             yield from edit.parts()
 
     def _element(self, record: Record, scope: Scope) -> Iterator[bytes]:
@@ -104,25 +102,13 @@ class Rewriter:
             return
         vr = self._walk.vr(record, scope)
         if vr == "SQ":
-            try:
-                items = self._walk.items(record, scope)
-            except InvalidInstance:
-                if written == b"SQ" or not tag & 0x10000:
-                    raise
-                vr = "UN"
-            else:
-                yield self._header(tag, "SQ", UNDEFINED)
-                for item in items:
-                    yield ITEM_START
-                    inner = self._walk.inner(item, scope, f"{scope.path}{tag:08X}/")
-                    for element in inner.records:
-                        if element[0] & 0xFFFF:
-                            yield from self._element(element, inner)
-                    yield ITEM_DELIMITER
-                yield SEQUENCE_DELIMITER
+            items = self._walk.items_if_any(record, scope)
+            if items is not None:
+                yield from self._sequence(tag, items, scope)
                 return
+            vr = "UN"
         if isinstance(inside, Fragments):
-            yield self._header(tag, vr if vr in BINARY_VRS else "OB", UNDEFINED)
+            yield self._form.header(tag, vr if vr in BINARY_VRS else "OB", UNDEFINED)
             yield from self._copy(value, stop)
             return
         cell_bits = 0
@@ -130,12 +116,21 @@ class Rewriter:
             cell_bits = self._walk.bits_allocated(scope)
         yield from self._leaf(tag, vr, value, stop, cell_bits)
 
+    def _sequence(self, tag: int, items: list[Item], scope: Scope) -> Iterator[bytes]:
+        yield self._form.header(tag, "SQ", UNDEFINED)
+        for item in items:
+            yield ITEM_START
+            inner = self._walk.inner(item, scope, f"{scope.path}{tag:08X}/")
+            for element in inner.records:
+                if element[0] & 0xFFFF:
+                    yield from self._element(element, inner)
+            yield ITEM_DELIMITER
+        yield SEQUENCE_DELIMITER
+
     def _leaf(self, tag: int, vr: str, value: int, stop: int, cell_bits: int) -> Iterator[bytes]:
-        known = vr in SHORT_VRS or vr in LONG_VRS
-        if not known or (vr in SHORT_VRS and stop - value > SHORT_LIMIT):
-            vr = "UN"
         length = stop - value
-        yield self._header(tag, vr, length + length % 2)
+        vr = written_vr(vr, length) if vr in SHORT_VRS or vr in LONG_VRS else "UN"
+        yield self._form.header(tag, vr, length + length % 2)
         if self._walk.little:
             yield from self._copy(value, stop)
         else:
@@ -143,20 +138,15 @@ class Rewriter:
                 chunk = self._walk.view[at : min(stop, at + _CHUNK_BYTES)]
                 yield swap_words(bytes(chunk), vr, cell_bits)
         if length % 2:
-            yield b"\0" if vr in ZERO_PADDED else b" "
+            yield padding(vr, length)
 
     def _is_unchanged(self, written: bytes | None, scope: Scope) -> bool:
         if not self._walk.little:
             return False
-        if self._implicit:
+        if self._form.implicit:
             return scope.implicit
         return not scope.implicit and written is not None
 
     def _copy(self, start: int, stop: int) -> Iterator[bytes]:
         for at in range(start, stop, _CHUNK_BYTES):
             yield bytes(self._walk.view[at : min(stop, at + _CHUNK_BYTES)])
-
-    def _header(self, tag: int, vr: str, length: int) -> bytes:
-        if self._implicit:
-            return pack("<HHL", tag >> 16, tag & 0xFFFF, length)
-        return explicit_header(tag, vr, length)

@@ -6,7 +6,6 @@ from pacs_cloud.dicom.charset import TEXT_VRS, UTF_8, decode, encode_text, terms
 from pacs_cloud.dicom.element_coding import Form, is_length
 from pacs_cloud.dicom.records import NO_LENGTH, UNDEFINED, Fragments, Item, Record, View
 from pacs_cloud.dicom.walk import CHARSET, Scope, Walk
-from pacs_cloud.errors import InvalidInstance
 
 _ESCAPE: Final = b"\x1b"
 
@@ -60,7 +59,7 @@ class TextRecoding:
             pieces.append(form.leaf(tag, "CS", UTF_8.encode("ascii")))
             return
         vr = self._walk.vr(record, scope)
-        if vr == "SQ" and (items := self._items(record, scope)) is not None:
+        if vr == "SQ" and (items := self._walk.items_if_any(record, scope)) is not None:
             self._add_sequence(record, items, scope, pieces)
             return
         if vr in TEXT_VRS and inside is None:
@@ -70,15 +69,6 @@ class TextRecoding:
                 pieces.append(form.leaf(tag, "UN" if written == b"UN" else vr, text))
                 return
         pieces.append(copied(self._walk.view, record, form))
-
-    def _items(self, record: Record, scope: Scope) -> list[Item] | None:
-        """Return a sequence's items; None where only the private dictionary takes it for one."""
-        try:
-            return self._walk.items(record, scope)
-        except InvalidInstance:
-            if record[2] == b"SQ" or not record[0] & 0x10000:
-                raise
-            return None
 
     def _add_sequence(
         self, record: Record, items: list[Item], scope: Scope, pieces: list[bytes]

@@ -14,6 +14,7 @@ from pacs_cloud.dicom.representation import Neighbours, dictionary_vr, settle
 from pacs_cloud.dicom.span_memo import SpanMemo
 from pacs_cloud.dicom.structure import Structure
 from pacs_cloud.dicom.uid import EXPLICIT_BE, is_implicit
+from pacs_cloud.errors import InvalidInstance
 
 CHARSET: Final = 0x00080005
 _PIXEL_REPRESENTATION: Final = 0x00280103
@@ -134,6 +135,19 @@ class Walk:
             return inside
         end = None if self.has_no_length(record) else stop
         return self.structure.items(value, end, implicit=scope.implicit, depth=scope.depth)
+
+    def items_if_any(self, record: Record, scope: Scope) -> list[Item] | None:
+        """Return the items of a sequence; None where only the private dictionary says it is one.
+
+        Raises:
+            InvalidInstance: UNREADABLE, for another value that is no sequence.
+        """
+        try:
+            return self.items(record, scope)
+        except InvalidInstance:
+            if record[2] == b"SQ" or not record[0] & 0x10000:
+                raise
+            return None
 
     def has_no_length(self, record: Record) -> bool:
         """Tell whether a sequence was written without a length, as a delimiter ends it."""

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from pacs_cloud.objectstore.keys import PackKey, spread_of
+from pacs_cloud.objectstore.keys import PackKey, spread_of, study_path
 
 _THUMB: Final = re.compile(
     r"thumbs/([^/]+)/([0-9a-f]{2})/([0-9.]+)/([0-9.]+)/([^/]+)/([0-9.]+)-(\d{1,10})\.(jpg|json)"
@@ -44,8 +44,7 @@ class ThumbKey:
 
 def thumbs_prefix(tenant: str, study_instance_uid: str, *below: str) -> str:
     """Return what the keys of a study's thumbnails begin with, or of a series', or a pack's."""
-    names = (tenant, spread_of(study_instance_uid), study_instance_uid, *below)
-    return f"thumbs/{'/'.join(names)}/"
+    return f"thumbs/{study_path(tenant, study_instance_uid)}{''.join(f'{one}/' for one in below)}"
 
 
 def parse_thumb_key(key: str) -> ThumbKey | None:
@@ -55,9 +54,3 @@ def parse_thumb_key(key: str) -> ThumbKey | None:
         return None
     pack = PackKey(match[1], match[3], match[4], match[5])
     return ThumbKey(pack, match[6], int(match[7]), match[8] == "jpg")
-
-
-def pins_prefix(tenant: str, study_instance_uid: str = "") -> str:
-    """Return what the keys of a study's pins begin with; "" of all of a tenant."""
-    below = f"{spread_of(study_instance_uid)}/{study_instance_uid}/" if study_instance_uid else ""
-    return f"pins/{tenant}/{below}"

@@ -41,11 +41,8 @@ class PackKey:
 
     @property
     def _path(self) -> str:
-        spread = spread_of(self.study_instance_uid)
-        return (
-            f"{self.tenant}/{spread}/{self.study_instance_uid}"
-            f"/{self.series_instance_uid}/{self.pack_id}"
-        )
+        below = study_path(self.tenant, self.study_instance_uid)
+        return f"{below}{self.series_instance_uid}/{self.pack_id}"
 
 
 def check_key(key: str) -> str:
@@ -79,6 +76,11 @@ def spread_of(study_instance_uid: str) -> str:
     return blake3(study_instance_uid.encode()).hexdigest(length=1)
 
 
+def study_path(tenant: str, study_instance_uid: str) -> str:
+    """Return `{tenant}/{ss}/{study}/`: what follows the tree in keys of what is of one study."""
+    return f"{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
+
+
 def parse_pack_key(key: str) -> PackKey | None:
     """Return the names in a `packs/…zip` or `index/…zst` key, None for any other key."""
     parts = key.split("/")
@@ -90,7 +92,7 @@ def parse_pack_key(key: str) -> PackKey | None:
 
 def ledger_prefix(tenant: str, study_instance_uid: str) -> str:
     """Return `ledger/{tenant}/{ss}/{study}/`: the decisions taken about one study."""
-    return f"ledger/{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
+    return f"ledger/{study_path(tenant, study_instance_uid)}"
 
 
 def trash_prefix(tenant: str | None = None) -> str:

@@ -13,9 +13,12 @@ class HasLifecycle(Protocol):
         """What it puts before every key, "" or ending in `/`."""
         ...
 
-    @property
-    def moves_by_tag(self) -> bool:
-        """Whether rules of the bucket move what `move` tags, rather than `move` itself."""
+    async def moves_by_tag(self) -> bool:
+        """Return whether rules of the bucket move what `move` tags, rather than `move` itself.
+
+        Raises:
+            Denied, Unavailable: that cannot be found out.
+        """
         ...
 
     async def lifecycle(self) -> Mapping[str, Any]:

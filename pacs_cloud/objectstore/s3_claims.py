@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pacs_cloud.errors import Conflict
+from pacs_cloud.objectstore.s3_version_lists import list_of_one
 from pacs_cloud.objectstore.s3_versions import head_if_there
 
 _GATEWAY_REQUEST = re.compile(r"tx[0-9a-f]{21}-[0-9a-f]{10}-[0-9a-f]+-.+")
@@ -46,9 +47,7 @@ async def be_first(client: Any, target: dict[str, str], version: str | None) -> 
     """
     if version is None:
         return  # the bucket keeps none, and the server looked
-    page = await client.list_object_versions(Bucket=target["Bucket"], Prefix=target["Key"])
-    entries = page.get("Versions", ())
-    versions = [entry["VersionId"] for entry in entries if entry["Key"] == target["Key"]]
-    if version in versions[:-1]:
+    versions = (await list_of_one(client, target)).versions
+    if any(one["VersionId"] == version for one in versions[:-1]):
         await client.delete_object(**target, VersionId=version)
         raise Conflict(f"{target['Key']} is taken")

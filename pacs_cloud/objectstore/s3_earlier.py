@@ -3,11 +3,12 @@
 from typing import Any
 
 from pacs_cloud.errors import NotFound, Unavailable
+from pacs_cloud.objectstore.s3_version_lists import list_of_one
 
 
 async def earlier_versions(client: Any, target: dict[str, str]) -> list[str]:
     """Return the versions that are not what is read, newest first; delete markers left out."""
-    versions, _ = await _listed(client, target)
+    versions = (await list_of_one(client, target)).versions
     return [one["VersionId"] for one in versions if not one.get("IsLatest")]
 
 
@@ -30,7 +31,7 @@ async def remove_newer(client: Any, target: dict[str, str], version: str) -> Non
     """
     newer: set[str] | None = None
     while True:
-        versions, markers = await _listed(client, target)
+        versions, markers, _ = await list_of_one(client, target)
         if all(one["VersionId"] != version for one in versions):
             raise NotFound(f"{target['Key']} has no version {version}")
         every = (*versions, *markers)
@@ -42,15 +43,3 @@ async def remove_newer(client: Any, target: dict[str, str], version: str) -> Non
         if latest not in newer:
             raise Unavailable(f"{target['Key']} was written meanwhile")
         await client.delete_object(**target, VersionId=latest)
-
-
-async def _listed(
-    client: Any, target: dict[str, str]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the versions and the delete markers of the object: a page of the newest."""
-    page = await client.list_object_versions(Bucket=target["Bucket"], Prefix=target["Key"])
-    versions, markers = (
-        [one for one in page.get(name, ()) if one["Key"] == target["Key"]]
-        for name in ("Versions", "DeleteMarkers")
-    )
-    return versions, markers

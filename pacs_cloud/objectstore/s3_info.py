@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from pacs_cloud.objectstore.port import Availability, ObjectInfo
+from pacs_cloud.objectstore.port import Availability, ObjectInfo, ObjectLock
 from pacs_cloud.objectstore.storage_classes import StorageClass, archived_in, needs_recall
 
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
@@ -31,6 +32,19 @@ def told(
         _class_of(found),
         availability,
         until_us,
+    )
+
+
+def lock_told(found: Mapping[str, Any]) -> ObjectLock:
+    """Return what HeadObject's answer says of the version's locks.
+
+    What the caller may not know (s3:GetObjectRetention, s3:GetObjectLegalHold) is left out.
+    """
+    until = found.get("ObjectLockRetainUntilDate")
+    is_to_come = until is not None and until > datetime.now(UTC)
+    return ObjectLock(
+        is_held=found.get("ObjectLockLegalHoldStatus") == "ON",
+        until_us=round(until.timestamp() * 1_000_000) if until and is_to_come else 0,
     )
 
 

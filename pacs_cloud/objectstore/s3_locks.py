@@ -1,4 +1,4 @@
-"""Locks of an object's version (S3 Object Lock), and its other versions.
+"""Locks of an object's version (S3 Object Lock).
 
 A lock is of one version, and keeps that alone: a new one can be written over it, and a
 delete marker put above it. A legal hold can be cleared; a retention date can be put off,
@@ -6,13 +6,11 @@ and before it is over brought forward by nobody (COMPLIANCE), or by who may bypa
 (GOVERNANCE), which nobody here does.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
-from pacs_cloud.objectstore.port import ObjectLock
 from pacs_cloud.objectstore.s3_errors import NO_SUCH_FEATURE, code_of
 from pacs_cloud.objectstore.s3_versions import Found
 
@@ -20,19 +18,6 @@ LockMode = Literal["GOVERNANCE", "COMPLIANCE"]
 
 _SECOND_US: Final = 1_000_000
 _NO_LOCKS: Final = NO_SUCH_FEATURE | {"ObjectLockConfigurationNotFoundError"}
-
-
-def lock_told(found: Found) -> ObjectLock:
-    """Return what HeadObject's answer says of the version's locks.
-
-    What the caller may not know (s3:GetObjectRetention, s3:GetObjectLegalHold) is left out.
-    """
-    until = found.get("ObjectLockRetainUntilDate")
-    is_to_come = until is not None and until > datetime.now(UTC)
-    return ObjectLock(
-        is_held=found.get("ObjectLockLegalHoldStatus") == "ON",
-        until_us=round(until.timestamp() * _SECOND_US) if until and is_to_come else 0,
-    )
 
 
 async def can_lock(client: Any, bucket: str) -> bool:
@@ -66,18 +51,3 @@ async def put_retention(
 
 def _version(found: Found) -> dict[str, str]:
     return {"VersionId": found["VersionId"]} if "VersionId" in found else {}
-
-
-async def list_versions(client: Any, bucket: str, prefix: str) -> AsyncIterator[str]:
-    """Yield the key of each version and delete marker below `prefix`."""
-    options: dict[str, str] = {}
-    while True:
-        page = await client.list_object_versions(Bucket=bucket, Prefix=prefix, **options)
-        for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-            if not entry["Key"].endswith("/"):  # a folder, which is no object
-                yield entry["Key"]
-        if not page.get("IsTruncated"):
-            return
-        options = {"KeyMarker": page["NextKeyMarker"]}
-        if page.get("NextVersionIdMarker"):
-            options["VersionIdMarker"] = page["NextVersionIdMarker"]

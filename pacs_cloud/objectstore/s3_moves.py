@@ -1,7 +1,7 @@
 """Another storage class for an object of a bucket: by a tag, or by a copy."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from pacs_cloud.errors import Conflict, Corrupt, Denied, InvalidRequest, Offline
 from pacs_cloud.objectstore.port import Availability, ObjectInfo
 from pacs_cloud.objectstore.s3_errors import NO_SUCH_FEATURE, code_of
-from pacs_cloud.objectstore.s3_info import told
+from pacs_cloud.objectstore.s3_info import lock_told, told
 from pacs_cloud.objectstore.s3_multipart import PARTS_LIMIT, begun, first_of
 from pacs_cloud.objectstore.s3_tags import put_tags, see_to_tags, tags_of
 from pacs_cloud.objectstore.s3_versions import (
@@ -18,7 +18,6 @@ from pacs_cloud.objectstore.s3_versions import (
     head,
     head_if_there,
     holds_same,
-    is_locked,
     remove_older,
     same_by_what_is_said,
 )
@@ -66,8 +65,6 @@ class Mover:
         target: Bucket and Key.
         key: as its store's callers call it.
         by_tag: lifecycle rules move what is tagged, where they can (only down).
-        loses_tagged: they do not in a bucket that keeps versions: Ceph's gateway takes what
-            was tagged behind its creation for an object that is being changed.
         reads_cold: see `s3_info.told`.
         lacking: the classes that the store was found not to have, which this adds to:
             each copy would be made for nothing.
@@ -77,7 +74,6 @@ class Mover:
     target: dict[str, str]
     key: str
     by_tag: bool
-    loses_tagged: bool
     reads_cold: bool
     lacking: set[StorageClass]
 
@@ -85,8 +81,6 @@ class Mover:
         """Move the object, or ask for it; see the port."""
         for _ in range(_TRIES):
             found = await head(self.client, self.target)
-            if self.by_tag and self.loses_tagged and "VersionId" in found:
-                return await replace(self, by_tag=False).move(to)
             info = self._told(found)
             if class_named(info.storage_class) is to:
                 await self._settle(found, to)
@@ -96,7 +90,7 @@ class Mover:
                 return info
             if info.availability is not Availability.ONLINE:
                 raise Offline(f"{self.key} is in {info.storage_class}, {info.availability}")
-            if is_locked(found):
+            if lock_told(found):
                 raise Denied(f"{self.key} is locked, and a copy would escape that")
             if to in self.lacking:
                 raise self._has_no(to)

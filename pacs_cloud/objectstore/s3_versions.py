@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from blake3 import blake3
 from botocore.exceptions import ClientError
 
 from pacs_cloud.objectstore.s3_errors import VENDOR_ERRORS, code_of, translated
+from pacs_cloud.objectstore.s3_info import lock_told
+from pacs_cloud.objectstore.s3_version_lists import list_of_one
 
 READ_BYTES = 1 << 20
 _CHECKSUMS = (
@@ -41,13 +42,6 @@ async def head_if_there(client: Any, target: dict[str, str], version: str | None
         return None
 
 
-def is_locked(found: Found) -> bool:
-    """Return whether retention or a legal hold keeps this version (S3 Object Lock)."""
-    until = found.get("ObjectLockRetainUntilDate")
-    is_retained = until is not None and until > datetime.now(UTC)
-    return is_retained or found.get("ObjectLockLegalHoldStatus") == "ON"
-
-
 async def remove_older(client: Any, target: dict[str, str], found: Found) -> None:
     """Remove the versions that are older than `found` and hold the same.
 
@@ -61,25 +55,16 @@ async def remove_older(client: Any, target: dict[str, str], found: Found) -> Non
     if newest is None:
         return  # the bucket keeps none
     is_older = False
-    for version in await _versions(client, target):
+    for one in (await list_of_one(client, target)).versions:
+        version = one["VersionId"]
         if version == newest:
             is_older = True
         elif is_older:
             older = await head_if_there(client, target, version)
-            if older is None or is_locked(older):
+            if older is None or lock_told(older):
                 continue
             if await holds_same(client, target, older, found):
                 await client.delete_object(**target, VersionId=version)
-
-
-async def _versions(client: Any, target: dict[str, str]) -> list[str]:
-    """Return the names of the object's versions, newest first, delete markers left out.
-
-    Of more than a page's thousand the newest; the others are met when these are gone.
-    """
-    page = await client.list_object_versions(Bucket=target["Bucket"], Prefix=target["Key"])
-    entries = page.get("Versions", ())
-    return [entry["VersionId"] for entry in entries if entry["Key"] == target["Key"]]
 
 
 async def holds_same(client: Any, target: dict[str, str], one: Found, other: Found) -> bool:

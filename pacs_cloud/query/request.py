@@ -80,8 +80,8 @@ class HeaderPlace(NamedTuple):
     ref: UidRef
     offset: int
     length_bytes: int
-    sop_instance_uid: str = ""
-    amendments: tuple[Amendment, ...] = ()
+    sop_instance_uid: str
+    amendments: tuple[Amendment, ...]
 
 
 class Row(NamedTuple):

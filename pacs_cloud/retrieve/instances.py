@@ -105,9 +105,7 @@ def state_tag(located: Iterable[Located]) -> str:
     """
     digest = blake3()
     for one in located:
-        digest.update(f"{one.pack.pack_id}/{one.instance.sop_instance_uid}\n".encode())
-        if one.pack.amendments:
-            digest.update(f"{'/'.join(one.shown_key)}\n".encode())
+        digest.update(f"{'/'.join(one.shown_key)}\n".encode())
     return digest.hexdigest(length=16)
 
 

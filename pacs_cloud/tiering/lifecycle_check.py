@@ -19,10 +19,10 @@ async def unmoved_in(objects: ObjectStore, policies: Sequence[Policy]) -> tuple[
     None where the store moves objects itself.
 
     Raises:
-        Denied: this caller may not see the bucket's lifecycle.
+        Denied: this caller may not see the bucket's lifecycle, or whether it keeps versions.
         Unavailable: it cannot be reached.
     """
-    if not isinstance(objects, HasLifecycle) or not objects.moves_by_tag:
+    if not isinstance(objects, HasLifecycle) or not await objects.moves_by_tag():
         return ()
     used = {step.to for policy in policies for step in policy.steps}
     if not used:

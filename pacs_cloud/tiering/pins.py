@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from pacs_cloud.errors import Conflict, Corrupt
-from pacs_cloud.objectstore.hot_keys import pins_prefix
+from pacs_cloud.errors import Corrupt
+from pacs_cloud.objectstore.entries import VERSION, Entries
 from pacs_cloud.objectstore.port import ObjectStore
 
 
@@ -49,20 +49,22 @@ class Pin:
     def key(self) -> str:
         """Where it lies."""
         what = "set" if self.is_set else "released"
-        below = pins_prefix(self.tenant, self.study_instance_uid)
-        return f"{below}{self.entered_us:016x}-{what}.json"
+        return _PINS.key(self.tenant, self.study_instance_uid, self.entered_us, what)
 
 
-_VERSION: Final = 1
-_ENTRY: Final = TypeAdapter(Pin)
+def _encode(pin: Pin) -> bytes:
+    return orjson.dumps({"version": VERSION, **asdict(pin)})
+
+
+_PINS: Final = Entries("pins/", "a pin", _encode, TypeAdapter(Pin).validate_python)
 
 
 async def pin_of(
     objects: ObjectStore, tenant: str, study_instance_uid: str, *, now_us: int
 ) -> Pin | None:
     """Return the pin that a study has now, None where it has none; raises Corrupt."""
-    last = await _last_key(objects, tenant, study_instance_uid)
-    pin = await _read(objects, last) if last else None
+    keys = await _PINS.keys(objects, tenant, study_instance_uid)
+    pin = await _PINS.read(objects, keys[-1]) if keys else None
     return pin if pin is not None and pin.holds_at(now_us) else None
 
 
@@ -85,9 +87,9 @@ async def pins(
         Corrupt: one cannot be read, and nobody is told.
         Unavailable: the store cannot be reached.
     """
-    async for key in _last_keys(objects, tenant):
+    async for _, keys in _PINS.by_study(objects, tenant):
         try:
-            pin = await _read(objects, key)
+            pin = await _PINS.read(objects, keys[-1])
         except Corrupt as error:
             if damaged is None:
                 raise
@@ -97,49 +99,12 @@ async def pins(
             yield pin
 
 
-async def _last_keys(objects: ObjectStore, tenant: str) -> AsyncIterator[str]:
-    last = ""
-    async for info in objects.list(pins_prefix(tenant)):
-        if last and _study_of(last) != _study_of(info.key):
-            yield last
-        last = info.key
-    if last:
-        yield last
-
-
 async def write_pin(objects: ObjectStore, pin: Pin, *, now_us: int) -> Pin:
     """Write `pin` behind all that a study has, at `now_us` or as soon as can be; return it so."""
-    while True:
-        last = await _last_key(objects, pin.tenant, pin.study_instance_uid)
-        # Behind what is there also where another machine's clock has written it.
-        least_us = (await _read(objects, last)).entered_us + 1 if last else 0
-        entry = replace(pin, entered_us=max(now_us, least_us))
-        try:
-            await objects.put_new(entry.key, orjson.dumps({"version": _VERSION, **asdict(entry)}))
-        except Conflict:
-            continue  # somebody else's, of the same moment
-        return entry
-
-
-async def _last_key(objects: ObjectStore, tenant: str, study_instance_uid: str) -> str:
-    last = ""
-    async for info in objects.list(pins_prefix(tenant, study_instance_uid)):
-        last = info.key  # a listing is in order, and the time stands in front
-    return last
-
-
-async def _read(objects: ObjectStore, key: str) -> Pin:
-    data = await objects.get(key)
-    try:
-        pin = _ENTRY.validate_json(data)
-    except ValidationError as error:
-        raise Corrupt("a pin cannot be read") from error
-    if orjson.loads(data).get("version") != _VERSION:
-        raise Corrupt("a pin is of a version that is not known here")
-    if pin.key != key:
-        raise Corrupt("a pin says something else than its key")
-    return pin
-
-
-def _study_of(key: str) -> str:
-    return key.rpartition("/")[0]
+    return await _PINS.enter(
+        objects,
+        pin.tenant,
+        pin.study_instance_uid,
+        lambda entered_us: replace(pin, entered_us=entered_us),
+        now_us=now_us,
+    )

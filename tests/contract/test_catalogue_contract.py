@@ -838,13 +838,6 @@ class TestDynamodb(CatalogueContract):
         async with DynamodbCatalogue(config) as catalogue:
             yield catalogue
 
-    async def test_racing_packs_lose_nothing(
-        self, catalogue: Catalogue, shelf: Shelf, dynamodb_table: Place
-    ) -> None:
-        if dynamodb_table.endpoint.kind == "moto":
-            pytest.skip("moto undoes a failed transaction by putting back the whole table")
-        await super().test_racing_packs_lose_nothing(catalogue, shelf)
-
     async def test_searches_inside_names_by_trigrams(self, dynamodb_table: Place) -> None:
         config = replace(config_of(dynamodb_table), infix=True)
         async with DynamodbCatalogue(config) as catalogue:

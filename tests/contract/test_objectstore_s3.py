@@ -412,7 +412,7 @@ async def test_of_two_versions_the_older_was_first(
         client.put_object(**target, Body=body)["VersionId"] for body in (b"first", b"second")
     )
     client.put_object(Bucket=s3_bucket.name, Key="a/k2", Body=b"its key begins with the other's")
-    ours = store._store.client
+    ours = store._bucket.client
     await be_first(ours, target, first)
     with pytest.raises(Conflict):
         await be_first(ours, target, second)
@@ -426,5 +426,5 @@ async def test_of_two_versions_the_older_was_first(
 async def test_who_does_not_see_to_it_is_known_by_its_answers(
     store: S3ObjectStore, s3_bucket: Place
 ) -> None:
-    answer = await store._store.client.list_objects_v2(Bucket=s3_bucket.name)
+    answer = await store._bucket.client.list_objects_v2(Bucket=s3_bucket.name)
     assert claims_by_version(answer) is (s3_bucket.endpoint.kind == "ceph")

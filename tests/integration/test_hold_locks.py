@@ -25,7 +25,7 @@ from pacs_cloud.cli import holding
 from pacs_cloud.custody.erasure.asking import ask, plan_erasure
 from pacs_cloud.custody.erasure.run import StudyErasure
 from pacs_cloud.custody.findings import Severity
-from pacs_cloud.custody.holds import HoldKind, holds_prefix
+from pacs_cloud.custody.holds import HOLD_ENTRIES, HoldKind
 from pacs_cloud.custody.holds_late import LockedAgain, lock_again
 from pacs_cloud.custody.holds_locks import (
     LockDifference,
@@ -218,7 +218,7 @@ async def test_what_a_dead_command_has_left_is_locked_later(archive: Archive) ->
 
 async def test_a_hold_that_cannot_be_read_keeps_no_other_from_its_locks(archive: Archive) -> None:
     await archive.store(f"{SERIES}.1")
-    torn = f"{holds_prefix('default', '1.1')}0000000000000001-legal-set.json"
+    torn = HOLD_ENTRIES.key("default", "1.1", 1, "legal-set")
     await archive.objects.put_new(torn, b"torn")
     names = archive.objects, archive.catalogue, "default", STUDY
     await set_hold(*names, now_us=archive.clock.tick(), **WORDS)

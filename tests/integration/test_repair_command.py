@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
-from pacs_cloud.custody.holds import holds_prefix
+from pacs_cloud.custody.holds import HOLD_ENTRIES
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.storage_classes import StorageClass
 from unit.custody.custody_packs import Made, fill
@@ -74,7 +74,7 @@ async def test_a_hold_that_cannot_be_read_is_left(made: list[Made], tmp_path: Pa
     """As a check has it."""
     study = made[0].key.study_instance_uid
     async with LocalObjectStore(tmp_path / "objects") as objects:
-        key = f"{holds_prefix('default', study)}0000000000000001-legal-set.json"
+        key = HOLD_ENTRIES.key("default", study, 1, "legal-set")
         await objects.put_new(key, b"{}")
     (found,) = rows("fsck", "--data", tmp_path, code=1)
     (left,) = rows("fsck", "--repair", "--yes", "--data", tmp_path, code=1)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import socket
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ async def serve(directory: Path, port: int) -> AsyncGenerator[Endpoint, None]:
     # Imported by its keeper alone: it takes seconds, and warns.
     from moto.server import ThreadedMotoServer
 
+    _take_turns()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     try:
@@ -36,3 +38,20 @@ async def serve(directory: Path, port: int) -> AsyncGenerator[Endpoint, None]:
         yield Endpoint("moto", f"http://{host}:{bound}", ACCESS_KEY, SECRET_KEY)
     finally:
         server.stop()
+
+
+def _take_turns() -> None:
+    """Have DynamoDB's requests handled one at a time.
+
+    moto undoes a failed transaction by putting back whole tables, and so would undo what others
+    have written meanwhile.
+    """
+    from moto.dynamodb.responses import DynamoHandler
+
+    call_action, turn = DynamoHandler.call_action, threading.Lock()
+
+    def in_turn(handler: DynamoHandler) -> object:
+        with turn:
+            return call_action(handler)
+
+    DynamoHandler.call_action = in_turn

@@ -8,7 +8,7 @@ from pacs_cloud.custody.erasure.words import words_about
 from pacs_cloud.custody.study_packs import StudyPacks, read_study_packs
 from pacs_cloud.custody.walk import INDEX, PACKS, StudyObjects, objects_of_study
 from pacs_cloud.objectstore.hot_keys import parse_thumb_key, thumbs_prefix
-from pacs_cloud.objectstore.keys import PackKey, parse_pack_key, spread_of
+from pacs_cloud.objectstore.keys import PackKey, parse_pack_key, study_path
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import PackIndex
 
@@ -114,14 +114,9 @@ async def versions_below(
     objects: ObjectStore, tenant: str, study_instance_uid: str
 ) -> Counter[str]:
     """Return how many versions there are of each pack, index object and thumbnail of a study."""
-    below = below_study(tenant, study_instance_uid)
+    below = study_path(tenant, study_instance_uid)
     prefixes = PACKS + below, INDEX + below, thumbs_prefix(tenant, study_instance_uid)
     return Counter([key for prefix in prefixes async for key in objects.versions(prefix)])
-
-
-def below_study(tenant: str, study_instance_uid: str) -> str:
-    """Return what follows the tree in the keys of a study's packs and index objects."""
-    return f"{tenant}/{spread_of(study_instance_uid)}/{study_instance_uid}/"
 
 
 async def count_versions(objects: ObjectStore, key: str) -> int:

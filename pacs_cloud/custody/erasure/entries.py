@@ -15,11 +15,10 @@ from typing import Any, Final
 import orjson
 
 from pacs_cloud.custody.walk import ERASURES
-from pacs_cloud.errors import Conflict, Corrupt
+from pacs_cloud.objectstore.entries import VERSION, Entries
 from pacs_cloud.objectstore.keys import spread_of
 from pacs_cloud.objectstore.port import ObjectStore
 
-_VERSION: Final = 1
 _KEY: Final = re.compile(r"erasures/([^/]+)/([0-9a-f]{2})/([0-9.]+)/([0-9a-f]{16})-([a-z]+)\.json")
 SETTLES_US: Final = 7_200_000_000
 """For so long something that had begun before may still bring erased bytes: two hours."""
@@ -67,14 +66,7 @@ class ErasureEntry:
     @property
     def key(self) -> str:
         """Where it lies."""
-        below = erasures_prefix(self.tenant, self.study_instance_uid)
-        return f"{below}{self.entered_us:016x}-{self.step}.json"
-
-
-def erasures_prefix(tenant: str | None = None, study_instance_uid: str = "") -> str:
-    """Return what the keys of a study's erasures begin with; of a tenant's, or of all."""
-    below = f"{spread_of(study_instance_uid)}/{study_instance_uid}/" if study_instance_uid else ""
-    return ERASURES if tenant is None else f"{ERASURES}{tenant}/{below}"
+        return _ERASURES.key(self.tenant, self.study_instance_uid, self.entered_us, self.step)
 
 
 def tombstones(entries: Iterable[ErasureEntry]) -> frozenset[str]:
@@ -114,8 +106,7 @@ async def erasures_of(
     objects: ObjectStore, tenant: str, study_instance_uid: str
 ) -> list[ErasureEntry]:
     """Return all that was entered about a study's erasures, oldest first; raises Corrupt."""
-    keys = [info.key async for info in objects.list(erasures_prefix(tenant, study_instance_uid))]
-    return await read_erasures(objects, keys)
+    return await read_erasures(objects, await _ERASURES.keys(objects, tenant, study_instance_uid))
 
 
 async def read_erasures(objects: ObjectStore, keys: Iterable[str]) -> list[ErasureEntry]:
@@ -124,30 +115,16 @@ async def read_erasures(objects: ObjectStore, keys: Iterable[str]) -> list[Erasu
     Raises:
         Corrupt: one cannot be read: nobody may take that for none.
     """
-    entries: list[ErasureEntry] = []
-    for key in keys:
-        entry = decode_erasure(await objects.get(key))
-        if entry.key != key:
-            raise Corrupt("an erasure says something else than its key")
-        entries.append(entry)
-    return entries
+    return [await _ERASURES.read(objects, key) for key in keys]
 
 
 async def erasure_steps(
     objects: ObjectStore, tenant: str | None = None
 ) -> AsyncIterator[list[ErasureEntry]]:
     """Yield the entries of each study that has any, as far as their keys tell: step and time."""
-    study: list[ErasureEntry] = []
-    async for info in objects.list(erasures_prefix(tenant)):
-        entry = _entry_named(info.key)
-        if entry is None:
-            continue
-        if study and _names(study[-1]) != _names(entry):
-            yield study
-            study = []
-        study.append(entry)
-    if study:
-        yield study
+    async for _, keys in _ERASURES.by_study(objects, tenant):
+        if steps := [entry for key in keys if (entry := _entry_named(key)) is not None]:
+            yield steps
 
 
 async def studies_with_erasures(
@@ -155,11 +132,7 @@ async def studies_with_erasures(
 ) -> AsyncIterator[tuple[str, str]]:
     """Yield tenant and UID of each study with entries, in the order of the keys."""
     async for first, *_ in erasure_steps(objects, tenant):
-        yield _names(first)
-
-
-def _names(entry: ErasureEntry) -> tuple[str, str]:
-    return entry.tenant, entry.study_instance_uid
+        yield first.tenant, first.study_instance_uid
 
 
 def _entry_named(key: str) -> ErasureEntry | None:
@@ -184,30 +157,26 @@ async def enter(
     versions: Mapping[str, int] | None = None,
 ) -> ErasureEntry:
     """Write one step, behind all that were entered before; fields as `ErasureEntry`."""
-    while True:
-        entries = await erasures_of(objects, tenant, study_instance_uid)
-        last_us = max((one.entered_us for one in entries), default=0)
-        entry = ErasureEntry(
+
+    def entry_at(entered_us: int) -> ErasureEntry:
+        return ErasureEntry(
             tenant,
             study_instance_uid,
             step,
-            max(now_us, last_us + 1),
+            entered_us,
             tuple(sorted(uids)),
             series_instance_uid,
             who,
             reason,
             dict(versions or {}),
         )
-        try:
-            await objects.put_new(entry.key, _encode(entry))
-        except Conflict:
-            continue  # somebody else's, of the same moment
-        return entry
+
+    return await _ERASURES.enter(objects, tenant, study_instance_uid, entry_at, now_us=now_us)
 
 
 def _encode(entry: ErasureEntry) -> bytes:
     fields: dict[str, Any] = {
-        "version": _VERSION,
+        "version": VERSION,
         "tenant": entry.tenant,
         "study": entry.study_instance_uid,
         "step": entry.step,
@@ -221,22 +190,23 @@ def _encode(entry: ErasureEntry) -> bytes:
     return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
 
 
+def _entry_of(fields: dict[str, Any]) -> ErasureEntry:
+    return ErasureEntry(
+        tenant=str(fields["tenant"]),
+        study_instance_uid=str(fields["study"]),
+        step=Step(fields["step"]),
+        entered_us=int(fields["entered_us"]),
+        uids=tuple(map(str, fields["instances"])),
+        series_instance_uid=str(fields["series"]),
+        who=str(fields["who"]),
+        reason=str(fields["reason"]),
+        versions={str(key): int(count) for key, count in fields["versions"].items()},
+    )
+
+
+_ERASURES: Final = Entries(ERASURES, "an erasure", _encode, _entry_of)
+
+
 def decode_erasure(data: bytes) -> ErasureEntry:
     """Return the entry in an object; raises Corrupt."""
-    try:
-        fields = orjson.loads(data)
-        if fields["version"] != _VERSION:
-            raise Corrupt("an erasure is of a version that is not known here")
-        return ErasureEntry(
-            tenant=str(fields["tenant"]),
-            study_instance_uid=str(fields["study"]),
-            step=Step(fields["step"]),
-            entered_us=int(fields["entered_us"]),
-            uids=tuple(map(str, fields["instances"])),
-            series_instance_uid=str(fields["series"]),
-            who=str(fields["who"]),
-            reason=str(fields["reason"]),
-            versions={str(key): int(count) for key, count in fields["versions"].items()},
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Corrupt("an erasure cannot be read") from error
+    return _ERASURES.decode(data)

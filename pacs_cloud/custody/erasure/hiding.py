@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pacs_cloud.catalogue.changing import Wanted, change_packs, is_purged
-from pacs_cloud.catalogue.decisions import Decision, standing
+from pacs_cloud.catalogue.decisions import Decision
 from pacs_cloud.catalogue.judging import LoadTable, ref_of
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.races import next_rev, until_done
 from pacs_cloud.catalogue.recompute import empty_study
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord, StudyChange, StudyState
-from pacs_cloud.custody.ledger import decisions_of
+from pacs_cloud.custody.ledger import decided_by, decisions_of
 from pacs_cloud.custody.trash.marked_ledger import MarkedLedger
 from pacs_cloud.objectstore.port import ObjectStore
 
@@ -66,9 +66,8 @@ class ErasedHiding:
         study = state.study
         # Read behind the state: whatever is decided later changes the state's `rev`.
         decisions = await decisions_of(self.objects, study.tenant, study.study_instance_uid)
-        decided = standing(decisions)
-        last_us = max((one.decided_us for one in decisions), default=0)
-        rev = next_rev(study, max(self.now_us() + attempt, last_us + 1))
+        decided = decided_by(decisions)
+        rev = next_rev(study, max(self.now_us() + attempt, decided.last_us + 1))
         after: dict[str, PackRecord] = {}
         unsaid: list[Decision] = []
         is_told_late = False
@@ -83,7 +82,7 @@ class ErasedHiding:
             is_told_late |= any(
                 one.pack_id == pack.pack_id and one.decided_us > study.rev for one in decisions
             )
-            if dict(decided.get(pack.pack_id, {})) != hidden:
+            if dict(decided.hidden.get(pack.pack_id, {})) != hidden:
                 unsaid.append(
                     Decision(
                         tenant=pack.tenant,

@@ -20,7 +20,6 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.corrections.ledger import follow_ledger
 from pacs_cloud.custody.erasure.doomed import (
     Doomed,
-    below_study,
     count_versions,
     find_doomed,
     versions_below,
@@ -44,6 +43,7 @@ from pacs_cloud.custody.trash.marked_ledger import MarkedLedger
 from pacs_cloud.custody.trash.marks import Action, Scope
 from pacs_cloud.custody.walk import INDEX, PACKS, THUMBS
 from pacs_cloud.errors import NotFound
+from pacs_cloud.objectstore.keys import study_path
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.uploads import KeepsParts
 from pacs_cloud.telemetry import hashed
@@ -212,7 +212,7 @@ class StudyErasure:
                 self.waiting.add(f"{left} versions of {key} are left")
         if not self.waiting and isinstance(self.objects, KeepsParts):
             # None that had begun before is under way any more.
-            below = PACKS + below_study(*names)
+            below = PACKS + study_path(*names)
             await self.objects.drop_uploads(below, before_us=now_us - SETTLES_US)
         if isinstance(self.catalogue, KeepsRemoved) and not await self.catalogue.forget_removed():
             self.waiting.add("the catalogue's log is being read")

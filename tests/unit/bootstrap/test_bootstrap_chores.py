@@ -1,6 +1,7 @@
 """What a worker does over and over: it survives what can be expected, and stops at once."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -87,12 +88,33 @@ async def test_a_stop_ends_a_rest() -> None:
     await asyncio.wait_for(running, 5)
 
 
-async def test_a_defect_ends_the_worker() -> None:
-    async def chore() -> float:
-        raise ZeroDivisionError
+@pytest.mark.parametrize("defect", [ZeroDivisionError("DOE^JANE"), asyncio.CancelledError()])
+async def test_a_defect_is_told_and_ends_neither_its_chore_nor_the_others(
+    defect: BaseException, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(chores, "STALLED", Backoff(0, 0))
+    stop, tries = asyncio.Event(), Counter[str]()
 
-    with pytest.raises(ZeroDivisionError):
-        await over_and_over("access", chore, asyncio.Event())
+    async def wrong() -> float:
+        tries["wrong"] += 1
+        raise defect
+
+    async def right() -> float:
+        tries["right"] += 1
+        if tries["wrong"] > 1:
+            stop.set()
+        return 0.0
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(over_and_over("access", wrong, stop))
+        tasks.create_task(over_and_over("trash", right, stop))
+    assert tries["wrong"] > 1
+    (record, *_) = caplog.records
+    fields = record.__dict__
+    assert (record.msg, record.levelname, fields["chore"]) == ("chore_stalled", "ERROR", "access")
+    assert fields["error"] == type(defect).__name__
+    assert "DOE" not in str(fields["reason"])
+    assert record.exc_info is not None, "where it is wrong"
 
 
 async def test_each_chore_runs_on_an_empty_archive(tmp_path: Path) -> None:

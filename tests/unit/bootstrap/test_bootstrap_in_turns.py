@@ -139,8 +139,9 @@ async def test_a_stopped_worker_s_round_is_the_other_s_at_once(
     assert set(planned[2:]) == set(STUDIES)
 
 
+@pytest.mark.parametrize("error", [Corrupt("a's"), KeyError("a defect")])
 async def test_what_cannot_be_done_for_one_keeps_no_other_waiting(
-    settings: Settings, stores: Stores
+    settings: Settings, stores: Stores, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[str] = []
 
@@ -148,14 +149,19 @@ async def test_what_cannot_be_done_for_one_keeps_no_other_waiting(
         done.append("b")
 
     async def fail(turn: Turn) -> None:
-        raise Corrupt("a's")
+        raise error
+
+    async def fail_too(turn: Turn) -> None:
+        raise Corrupt("c's")
 
     async def works() -> dict[str, Any]:
-        return {"x/a": fail, "x/b": work}
+        return {"x/a": fail, "x/b": work, "x/c": fail_too}
 
     turns = Turns(stores.objects, lambda: NOW_US)
-    with pytest.raises(Corrupt, match="a's"):
+    with pytest.raises(type(error)) as raised:
         await InTurns(turns, works, every_s=60.0)()
+    assert raised.value is error
     assert done == ["b"]
+    assert [one.__dict__["work"] for one in caplog.records] == ["x/a", "x/c"], "none is hidden"
     assert await InTurns(turns, alone("x/b", work), every_s=60.0)() <= 60.0
     assert done == ["b"]

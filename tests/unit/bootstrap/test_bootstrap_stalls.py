@@ -51,6 +51,22 @@ async def test_what_goes_well_writes_nothing(tmp_path: Path) -> None:
         assert keys == [f"turns/stalled/trash/{2:016x}.json"]
 
 
+async def test_what_nobody_asks_for_any_more_stalls_no_more(tmp_path: Path) -> None:
+    async with LocalObjectStore(tmp_path) as objects:
+        before = Stalls(objects, Clock())
+        await before.failed("tiers", Unavailable("tiers.toml cannot be read"))
+        await before.failed("trash", Unavailable("away"))
+        await Stalls(objects, Clock()).only({"sweep", "trash"})
+        assert [one.chore for one in await read_stalls(objects)] == ["trash"]
+
+
+async def test_a_defect_is_seen_without_what_it_may_say(tmp_path: Path) -> None:
+    async with LocalObjectStore(tmp_path) as objects:
+        await Stalls(objects, Clock()).failed("access", KeyError("DOE^JANE"))
+        (stall,) = await read_stalls(objects)
+        assert stall.reason == "KeyError, a defect: the log says where"
+
+
 async def test_a_worker_says_what_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chores, "STALLED", Backoff(0, 0))
     stop, fails = asyncio.Event(), iter([True, True, False])

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from pacs_cloud.custody.holds import (
+    HOLD_ENTRIES,
     HoldKind,
     all_holds,
     hold_entries,
-    holds_prefix,
     is_held,
     standing_holds,
 )
@@ -183,16 +183,16 @@ async def test_a_hold_that_cannot_be_read_is_no_reason_to_purge(house: House) ->
     await store_two(house)
     await house.trash.delete(ALL)
     await house.trash.delete(Scope("default", OTHER))
-    bad = f"{holds_prefix(*NAMES)}0000000000000001-legal-set.json"
+    bad = HOLD_ENTRIES.key(*NAMES, 1, "legal-set")
     await house.objects.put_new(bad, b"{}")
     with pytest.raises(Corrupt):
         await house.purge()
     tended = await house.tend(after_us=31 * DAY_US)
     assert (tended.packs, tended.problems) == (1, 1)
     await house.objects.delete(bad)
-    other = f"{holds_prefix('default', OTHER)}0000000000000001-legal-set.json"
+    other = HOLD_ENTRIES.key("default", OTHER, 1, "legal-set")
     await hold(house)
-    (entry,) = await house.keys(holds_prefix(*NAMES))
+    (entry,) = await house.keys(HOLD_ENTRIES.prefix(*NAMES))
     await house.objects.put_new(other, await house.objects.get(entry))
     with pytest.raises(Corrupt, match="key"):
         await is_held(house.objects, "default", OTHER, now_us=house.clock.now_us)

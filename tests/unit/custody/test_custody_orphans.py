@@ -1,18 +1,27 @@
 """Packs whose commit never happened are adopted; all others are left alone."""
 
-from pacs_cloud.catalogue.decisions import Decision
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import cast
+
+import pytest
+
+from pacs_cloud.catalogue.decisions import Decision, encode_choice
 from pacs_cloud.catalogue.judging import ConflictPolicy
-from pacs_cloud.catalogue.records import HiddenReason, UidRef
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import HiddenReason, StudyChange, UidRef
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.fsck import check
-from pacs_cloud.custody.ledger import record_decision, record_trash
+from pacs_cloud.custody.ledger import decided_of, record_decision, record_trash
 from pacs_cloud.custody.orphans import GRACE_US, Swept, adopt_orphans
-from pacs_cloud.errors import Denied
-from pacs_cloud.objectstore.keys import ledger_prefix
+from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.errors import Denied, Unavailable
+from pacs_cloud.objectstore.keys import decision_key, ledger_prefix
 from pacs_cloud.objectstore.local import LocalObjectStore
-from unit.custody.custody_house import Dying
+from unit.custody.custody_house import Dying, House
 from unit.custody.custody_packs import NOW_US, Clock, Sample, commit, fill, make_pack, put
 
 FUTURE_US = 1 << 60
@@ -74,6 +83,102 @@ async def test_a_repeat_is_judged_like_a_newcomer(
     assert state is not None
     assert state.study.instance_count == 2
     assert [finding async for finding in check(objects, catalogue)] == []
+
+
+@pytest.mark.parametrize(
+    ("dies_by", "adopts_by"),
+    [
+        (ConflictPolicy.KEEP_FIRST, ConflictPolicy.REPLACE),
+        (ConflictPolicy.REPLACE, ConflictPolicy.KEEP_FIRST),
+    ],
+)
+async def test_what_a_commit_told_that_died_is_taken_back_where_it_is_judged_otherwise(
+    house: House, dies_by: ConflictPolicy, adopts_by: ConflictPolicy
+) -> None:
+    await _leave_a_commit(house, dies_by)
+    swept = await sweep(house.objects, house.catalogue, policy=adopts_by)
+    assert (swept.adopted, swept.problems) == (1, ())
+    assert await house.count() == 3
+    before = await house.digest()
+    assert await house.findings() == []
+    assert await house.rebuilt() == before
+
+
+async def test_what_a_commit_told_that_died_hides_nothing_once_its_rival_is_deleted(
+    house: House,
+) -> None:
+    await _leave_a_commit(house, ConflictPolicy.KEEP_FIRST)
+    await house.trash.delete(Scope("default", "1.2.3", "1.2.3.1", "1.2.3.1.1"))
+    assert (await sweep(house.objects, house.catalogue)).adopted == 1
+    assert await house.count() == 3
+    before = await house.digest()
+    assert await house.findings() == []
+    assert await house.rebuilt() == before
+
+
+async def test_a_commit_that_lost_to_an_adoption_tells_the_ledger_again(house: House) -> None:
+    """The adoption took it for one that had died, and took back what it had told."""
+    await house.store(Sample("1.2.3.1.1"), Sample("1.2.3.1.2"))
+    orphan, late = (
+        make_pack(house.clock, "default", "1.2.3", "1.2.3.1", [Sample("1.2.3.1.1", words)])
+        for words in ("other", "third")
+    )
+    await put(house.objects, orphan)
+    raced = _Raced(house.catalogue, partial(sweep, house.objects, house.catalogue))
+    await commit(house.objects, cast("Catalogue", raced), late, house.clock, ConflictPolicy.REPLACE)
+    await put(house.objects, late)
+    before = await house.digest()
+    assert await house.findings() == []
+    assert await house.rebuilt() == before
+
+
+class _Raced:
+    """A catalogue where something happens before the first commit."""
+
+    def __init__(self, real: SqliteCatalogue, first: Callable[[], Awaitable[object]]) -> None:
+        self._real = real
+        self._first = [first]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    async def commit(self, change: StudyChange) -> None:
+        while self._first:
+            await self._first.pop()()
+        await self._real.commit(change)
+
+
+async def _leave_a_commit(house: House, policy: ConflictPolicy) -> None:
+    """Leave a pack whose commit told the ledger, and died: of its two one is other content."""
+    await house.store(Sample("1.2.3.1.1"), Sample("1.2.3.1.2"))
+    samples = [Sample("1.2.3.1.1", "other"), Sample("1.2.3.1.3")]
+    late = make_pack(house.clock, "default", "1.2.3", "1.2.3.1", samples)
+    await put(house.objects, late)
+    dying = cast("Catalogue", Dying(house.catalogue, "commit", lambda _: True))
+    with suppress(Unavailable):
+        await commit(house.objects, dying, late, house.clock, policy)
+    assert await house.keys("ledger/") != []
+
+
+async def test_a_choice_that_nobody_has_followed_yet_is_left(house: House) -> None:
+    """Whoever chose, and died, has it followed by the worker."""
+    await house.store(Sample("1.2.3.1.1"), Sample("1.2.3.1.2"))
+    await house.store(Sample("1.2.3.1.1", "other"))
+    late = make_pack(house.clock, "default", "1.2.3", "1.2.3.1", [Sample("1.2.3.1.1", "third")])
+    await put(house.objects, late)
+    chosen = [{"1.2.3.1.1": HiddenReason.REPLACED}, {}]
+    at_us = house.clock.tick()
+    decisions = [
+        Decision("default", "1.2.3", "1.2.3.1", pack.pack_id, hidden, at_us, is_choice=True)
+        for pack, hidden in zip(
+            await house.catalogue.packs("default", "1.2.3"), chosen, strict=True
+        )
+    ]
+    key = decision_key("default", "1.2.3", at_us, "choice")
+    await house.objects.put_new(key, encode_choice(decisions, {}))
+    assert (await sweep(house.objects, house.catalogue)).adopted == 1
+    decided = await decided_of(house.objects, "default", "1.2.3")
+    assert [decided.hidden[one.pack_id] for one in decisions] == chosen
 
 
 async def test_a_merged_pack_is_not_brought_back(

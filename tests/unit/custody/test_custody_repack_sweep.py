@@ -12,7 +12,7 @@ from pacs_cloud.catalogue.records import ConflictKind
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.findings import FindingKind, Severity
-from pacs_cloud.custody.holds import HoldEntry, HoldKind, write_entry
+from pacs_cloud.custody.holds import HOLD_ENTRIES, HoldEntry, HoldKind
 from pacs_cloud.custody.orphans import Swept, adopt_orphans
 from pacs_cloud.custody.rebuild import rebuild
 from pacs_cloud.custody.repack.sweep import GRACE_US, KEPT_US
@@ -54,7 +54,7 @@ async def hold(house: House, *, is_set: bool) -> None:
     entry = HoldEntry(
         "default", STUDY, HoldKind.LEGAL, is_set, 0, "a reason", "somebody", house.clock.tick()
     )
-    await write_entry(house.objects, entry)
+    await house.objects.put_new(entry.key, HOLD_ENTRIES.encode(entry))
 
 
 async def test_replaced_packs_stay_for_a_grace(house: House, tmp_path: Path) -> None:

@@ -309,7 +309,7 @@ async def test_what_was_deleted_is_not_shown_for_a_decision_that_is_lost(house: 
 
 
 async def test_what_a_commit_decided_that_died_hides_nothing_everywhere(house: House) -> None:
-    """It was made again by another policy: both sides would be hidden, each for the other."""
+    """The spool made it again by another policy: each side would be hidden for the other."""
     await house.store(Sample("1.2.3.1.1"), Sample("1.2.3.1.2"))
     late = make_pack(house.clock, "default", "1.2.3", "1.2.3.1", [Sample("1.2.3.1.1", "other")])
     await put(house.objects, late)
@@ -325,7 +325,7 @@ async def test_what_a_commit_decided_that_died_hides_nothing_everywhere(house: H
             house.clock,
             ConflictPolicy.REPLACE,
         )
-    assert await house.sweep() == (1, 0)
+    await commit(house.objects, house.catalogue, late, house.clock)
     before = await house.digest()
     assert await house.count() == 2
     assert {one.kind for one in await house.findings()} == {Kind.LEDGER}

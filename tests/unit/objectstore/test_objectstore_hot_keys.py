@@ -2,7 +2,7 @@
 
 import pytest
 
-from pacs_cloud.objectstore.hot_keys import ThumbKey, parse_thumb_key, pins_prefix, thumbs_prefix
+from pacs_cloud.objectstore.hot_keys import ThumbKey, parse_thumb_key, thumbs_prefix
 from pacs_cloud.objectstore.keys import PackKey, check_key, spread_of
 
 PACK = PackKey("north", "1.2", "1.2.3", "0198-a")
@@ -32,8 +32,3 @@ def test_a_thumbnail_is_named_after_its_pack_and_frame(*, is_picture: bool) -> N
 )
 def test_any_other_key_is_none(key: str) -> None:
     assert parse_thumb_key(key) is None
-
-
-def test_pins_lie_by_study() -> None:
-    assert pins_prefix("north", "1.2") == f"pins/north/{SPREAD}/1.2/"
-    assert pins_prefix("north") == "pins/north/"

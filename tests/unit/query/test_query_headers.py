@@ -100,7 +100,7 @@ async def staged(
     at = 0
     places: list[HeaderPlace] = []
     for line in lines:
-        places.append(HeaderPlace(ref, at, len(line)))
+        places.append(HeaderPlace(ref, at, len(line), "1.2.3.4", ()))
         at += len(line) + 1
     return places
 
@@ -129,5 +129,5 @@ async def test_a_pack_is_read_once_and_only_as_far_as_it_matters(tmp_path: Path)
 
 def test_headers_cost_what_they_are_long() -> None:
     assert cost_of([]) == 0
-    assert cost_of([HeaderPlace(REF, 0, 1)]) == 1
-    assert cost_of([HeaderPlace(REF, 0, 16 << 10)] * 3) == 3
+    assert cost_of([HeaderPlace(REF, 0, 1, "1.2.3.4", ())]) == 1
+    assert cost_of([HeaderPlace(REF, 0, 16 << 10, "1.2.3.4", ())] * 3) == 3
