@@ -14,6 +14,8 @@ PACKAGE = PROJECT / "pacs_cloud"
 # Only these modules may catch everything: an outermost edge, or a loop that
 # must outlive one job. Each entry says what it does with what it caught.
 CATCHES_EVERYTHING: dict[str, str] = {
+    "pacs_cloud.bootstrap.chores": "the outermost edge of a chore: it is told, and tried again",
+    "pacs_cloud.bootstrap.in_turns": "raised again once every other work had its turn",
     "pacs_cloud.bootstrap.roles": "the outermost edge of a process: it is logged, and restarted",
     "pacs_cloud.catalogue.sqlite_file": "hands a group's failure to each caller that waits in it",
     "pacs_cloud.dicom.coding.consumer_images": "translates the codecs' errors into InvalidInstance",
@@ -47,7 +49,6 @@ LONG_MODULES: dict[str, str] = {
     "pacs_cloud.dimse.command": "the table of command elements with its reader and writer",
     "pacs_cloud.dimse.upper_layer": "one state machine (PS3.8 9.2), which cannot be read in halves",
     "pacs_cloud.ingest.spool": "one file's life from open to closed, with its two locks",
-    "pacs_cloud.objectstore.s3": "the adapter: a short method for each verb of the port",
     "pacs_cloud.settings": "every setting in one place, with its precedence",
 }
 
