@@ -85,29 +85,24 @@ def _png_bytes(data: bytes) -> int:
 
 
 def _gif_bytes(data: bytes) -> int:
-    """Return how much a GIF claims to become: its screen for each image, and these, three samples.
-
-    An image may claim to be larger than its screen, and is decoded as it claims.
-    """
+    """Return how much a GIF claims to become: its screen, in three samples, for each image."""
     if not data.startswith(_GIF_STARTS):
         raise _unreadable("image/gif")
     try:
-        images, cells = _gif_images(data)
+        images = _gif_images(data)
     except IndexError as problem:
         raise _unreadable("image/gif") from problem
     width, height = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
-    return _COLOUR_SAMPLES * (width * height * images + cells)
+    return width * height * _COLOUR_SAMPLES * images
 
 
-def _gif_images(data: bytes) -> tuple[int, int]:
-    """Count the images, and their pixels, without decoding them (GIF89a 20, appendix B)."""
+def _gif_images(data: bytes) -> int:
+    """Count the images without decoding them (GIF89a, appendix B)."""
     at = 13 + _table_bytes(data[10])
-    images = cells = 0
+    images = 0
     while data[at] != _GIF_END:
         if data[at] == _GIF_IMAGE:
             images += 1
-            width, height = data[at + 5 : at + 7], data[at + 7 : at + 9]
-            cells += int.from_bytes(width, "little") * int.from_bytes(height, "little")
             at += 10 + _table_bytes(data[at + 9]) + 1
         elif data[at] == _GIF_EXTENSION:
             at += 2
@@ -116,7 +111,7 @@ def _gif_images(data: bytes) -> tuple[int, int]:
         while data[at]:
             at += 1 + data[at]
         at += 1
-    return images, cells
+    return images
 
 
 def _table_bytes(packed: int) -> int:

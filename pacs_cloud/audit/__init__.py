@@ -1,1 +1,0 @@
-"""Who did what: written before it is answered, chained by hashes, sealed into objects."""

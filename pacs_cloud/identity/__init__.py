@@ -1,1 +1,0 @@
-"""Who somebody is: people, programs and providers that vouch for them, kept as objects."""

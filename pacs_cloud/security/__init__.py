@@ -1,1 +1,0 @@
-"""Who somebody is and what they may: pure, so that one room decides for every door."""

@@ -1,1 +1,0 @@
-"""The pages that people see: rendered here, with plain style sheets, from this origin only."""
