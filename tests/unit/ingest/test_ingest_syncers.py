@@ -89,11 +89,19 @@ async def test_closing_waits_for_what_runs(fds: tuple[int, int]) -> None:
         assert await asyncio.wait_for(asyncio.gather(*begun), 5) == [None] * 20
 
 
+async def halt(pid: int) -> None:
+    """Stop a process, and return when it has stopped: a signal may take its time."""
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+            await asyncio.sleep(0.001)
+
+
 async def test_a_sync_that_its_process_dies_with_has_failed_and_the_next_one_works(
     process: SyncProcess, fds: tuple[int, int]
 ) -> None:
     assert await begin(process, fds[0]) is None
-    os.kill(process.pid, signal.SIGSTOP)
+    await halt(process.pid)
     begun = [begin(process, fds[0]) for _ in range(3)]
     os.kill(process.pid, signal.SIGKILL)
     errors = await asyncio.wait_for(asyncio.gather(*begun), 10)
