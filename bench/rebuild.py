@@ -67,8 +67,8 @@ async def _make(root: Path, packs: int) -> None:
     if done.exists():
         return
     async for made in seed(root, packs):
-        print(f"\r{made} packs made", end="", file=sys.stderr, flush=True)
-    print("\r", end="", file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{made} packs made", end="", file=sys.stderr, flush=True)
     done.touch()
 
 

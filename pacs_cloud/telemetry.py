@@ -3,13 +3,17 @@
     2026-05-04T10:11:12.345Z info pacs_cloud.ingest.spool pack_closed instances=120
 
 Modules log by the standard library: `log.info("pack_closed", extra={"instances": 120})`.
-UIDs may identify a patient by way of another archive, so they are logged hashed.
+UIDs may identify a patient by way of another archive, so they are logged hashed. Of an
+exception nobody expected the place is logged and its name, not its words: they may quote what
+was being read.
 """
 
 import logging
 import re
 import sys
 import time
+import traceback
+from collections.abc import Iterator
 
 from blake3 import blake3
 
@@ -30,8 +34,26 @@ class EventFormatter(logging.Formatter):
         head = f"{stamp}.{int(record.msecs):03}Z {record.levelname.lower()} {record.name}"
         line = f"{head} {record.getMessage()}{said}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + "".join(_places(record.exc_info[1])).rstrip()
         return _UID.sub(lambda match: f"uid:{hashed(match[0])}", line)
+
+
+def _places(error: BaseException | None) -> Iterator[str]:
+    """Yield where an exception, what it came from, and those in it were raised."""
+    if error is None:
+        return
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _places(cause)
+        yield "which led to\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    # What the system says is its own, and no one's data.
+    words = f": {error.strerror}" if isinstance(error, OSError) and error.errno else ""
+    yield f"{type(error).__module__}.{type(error).__qualname__}{words}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _places(one)
 
 
 def configure_logging(level: str) -> None:

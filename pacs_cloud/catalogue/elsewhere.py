@@ -9,9 +9,8 @@ from dataclasses import replace
 
 from pacs_cloud.catalogue.judging import Verdict, ref_of, series_of, settle
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.races import next_rev
+from pacs_cloud.catalogue.races import next_rev, until_done
 from pacs_cloud.catalogue.records import PackRecord, StudyChange, UidRef
-from pacs_cloud.errors import Conflict
 from pacs_cloud.pack.index import PackIndex
 
 
@@ -44,23 +43,25 @@ async def tell_late(
     """Record the conflicts of a pack that was changed with what was `unsettled` before that.
 
     Raises:
-        Unavailable: the catalogue cannot be reached.
+        Unavailable: the catalogue cannot be reached, or the study keeps changing.
     """
     late = Verdict()
     await settle(catalogue, pack, unsettled, late, now_us=now_us)
-    while late.conflicts:
-        state = await catalogue.study(pack.tenant, pack.study_instance_uid)
-        if state is None:
-            return
-        change = StudyChange(
-            tenant=pack.tenant,
-            study_instance_uid=pack.study_instance_uid,
-            before=state.study,
-            after=replace(state.study, rev=next_rev(state.study, now_us)),
-            conflicts=tuple(late.conflicts),
-        )
-        try:
-            await catalogue.commit(change)
-        except Conflict:
-            continue
+    if not late.conflicts:
         return
+
+    async def tell(attempt: int) -> bool:
+        del attempt
+        state = await catalogue.study(pack.tenant, pack.study_instance_uid)
+        if state is not None:
+            change = StudyChange(
+                tenant=pack.tenant,
+                study_instance_uid=pack.study_instance_uid,
+                before=state.study,
+                after=replace(state.study, rev=next_rev(state.study, now_us)),
+                conflicts=tuple(late.conflicts),
+            )
+            await catalogue.commit(change)
+        return False
+
+    await until_done(tell)

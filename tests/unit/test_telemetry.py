@@ -44,6 +44,21 @@ def test_an_error_carries_its_traceback(lines: io.StringIO) -> None:
     assert "Traceback" in lines.getvalue()
 
 
+def test_an_error_s_words_stay_out(lines: io.StringIO) -> None:
+    """They may quote what was being read."""
+    said = "DOE^JANE"
+    try:
+        try:
+            raise KeyError(said)
+        except KeyError as error:
+            raise ExceptionGroup(said, [ValueError(said), OSError(28, "full")]) from error
+    except ExceptionGroup as error:
+        LOG.error("failed", exc_info=error)
+    assert said not in lines.getvalue()
+    for name in ("builtins.KeyError", "builtins.ValueError", "OSError: full", "test_telemetry.py"):
+        assert name in lines.getvalue()
+
+
 def test_debug_is_silent_at_info(lines: io.StringIO) -> None:
     LOG.debug("detail")
     assert lines.getvalue() == ""
