@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _LINE = re.compile(r"^(\d+)\s+\d+\.\d+\s+(.*)$", re.DOTALL)
-_WHOLE = re.compile(r"^(\w+)\((.*)\)\s+= (.*)$", re.DOTALL)
-_BEGUN = re.compile(r"^(\w+)\((.*) <unfinished \.\.\.>$", re.DOTALL)
-_RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$", re.DOTALL)
+_WHOLE = re.compile(r"^([\w?]+)\((.*)\)\s+= (.*)$", re.DOTALL)
+_BEGUN = re.compile(r"^([\w?]+)\((.*) <unfinished \.\.\.>$", re.DOTALL)
+_RESUMED = re.compile(r"^<\.\.\. ([\w?]+) resumed>(.*)$", re.DOTALL)
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 _PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 _HEX = re.compile(r"(?:\\x[0-9a-f]{2})+")
@@ -26,7 +26,10 @@ class Truncated(Exception):
 
 @dataclass(slots=True)
 class Call:
-    """One system call; `result` is "" until it ended."""
+    """One system call; `result` is "" until it ended.
+
+    Its name is "???" where the thread was killed as it entered: the call was never made.
+    """
 
     tid: int
     name: str

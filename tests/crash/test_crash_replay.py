@@ -200,3 +200,18 @@ def test_a_sync_counts_whichever_process_makes_it(tmp_path: Path) -> None:
     survived = after_the_last(moments, tmp_path)
     assert (survived / "g").read_bytes() == b"cd"
     assert (survived / "f").read_bytes() == b""
+
+
+def test_a_thread_that_is_killed_as_it_enters_a_call_made_none(tmp_path: Path) -> None:
+    """strace cannot ask any more what the call was."""
+    root = str(tmp_path)
+    moments = strace(
+        f'10 openat(AT_FDCWD, "{root}/f", O_RDWR|O_CREAT, 0640) = 5<{root}/f>',
+        "11 ???( <unfinished ...>",
+        f"10 fsync(4<{root}>) = 0",
+        "10 exit_group(0) = ?",
+        "11 <... ??? resumed>) = ?",
+        "11 +++ exited with 0 +++",
+    )
+    survived = after_the_last(moments, tmp_path)
+    assert (survived / "f").exists()
