@@ -54,7 +54,7 @@ class Server:
 def pacs(work: Path, *, kept: Path | None = None, **environment: str) -> Iterator[Server]:
     """Run the whole of our PACS on the embedded default, on a fresh data directory or on `kept`."""
     data = kept or _fresh(work / "pacs")
-    command = [sys.executable, "-m", "pacs_cloud", "up", "--data", str(data)]
+    command = [sys.executable, "-m", "pacs_cloud", "up", "--no-auth", "--data", str(data)]
     command += ["--http", "127.0.0.1:0", "--dimse", "127.0.0.1:0"]
     errors = (work / "pacs.log").open("w")
     process = subprocess.Popen(

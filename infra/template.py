@@ -94,7 +94,7 @@ def read(parameters: Mapping[str, str], path: Path = PATH) -> dict[str, Resource
 @cache
 def _document(path: Path) -> dict[str, Any]:
     # A SafeLoader's subclass: it builds plain values only.
-    return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # nosec B506 # noqa: S506  a SafeLoader
 
 
 def _parameter_values(declared: dict[str, Any], given: Mapping[str, str]) -> dict[str, str]:

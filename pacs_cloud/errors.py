@@ -18,8 +18,14 @@
     │   └── …               of one room: `tiering.recall.BeingRecalled`,
     │                       `tiering.recall_surprises.ColdBySurprise`
     ├── Denied              not for this caller
+    │   ├── …               of one room: `identity.user.LockedOut`
+    │   └── Unidentified    nobody knows who they are
+    │       └── …           of one room: `identity.oidc_jwt.TokenRefused`,
+    │                       `identity.oidc_sign_in.SignInRefused`,
+    │                       `identity.user.CodeNeeded`
     ├── Unavailable         try again later
     │   ├── StorageFull     the disk is over its high-water mark
+    │   ├── TooManyRequests the caller asks more often than it may
     │   └── …               of one edge: `dimse.pdu.AssociationRejected`,
     │                       `dimse.state.AssociationAborted`
     └── …                   of one edge: `dimse.c_store.Refused`
@@ -140,9 +146,25 @@ class Denied(PacsError):
     """Not for this caller."""
 
 
+class Unidentified(Denied):
+    """Nobody knows who the caller is: with a name and what proves it they may come again."""
+
+
 class Unavailable(PacsError):
     """Try again later: a peer, a store or a resource is not there now."""
 
 
 class StorageFull(Unavailable):
     """The spool's disk is over its high-water mark."""
+
+
+class TooManyRequests(Unavailable):
+    """The caller asks more often than it may.
+
+    Attributes:
+        retry_after_s: when it may ask again.
+    """
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("asked too often")
+        self.retry_after_s = retry_after_s

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import (
@@ -20,8 +20,11 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    SecretStr,
+    SerializationInfo,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from pacs_cloud.errors import InvalidRequest
@@ -90,6 +93,9 @@ class Destination(BaseModel):
     aet: AeTitle
     host: str = Field(min_length=1)
     port: int = Field(ge=1, le=65535)
+    tls: bool = False
+    tls_name: str = ""
+    """What its certificate must be for; empty: `host`."""
 
 
 def parse_peer(text: object) -> object:
@@ -150,6 +156,18 @@ def _of_scheme(*schemes: str) -> Any:
     return check
 
 
+def parse_pairs(text: object) -> object:
+    """Return `a=1,b=2` or `{"a":"1"}` as a table; anything but text unchanged."""
+    if not isinstance(text, str):
+        return text
+    if text.lstrip().startswith("{"):
+        return json.loads(text)
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("is not NAME=VALUE,…")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 def parse_list(text: object) -> object:
     """Return `a,b` or `["a","b"]` in parts; anything but text unchanged."""
     if not isinstance(text, str):
@@ -159,12 +177,83 @@ def parse_list(text: object) -> object:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def parse_secrets(text: object) -> object:
+    """Return `a,b` in parts; anything but text unchanged."""
+    if not isinstance(text, str):
+        return text
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _for_children(secrets: tuple[SecretStr, ...], info: SerializationInfo) -> list[str]:
+    """Return the secrets for a process of ours, and nobody else."""
+    return [one.get_secret_value() for one in secrets] if info.context is _CHILD else []
+
+
+_CHILD = {"for": "child"}
+"""What tells `_for_children`."""
+SECRETS = frozenset({"session_secret", "oidc_client_secret"})
+"""Settings that no file may hold."""
+SECRET_BYTES = 32
+"""The least of one."""
+
+Secrets = Annotated[
+    tuple[SecretStr, ...], BeforeValidator(parse_secrets), PlainSerializer(_for_children)
+]
+"""Secrets, the one in use first: never printed, and left out of everything but `child_json`."""
+
+
+def _one_for_children(secret: SecretStr, info: SerializationInfo) -> str:
+    return secret.get_secret_value() if info.context is _CHILD else ""
+
+
+Secret = Annotated[SecretStr, PlainSerializer(_one_for_children)]
+"""One secret; "" where there is none."""
+
+
+class SyslogUrl(BaseModel):
+    """`tls://HOST:PORT` or `tcp://HOST:PORT`: a syslog server."""
+
+    model_config = ConfigDict(frozen=True)
+
+    scheme: Literal["tls", "tcp"]
+    address: Annotated[Address, BeforeValidator(parse_address), PlainSerializer(str)]
+
+    @model_validator(mode="after")
+    def _no_patient_in_the_clear(self) -> Self:
+        if self.scheme == "tcp" and not self.address.is_loopback:
+            raise ValueError("audit messages leave this machine over TLS only: tls://HOST:PORT")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.address}"
+
+
+def parse_syslog_url(text: object) -> object:
+    """Return a syslog server's URL in parts; anything but text unchanged."""
+    if not isinstance(text, str):
+        return text
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise ValueError(f"{text!r} is not tls://HOST:PORT")
+    return {"scheme": scheme, "address": rest if ":" in rest else f"{rest}:6514"}
+
+
 Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.\-]*://[^\s/?#,A-Z]+)$")]
 """Where a script comes from, as browsers write it: `https://viewer.example`; `*`: anywhere."""
 
 
+OidcAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+"""Signatures that need a private key (RFC 7518 3.1, RFC 8037); never `none`, never `HS…`."""
+
+
 HostName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_]([0-9A-Za-z._\-]{0,252})$")]
 """A name without a port, as clients write it into Host."""
+
+
+Network = Annotated[str, Field(pattern=r"^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$")]
+"""An address, or a network as `10.0.0.0/8`."""
 
 
 class Settings(BaseModel):
@@ -173,7 +262,9 @@ class Settings(BaseModel):
     Environment: `PACS_` and the field's name in upper case, e.g. `PACS_DIMSE_PROCESSES=2`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
 
     data: Path = Field(Path("data"), description="directory of the spool and the embedded stores")
     objects: Annotated[StoreUrl | None, BeforeValidator(parse_store_url)] = Field(
@@ -187,11 +278,73 @@ class Settings(BaseModel):
     )
 
     http: ListenAddress = Address(host="127.0.0.1", port=8042)
+    http_tls_certificate: Path | None = Field(
+        None, description="PEM, ours first: HTTP is served over TLS, and plain HTTP is not"
+    )
+    http_tls_key: Path | None = Field(None, description="its key, PEM; else in the same file")
     dimse: ListenAddress = Address(host="127.0.0.1", port=11112)
+    dimse_plain: bool = Field(True, description="whether DICOM is served without TLS, at `dimse`")
+    dimse_tls: ListenAddress | None = Field(None, description="where DICOM is served over TLS")
+    dimse_tls_certificate: Path | None = Field(
+        None, description="PEM, ours first; shown to whoever calls, and to whom we call"
+    )
+    dimse_tls_key: Path | None = Field(None, description="its key, PEM; else in the same file")
+    dimse_tls_ca: Path | None = Field(
+        None, description="PEM of those who vouch for our peers, or of the peers' certificates"
+    )
+    dimse_tls_clients: str = Field(
+        "required",
+        pattern="^(required|wanted|none)$",
+        description="whether who calls over TLS has a certificate",
+    )
+    dimse_unknown: str = Field(
+        "loopback",
+        pattern="^(refuse|loopback)$",
+        description="which application entities come in that no device describes",
+    )
+    dimse_tenants: Annotated[Mapping[AeTitle, Tenant], BeforeValidator(parse_pairs)] = Field(
+        default_factory=dict, description="whose data, by the AE title called; `aet`: `tenant`'s"
+    )
     aet: AeTitle = "PACS"
     tenant: Tenant = "default"
     no_auth: bool = False
+    session_secret: Secrets = Field(
+        (), description="signs sessions, 32 bytes or more; several: the first signs, all count"
+    )
     public_url: str = Field("", pattern=r"^(https?://[^\s?#]+[^\s?#/])?$")
+    oidc_issuer: str = Field(
+        "",
+        pattern=r"^((https://|http://(127\.0\.0\.1|\[::1\]|localhost)(:|/|$))[^\s?#@]*)?$",
+        description="an OpenID provider, as it calls itself; empty: none",
+    )
+    oidc_client_id: str = Field("", max_length=256, description="what it calls this archive")
+    oidc_client_secret: Secret = Field(SecretStr(""), description="empty: a public client")
+    oidc_audiences: Annotated[tuple[str, ...], BeforeValidator(parse_list)] = Field(
+        (), description="whom bearer tokens are for; none: no bearer token is accepted"
+    )
+    oidc_name: str = Field(
+        "", pattern="^([a-z0-9][a-z0-9-]{0,31})?$", description="of the provider, in subjects"
+    )
+    oidc_user_claim: str = Field("sub", min_length=1, description="what names a user for ever")
+    oidc_name_claim: str = Field("name", min_length=1, description="how pages greet a user")
+    oidc_tenant_claim: str = Field("", description="what names a user's tenant; empty: `tenant`")
+    oidc_scopes: Annotated[tuple[str, ...], BeforeValidator(parse_list)] = (
+        "openid",
+        "profile",
+        "email",
+    )
+    oidc_algorithms: Annotated[tuple[OidcAlgorithm, ...], BeforeValidator(parse_list)] = Field(
+        get_args(OidcAlgorithm), min_length=1, description="signatures that are believed"
+    )
+    oidc_userinfo: bool = Field(False, description="whether a sign-in asks for more claims")
+    oidc_skew_s: float = Field(60, ge=0, le=300, description="how far its clock may be off")
+    oidc_session_minutes: float = Field(
+        60, ge=1, le=1440, description="after so long its users' claims are asked for again"
+    )
+    oidc_ca: Path | None = Field(None, description="PEM to trust, besides the system's")
+    oidc_grants: tuple[Mapping[str, Any], ...] = Field(
+        (), description="what claims grant: docs/identity-providers.md"
+    )
     dimse_processes: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1, le=256
     )
@@ -200,6 +353,15 @@ class Settings(BaseModel):
     )
     max_connections: int = Field(1000, ge=1, le=100_000, description="of one web process")
     http_header_s: float = Field(10, gt=0, le=600, description="for a request's header to come")
+    http_rate_per_s: float = Field(
+        0, ge=0, description="requests of one address, and of one caller, to one process; 0: any"
+    )
+    http_sign_ins_per_minute: float = Field(
+        60, ge=0, description="of one address, to one process; 0: any number"
+    )
+    http_proxies: Annotated[tuple[Network, ...], BeforeValidator(parse_list)] = Field(
+        (), description="addresses and networks of proxies, whose X-Forwarded-… fields count"
+    )
     cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(parse_list)] = ()
     host_names: Annotated[tuple[HostName, ...], BeforeValidator(parse_list)] = ()
     pixel_processes: int = Field(
@@ -269,6 +431,28 @@ class Settings(BaseModel):
     max_stow_bytes: int = Field(64 << 30, ge=1 << 20, description="of one STOW-RS body")
     stop_grace_s: float = Field(20, ge=0, le=600)
 
+    audit_required: bool = Field(
+        True, description="refuse (503) what cannot be put on record; else it is only logged"
+    )
+    audit_durable: Literal["disk", "store"] = Field(
+        "disk", description="where an event is on record: this machine's disk, or an object"
+    )
+    audit_seal_s: float = Field(
+        300, ge=1, le=86_400, description="how old a part of the trail gets before it is an object"
+    )
+    audit_retain_days: float = Field(
+        0, ge=0, le=36_500, description="how long the store locks these objects, where it can"
+    )
+    audit_source: str = Field(
+        "", max_length=255, description="what audit messages call us; AET@HOST where it is empty"
+    )
+    audit_syslog: Annotated[SyslogUrl | None, BeforeValidator(parse_syslog_url)] = Field(
+        None, description="tls://HOST:PORT of a syslog server; tcp://… on this machine only"
+    )
+    audit_syslog_ca: Path | None = Field(None, description="PEM of who signs its certificate")
+    audit_syslog_certificate: Path | None = Field(None, description="ours, PEM")
+    audit_syslog_key: Path | None = Field(None, description="its key, where it is not in there")
+
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     @field_validator("objects")
@@ -286,16 +470,61 @@ class Settings(BaseModel):
     def _queue_scheme(cls, url: StoreUrl | None) -> StoreUrl | None:
         return url and _of_scheme("sqlite", "sqs")(url)
 
-    @field_validator("http", "dimse")
+    @field_validator("session_secret")
     @classmethod
-    def _loopback_only(cls, address: Address) -> Address:
-        # Until access control lands nothing may be reachable from outside.
-        if not address.is_loopback:
+    def _long_secrets(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(one.get_secret_value().encode()) < SECRET_BYTES for one in secrets):
+            raise ValueError(f"each secret has {SECRET_BYTES} bytes or more")
+        return secrets
+
+    @model_validator(mode="after")
+    def _dimse_doors(self) -> Self:
+        doors = {"dimse": self.dimse} if self.dimse_plain else {}
+        if (tls := self.dimse_tls) is not None:
+            doors["dimse_tls"] = tls
+            if self.dimse_tls_certificate is None:
+                raise ValueError("dimse_tls needs dimse_tls_certificate")
+            if self.dimse_tls_clients != "none" and self.dimse_tls_ca is None:
+                raise ValueError(
+                    f"dimse_tls_clients={self.dimse_tls_clients} needs dimse_tls_ca: who vouches"
+                    " for them?"
+                )
+        elif not self.dimse_plain:
+            raise ValueError("dimse_plain=false needs dimse_tls: DICOM is served nowhere else")
+        for name, address in doors.items():
+            if address.is_loopback:
+                continue
+            if self.no_auth:
+                raise ValueError(
+                    f"{name}: refusing to listen on {address}: with no_auth only loopback"
+                    " addresses are served (127.0.0.1, ::1, localhost)"
+                )
+            proved = name == "dimse_tls" and self.dimse_tls_clients == "required"
+            if self.dimse_unknown != "refuse" and not proved:
+                raise ValueError(
+                    f"{name}: refusing to listen on {address}: beyond loopback addresses either"
+                    " dimse_unknown=refuse, so that only known devices come in, or dimse_tls with"
+                    " dimse_tls_clients=required"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _http_door(self) -> Self:
+        if self.http_tls_key is not None and self.http_tls_certificate is None:
+            raise ValueError("http_tls_key needs http_tls_certificate")
+        if self.http.is_loopback:
+            return self
+        if self.no_auth:
             raise ValueError(
-                f"refusing to listen on {address}: without access control this release "
-                "serves loopback addresses only (127.0.0.1, ::1, localhost)"
+                f"http: refusing to listen on {self.http}: with no_auth only loopback"
+                " addresses are served (127.0.0.1, ::1, localhost)"
             )
-        return address
+        if self.http_tls_certificate is None:
+            raise ValueError(
+                f"http: refusing to listen on {self.http} without TLS: give http_tls_certificate,"
+                " or listen on a loopback address behind a proxy that has TLS"
+            )
+        return self
 
     @property
     def objects_url(self) -> StoreUrl:
@@ -320,6 +549,11 @@ class Settings(BaseModel):
     def spool(self) -> Path:
         """Where instances become durable first, whatever the object store."""
         return self.data.absolute() / "spool"
+
+    @property
+    def audit_journals(self) -> Path:
+        """Where events are on record until they are sealed."""
+        return self.data.absolute() / "audit"
 
     @property
     def is_embedded(self) -> bool:
@@ -366,8 +600,8 @@ class Settings(BaseModel):
         return self.stop_grace_s - self.edge_grace_s
 
     def child_json(self) -> str:
-        """Return these settings for `from_child_json` in another process."""
-        return self.model_dump_json()
+        """Return these settings, secrets and all, for `from_child_json` in another process."""
+        return self.model_dump_json(context=_CHILD)
 
     @classmethod
     def from_child_json(cls, text: str) -> Self:
@@ -391,6 +625,10 @@ def load_settings(
     files = _read_toml(DEFAULT_CONFIG) if DEFAULT_CONFIG.is_file() else {}
     if config is not None:
         files |= _read_toml(config)
+    if told := sorted(SECRETS & files.keys()):
+        raise InvalidRequest(
+            f"{told[0]} is a secret: give it as PACS_{told[0].upper()}, in no file"
+        )
     try:
         return Settings.model_validate({**files, **_environment(), **said})
     except ValidationError as error:
@@ -406,12 +644,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InvalidRequest(f"config file {path} is not TOML: {error}") from error
 
 
+def environment_text(name: str) -> str:
+    """Return what a variable of the environment holds that a setting names; "" where none does."""
+    return os.environ.get(name, "")
+
+
 def _environment() -> dict[str, Any]:
     """Return the settings that `PACS_…` variables give; tables and lists as JSON."""
     said: dict[str, Any] = {}
     for name in Settings.model_fields:
         text = os.environ.get(f"PACS_{name.upper()}", "")
-        if text[:1] in {"[", "{"} and name == "destinations":
+        if text[:1] in {"[", "{"} and name in {"destinations", "oidc_grants"}:
             try:
                 said[name] = json.loads(text)
             except ValueError as error:

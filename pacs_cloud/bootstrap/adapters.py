@@ -29,13 +29,21 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
         from pacs_cloud.objectstore.local import LocalObjectStore
 
         tiers = {one.value: one for one in StorageClass if one is not StorageClass.STANDARD}
-        options = _only(url, *tiers, "recall_delay_s")
+        options = _only(url, *tiers, "recall_delay_s", "encrypt")
         async with LocalObjectStore(
             Path(url.name),
             {tiers[name]: Path(path) for name, path in options.items() if name in tiers},
             recall_delay_s=_seconds(options, "recall_delay_s"),
         ) as local:
-            yield local
+            if "encrypt" not in options:
+                yield local
+                return
+            from pacs_cloud.bootstrap.object_keys import folder_scratch, ring_of
+            from pacs_cloud.objectstore.encrypted import EncryptedObjectStore
+
+            ring = await ring_of(options["encrypt"])
+            with folder_scratch(Path(url.name)) as scratch:
+                yield EncryptedObjectStore(local, ring, scratch)
     else:
         from pacs_cloud.objectstore.s3 import S3ObjectStore
         from pacs_cloud.objectstore.s3_clients import S3Config
@@ -43,7 +51,7 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
         options = _only(
             url,
             *("endpoint", "region", "prefix", "storage_class"),
-            *("checksum", "moves", "cold", "lock"),
+            *("checksum", "moves", "cold", "lock", "sse", "kms_key", "encrypt", "scratch"),
         )
         bucket, _, folder = url.name.partition("/")
         prefix = options.get("prefix", folder).strip("/")
@@ -57,9 +65,19 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
             moves=_moves(options.get("moves", "")),
             lock=_lock(options.get("lock", "")),
             reads_cold=_reads_cold(options.get("cold", "offline")),
+            sse=_sse(options.get("sse", "")),
+            kms_key=options.get("kms_key", ""),
         )
         async with S3ObjectStore(config) as s3:
-            yield s3
+            if "encrypt" not in options:
+                yield s3
+                return
+            from pacs_cloud.bootstrap.object_keys import bucket_scratch, ring_of
+            from pacs_cloud.objectstore.encrypted_bucket import EncryptedBucket
+
+            ring = await ring_of(options["encrypt"], region=config.region)
+            folder = Path(options["scratch"]) if "scratch" in options else None
+            yield EncryptedBucket(s3, ring, bucket_scratch(folder))
 
 
 @asynccontextmanager
@@ -146,6 +164,14 @@ def _lock(name: str) -> Literal["GOVERNANCE", "COMPLIANCE", ""]:
             return known
         case _:
             raise InvalidRequest(f"lock={name!r} is not governance or compliance")
+
+
+def _sse(name: str) -> Literal["AES256", "aws:kms", "aws:kms:dsse", ""]:
+    match name:
+        case "AES256" | "aws:kms" | "aws:kms:dsse" | "" as known:
+            return known
+        case _:
+            raise InvalidRequest(f"sse={name!r} is not AES256, aws:kms or aws:kms:dsse")
 
 
 def _storage_class(options: dict[str, str]) -> str:

@@ -238,13 +238,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def close(self) -> None:
         """Close once all is sent; a request that is not whole yet is read on for a while."""
-        if self._is_between or self.transport.is_closing() or not self.transport.can_write_eof():
+        if self._is_between or self.transport.is_closing():
             self.transport.close()
         elif not self._is_lingering:
             self._has_given_up = self._is_lingering = True
             self._stop_waiting()
             self.flow.resume_reading()
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS has no end in one direction alone
+                self.transport.write_eof()
             self.loop.call_later(_LINGER_S, self.transport.close)
         self._reader.watch()
 

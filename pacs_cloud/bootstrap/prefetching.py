@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pacs_cloud.bootstrap.dimse_doors import CallingContexts
 from pacs_cloud.bootstrap.dimse_role import limits_of
 from pacs_cloud.bootstrap.services import Stores, now_us, reads_cold, recalls_of, wish_of
 from pacs_cloud.catalogue.records import Patient
-from pacs_cloud.dimse.requestor import Peer
 from pacs_cloud.dimse.worklist_scu import ScheduledStep, scheduled_steps
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.turns import Turn
@@ -106,7 +106,7 @@ async def prefetch_by_worklist(
     rules = await _rules_for_worklist(settings, newest)
     today = datetime.now().astimezone().date()  # the hospital's day: appointments have no zone
     last = today + timedelta(settings.worklist_days - 1)
-    peer, limits = Peer(ris.aet, ris.host, ris.port), limits_of(settings)
+    peer, limits = CallingContexts(settings).peer(ris), limits_of(settings)
     steps = await scheduled_steps(peer, settings.aet, today, last, limits=limits)
     prefetcher, wish = prefetcher_of(settings, stores), wish_of(settings)
     for newcomer in dict.fromkeys(_newcomer(settings.tenant, one) for one in steps):

@@ -24,6 +24,7 @@ from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
+from pacs_cloud.security.witness import NOBODY, Witness
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.access.counter import AccessCounter, counting
 from pacs_cloud.tiering.recall.demand import Recalls, RecallWish
@@ -131,8 +132,13 @@ async def open_intake(
 
 
 @asynccontextmanager
-async def open_reading(settings: Settings, stores: Stores) -> AsyncGenerator[Reading]:
-    """Open the way out; what is read is counted, and the counts are written to the access log."""
+async def open_reading(
+    settings: Settings, stores: Stores, witness: Witness = NOBODY
+) -> AsyncGenerator[Reading]:
+    """Open the way out; what is read is counted, and the counts are written to the access log.
+
+    `witness` puts on record who sees what.
+    """
     counter = AccessCounter(stores.objects, now_us)
     recalls = recalls_of(settings, stores)
     archive = Archive(
@@ -142,6 +148,7 @@ async def open_reading(settings: Settings, stores: Stores) -> AsyncGenerator[Rea
         pixel_cache_bytes=settings.pixel_cache_bytes,
         demand=recalls.demand,
         opened=counter.opened,
+        witness=witness,
         at_hand=recalls.can_be_read,
     )
     with closing(archive):
@@ -150,6 +157,7 @@ async def open_reading(settings: Settings, stores: Stores) -> AsyncGenerator[Rea
             archive.tables,
             budget=settings.search_budget,
             can_be_read=recalls.can_be_read,
+            witness=witness,
         )
         async with counting(counter):
             yield Reading(archive, search)

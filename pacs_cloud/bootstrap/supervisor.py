@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from pacs_cloud.bootstrap.ports import Reservation
 from pacs_cloud.errors import Unavailable
-from pacs_cloud.settings import Settings
+from pacs_cloud.settings import Address, Settings
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +85,14 @@ def _with_ports(
     settings: Settings, counts: Mapping[Role, int], stack: contextlib.ExitStack
 ) -> Settings:
     """Reserve the ports the roles listen on; return settings that name them."""
-    named = {"http": settings.http, "dimse": settings.dimse}
-    for role, field in ((Role.WEB, "http"), (Role.DIMSE, "dimse")):
-        if counts.get(role):
-            reservation = Reservation(named[field])
+    named: dict[str, Address] = {}
+    for role, field, wanted in (
+        (Role.WEB, "http", settings.http),
+        (Role.DIMSE, "dimse", settings.dimse if settings.dimse_plain else None),
+        (Role.DIMSE, "dimse_tls", settings.dimse_tls),
+    ):
+        if counts.get(role) and wanted is not None:
+            reservation = Reservation(wanted)
             stack.callback(reservation.close)
             named[field] = reservation.address
     return settings.model_copy(update=named)

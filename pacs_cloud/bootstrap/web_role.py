@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -13,10 +13,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
 from pacs_cloud.bootstrap.http_protocol import HttpProtocol
+from pacs_cloud.bootstrap.http_tls import TlsServer, tls_of
 from pacs_cloud.bootstrap.ports import listening_socket
-from pacs_cloud.bootstrap.services import Stores, open_intake, open_reading, trash_of
-from pacs_cloud.dicomweb.app import HEALTHZ, READYZ, HttpOptions, Services, create_app
+from pacs_cloud.bootstrap.services import Stores
+from pacs_cloud.bootstrap.web_application import open_application
+from pacs_cloud.dicomweb.app import HEALTHZ, READYZ
 from pacs_cloud.dicomweb.problems import problem
+from pacs_cloud.dimse.tls import TlsContexts
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.settings import Settings
 
@@ -35,18 +38,16 @@ async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
             raise Unavailable("the process is stopping")
         await stores.ready()
 
-    async with open_intake(settings, stores) as intake, open_reading(settings, stores) as reading:
-        trash = trash_of(stores, reading.archive) if settings.http_delete else None
-        app = create_app(
-            Services(intake, reading.search, reading.archive, ready, trash), options_of(settings)
-        )
+    async with open_application(settings, stores, ready) as app:
         server = HttpServer(
             server_config(
                 app,
                 limits_of(settings),
                 drain,
+                settings.http_proxies,
                 timeout_graceful_shutdown=max(1, int(settings.edge_grace_s)),
-            )
+            ),
+            tls_of(settings),
         )
         listener = listening_socket(settings.http)
         # A server that ends by itself ends the process, which is then started again.
@@ -62,18 +63,6 @@ async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
                 started.cancel()
 
 
-def options_of(settings: Settings) -> HttpOptions:
-    """Return how the application behaves."""
-    return HttpOptions(
-        tenant=settings.tenant,
-        public_url=settings.public_url,
-        max_body_bytes=settings.max_stow_bytes,
-        body_idle_s=settings.network_timeout_s,
-        cors_origins=settings.cors_origins,
-        host_names=settings.host_names,
-    )
-
-
 def limits_of(settings: Settings) -> ConnectionLimits:
     """Return what clients may take."""
     return ConnectionLimits(
@@ -82,9 +71,13 @@ def limits_of(settings: Settings) -> ConnectionLimits:
 
 
 def server_config(
-    app: ASGIApp, limits: ConnectionLimits, drain: Drain, **more: Any
+    app: ASGIApp,
+    limits: ConnectionLimits,
+    drain: Drain,
+    proxies: Sequence[str] = (),
+    **more: Any,
 ) -> uvicorn.Config:
-    """Return how uvicorn serves `app` within `limits`."""
+    """Return how uvicorn serves `app` within `limits`; `proxies` are believed who has asked."""
     protocol = partial(HttpProtocol, limits=limits, drain=drain, crowded=_turned_away(app))
     return uvicorn.Config(
         app,
@@ -95,6 +88,9 @@ def server_config(
         log_config=None,
         access_log=False,
         server_header=False,
+        # Else uvicorn believes whoever is on this machine.
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         timeout_keep_alive=KEEP_ALIVE_S,
         **more,
     )
@@ -121,14 +117,30 @@ def _turned_away(app: ASGIApp) -> ASGIApp:
 class HttpServer(uvicorn.Server):
     """Tells when it serves, and leaves signals to the process."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, tls: TlsContexts | None = None) -> None:
         super().__init__(config)
         self.has_started = asyncio.Event()
+        self._tls = tls
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept."""
-        await super().startup(sockets)
+        if self._tls is None:
+            await super().startup(sockets)
+        else:
+            # uvicorn closes these at its end, and waits for them, as for its own.
+            servers = [TlsServer(one, self._tls, self._protocol) for one in sockets or ()]
+            for server in servers:
+                server.start(self.config.backlog)
+            self.servers = cast("Any", servers)
+            self.started = True
         self.has_started.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: Any = self.config.http_protocol_class
+        return cast(
+            "asyncio.Protocol",
+            made(config=self.config, server_state=self.server_state, app_state={}),
+        )
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 from pacs_cloud.bootstrap.chores import chores_of, over_and_over
 from pacs_cloud.bootstrap.correcting import follow_merges
-from pacs_cloud.bootstrap.dimse_role import limits_of, peers_of
+from pacs_cloud.bootstrap.dimse_doors import Destinations, known_devices
+from pacs_cloud.bootstrap.dimse_role import limits_of
 from pacs_cloud.bootstrap.erasing import take_out_erased
 from pacs_cloud.bootstrap.locking import locking
 from pacs_cloud.bootstrap.prefetching import prefetch_on_arrival
@@ -47,7 +48,7 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
                     *prefetch_on_arrival(settings, stores),
                 ),
                 SEND_RECALLED: SendRecalled(
-                    reading.archive, stores.queue, _sending(settings, reading), now_us
+                    reading.archive, stores.queue, _sending(settings, stores, reading), now_us
                 ),
             }
         )
@@ -64,12 +65,13 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
             stop.set()
 
 
-def _sending(settings: Settings, reading: Reading) -> Send:
+def _sending(settings: Settings, stores: Stores, reading: Reading) -> Send:
     """Return what sends instances to our destinations."""
-    peers = peers_of(settings)
+    destinations = Destinations(settings, known_devices(settings, stores))
 
     async def send(destination: str, instances: Sequence[Located]) -> None:
-        peer = peers.get(destination)
+        tenant = instances[0].pack.tenant if instances else settings.tenant
+        peer = await destinations.find(tenant, destination)
         if peer is None:
             raise NotFound(f"{destination} is not one of our destinations")
         tally = await transfer(

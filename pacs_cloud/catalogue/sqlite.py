@@ -245,7 +245,7 @@ def _states(
         of_one = "tenant = ? AND uid > ?"
         of_all = "(tenant, uid) > (?, ?)"
         rows = connection.execute(
-            "SELECT tenant, uid, id, rev, record FROM study"  # noqa: S608  constants
+            "SELECT tenant, uid, id, rev, record FROM study"  # nosec B608 # noqa: S608  constants
             f" WHERE {of_all if tenant is None else of_one} ORDER BY tenant, uid LIMIT ?",
             (*last, _STATES_AT_ONCE),
         ).fetchall()

@@ -31,7 +31,7 @@ def stage(connection: sqlite3.Connection, pack: StagedPack) -> None:
     staged = _staged(connection, names)
     for table, frame in zip(_STAGED_TABLES, (pack.table, pack.headers), strict=True):
         if len(frame) <= INDEX_LIMIT_BYTES:
-            connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (staged, frame))  # noqa: S608  a constant
+            connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (staged, frame))  # nosec B608 # noqa: S608  a constant
     connection.executemany(
         "INSERT OR REPLACE INTO uid (tenant, key, staged, suffixes) VALUES (?, ?, ?, ?)",
         [
@@ -55,7 +55,7 @@ def unstage(
         [(tenant, key, staged) for key in (ref.series_instance_uid, *keys)],
     )
     for table in _STAGED_TABLES:
-        connection.execute(f"DELETE FROM {table} WHERE staged = ?", (staged,))  # noqa: S608  a constant
+        connection.execute(f"DELETE FROM {table} WHERE staged = ?", (staged,))  # nosec B608 # noqa: S608  a constant
     connection.execute("DELETE FROM staged WHERE id = ?", (staged,))
 
 
@@ -97,7 +97,7 @@ def apply(connection: sqlite3.Connection, change: StudyChange) -> None:
         _put_parts(connection, study, change)
         if change.after is None:
             for table in _STUDY_TABLES:
-                connection.execute(f"DELETE FROM {table} WHERE study = ?", (study,))  # noqa: S608  a constant
+                connection.execute(f"DELETE FROM {table} WHERE study = ?", (study,))  # nosec B608 # noqa: S608  a constant
             connection.execute("DELETE FROM study WHERE id = ?", (study,))
     connection.executemany(
         "INSERT OR REPLACE INTO conflict VALUES (?, ?, ?, ?)",
@@ -151,12 +151,12 @@ def _index(
     ):
         gone, come = old[table] - new[table], new[table] - old[table]
         connection.executemany(
-            f"DELETE FROM {table} WHERE {columns}",  # noqa: S608  constants
+            f"DELETE FROM {table} WHERE {columns}",  # nosec B608 # noqa: S608  constants
             [row[:-1] for row in gone],
         )
         for row in come:
             marks = ", ".join("?" * len(row))
-            connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608  constants
+            connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # nosec B608 # noqa: S608  constants
     was = infix_text(names_text(before.names)) if before else ""
     now = infix_text(names_text(after.names)) if after else ""
     if was != now:
@@ -225,7 +225,7 @@ def wipe(connection: sqlite3.Connection, tenant: str | None) -> None:
     """Remove everything, of one tenant or of all."""
     if tenant is None:
         for table in ("study", "staged", *_STUDY_TABLES, *_STAGED_TABLES, *_TENANT_TABLES):
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608  constants
+            connection.execute(f"DELETE FROM {table}")  # nosec B608 # noqa: S608  constants
         connection.execute("INSERT INTO study_infix (study_infix) VALUES ('delete-all')")
         return
     texts = connection.execute(
@@ -236,13 +236,13 @@ def wipe(connection: sqlite3.Connection, tenant: str | None) -> None:
     )
     for table in _STUDY_TABLES:
         connection.execute(
-            f"DELETE FROM {table} WHERE study IN (SELECT id FROM study WHERE tenant = ?)",  # noqa: S608  a constant
+            f"DELETE FROM {table} WHERE study IN (SELECT id FROM study WHERE tenant = ?)",  # nosec B608 # noqa: S608  a constant
             (tenant,),
         )
     for table in _STAGED_TABLES:
         connection.execute(
-            f"DELETE FROM {table} WHERE staged IN (SELECT id FROM staged WHERE tenant = ?)",  # noqa: S608  a constant
+            f"DELETE FROM {table} WHERE staged IN (SELECT id FROM staged WHERE tenant = ?)",  # nosec B608 # noqa: S608  a constant
             (tenant,),
         )
     for table in ("study", "staged", *_TENANT_TABLES):
-        connection.execute(f"DELETE FROM {table} WHERE tenant = ?", (tenant,))  # noqa: S608  a constant
+        connection.execute(f"DELETE FROM {table} WHERE tenant = ?", (tenant,))  # nosec B608 # noqa: S608  a constant

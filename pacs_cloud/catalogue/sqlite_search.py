@@ -173,7 +173,7 @@ def _few(
 ) -> tuple[list[tuple[int, bytes]] | None, int]:
     """Return the newest of some matches, None when they are too many; and how many they are."""
     rows = connection.execute(
-        f"WITH few AS MATERIALIZED ({matches} LIMIT {_SORTED_AT_MOST + 1})"  # noqa: S608  constants
+        f"WITH few AS MATERIALIZED ({matches} LIMIT {_SORTED_AT_MOST + 1})"  # nosec B608 # noqa: S608  constants
         " SELECT study, place, (SELECT count(*) FROM few) FROM few"
         " GROUP BY place ORDER BY place DESC LIMIT ?",
         (*values, limit),

@@ -13,15 +13,20 @@ import typer
 
 from pacs_cloud import __version__
 from pacs_cloud.bootstrap.supervisor import Role
+from pacs_cloud.cli.audit_commands import audit
 from pacs_cloud.cli.backup_commands import backups
 from pacs_cloud.cli.catalogue_commands import catalogue
 from pacs_cloud.cli.conflict_commands import conflicts
 from pacs_cloud.cli.correction_commands import corrections, patient
 from pacs_cloud.cli.correction_commands import study as study_commands
 from pacs_cloud.cli.cost_commands import cost
+from pacs_cloud.cli.deid_commands import deid
+from pacs_cloud.cli.device_commands import device
 from pacs_cloud.cli.erase_commands import erase
 from pacs_cloud.cli.fixity_commands import fixity
 from pacs_cloud.cli.hold_commands import hold
+from pacs_cloud.cli.key_commands import key
+from pacs_cloud.cli.oidc_commands import oidc
 from pacs_cloud.cli.options import (
     AsJson,
     Config,
@@ -34,9 +39,11 @@ from pacs_cloud.cli.options import (
 )
 from pacs_cloud.cli.recall_commands import recall
 from pacs_cloud.cli.rejection_commands import rejections
+from pacs_cloud.cli.share_commands import share
 from pacs_cloud.cli.tier_commands import tier
 from pacs_cloud.cli.trash_commands import trash
 from pacs_cloud.cli.upkeep_commands import upkeep
+from pacs_cloud.cli.user_commands import user
 from pacs_cloud.errors import PacsError
 
 COULD_NOT = 2
@@ -66,6 +73,13 @@ for name, commands in (
     ("cost", cost),
     ("fixity", fixity),
     ("catalogue", catalogue),
+    ("user", user),
+    ("key", key),
+    ("audit", audit),
+    ("device", device),
+    ("share", share),
+    ("oidc", oidc),
+    ("deid", deid),
 ):
     app.add_typer(commands, name=name)
 

@@ -9,6 +9,7 @@ from pacs_cloud.dicom.dicomjson import keyword_of, path_of
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest, SearchResult
+from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Settings
 
 LEVELS = {
@@ -61,7 +62,7 @@ def find_rows(
 
 async def _search(settings: Settings, request: SearchRequest) -> SearchResult:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
-        return await reading.search.find(settings.tenant, request)
+        return await reading.search.find(system(settings.tenant), request)
 
 
 def _key(text: str) -> SearchKey:

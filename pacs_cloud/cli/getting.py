@@ -10,6 +10,7 @@ from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.retrieve.pieces import stream
+from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Settings
 
 
@@ -30,7 +31,7 @@ def get_study(settings: Settings, study: str, output: Path, *, as_json: bool) ->
 
 async def _get(settings: Settings, study: str, output: Path) -> tuple[int, int]:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
-        located = await reading.archive.readable.instances.locate(settings.tenant, study)
+        located = await reading.archive.readable.instances.locate(system(settings.tenant), study)
         stored_bytes = sum(one.instance.length_bytes for one in located)
         written_bytes = 0
         with weighing("getting") as progress:

@@ -13,6 +13,7 @@ from pacs_cloud.cli.output import counted, print_json, stderr, stdout, weighing
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.ingest.import_sources import FolderSource, ImportSource, PrefixSource, ZipSource
 from pacs_cloud.ingest.importer import ImportedFile, Verdict, import_files, measure
+from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Settings, StoreUrl, parse_store_url
 
 REFUSED: Final = 1
@@ -58,7 +59,7 @@ async def _import(settings: Settings, path: str, *, as_json: bool) -> Counter[Ve
             task = progress.add_task("", total=None)
             total = await measure(source)
             progress.update(task, total=total.length_bytes)
-            async for file in import_files(intake, settings.tenant, source):
+            async for file in import_files(intake, system(settings.tenant), source):
                 counts[file.verdict] += 1
                 progress.advance(task, file.length_bytes)
                 if file.verdict is Verdict.REFUSED:

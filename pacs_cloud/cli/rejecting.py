@@ -29,6 +29,7 @@ from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.pack.source import Door, Source
+from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Settings
 
 LEFT: Final = 1
@@ -100,7 +101,7 @@ async def _reject(
     )
     async with open_stores(settings) as stores:
         async with open_intake(settings, stores) as intake:
-            session = intake.session(scope.tenant, Source(Door.IMPORT, calling=this_user()))
+            session = intake.session(system(scope.tenant), Source(Door.IMPORT, calling=this_user()))
             reception = session.begin_file()
             try:
                 reception.write(made.file)

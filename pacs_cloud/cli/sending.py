@@ -5,6 +5,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from pacs_cloud.bootstrap.dimse_doors import CallingContexts, device_peer
 from pacs_cloud.bootstrap.dimse_role import limits_of
 from pacs_cloud.bootstrap.services import open_reading, open_stores
 from pacs_cloud.cli.output import counting, print_json, stderr, stdout
@@ -13,6 +14,7 @@ from pacs_cloud.dimse.requestor import Peer
 from pacs_cloud.dimse.tally import Tally
 from pacs_cloud.dimse.transfer import Dispatch, transfer
 from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Address, Destination, Settings, parse_address
 
 FAILED: Final = 1
@@ -25,7 +27,7 @@ def send_study(settings: Settings, study: str, to: str, *, as_json: bool) -> int
         settings: of the archive.
         study: its Study Instance UID.
         to: who receives it, `AET@HOST:PORT`, or the AE title of a destination in the
-            settings.
+            settings or of a device that has one.
         as_json: print one JSON object.
 
     Returns:
@@ -34,11 +36,10 @@ def send_study(settings: Settings, study: str, to: str, *, as_json: bool) -> int
     Raises:
         InvalidUid: `study` is no UID.
         InvalidRequest: `to` cannot be understood.
-        NotFound: there is no such study.
+        NotFound: there is no such study, or no such destination.
         Unavailable: a store cannot be read.
     """
-    peer = peer_of(to, settings)
-    tally = asyncio.run(_send(settings, parse_uid(study), peer))
+    tally = asyncio.run(_send(settings, parse_uid(study), to))
     if as_json:
         print_json(
             {
@@ -62,20 +63,18 @@ def send_study(settings: Settings, study: str, to: str, *, as_json: bool) -> int
     return FAILED if tally.failed else 0
 
 
-def peer_of(to: str, settings: Settings) -> Peer:
-    """Return the peer that `AET@HOST:PORT`, or a known AE title alone, means.
+def peer_of(to: str, settings: Settings) -> Peer | None:
+    """Return the peer that `AET@HOST:PORT`, or the AE title of one in the settings, means.
+
+    None for another AE title.
 
     Raises:
-        InvalidRequest: it is neither.
+        InvalidRequest: it cannot be understood.
     """
     ae_title, at, where = to.rpartition("@")
     if not at:
-        for known in settings.destinations:
-            if known.aet == to:
-                return Peer(known.aet, known.host, known.port)
-        raise InvalidRequest(
-            f"--to is AET@HOST:PORT, or the AE title of a destination in the settings; not {to!r}"
-        )
+        named = (one for one in settings.destinations if one.aet == to)
+        return next(map(CallingContexts(settings).peer, named), None)
     try:
         address = parse_address(where)
         assert isinstance(address, Address)
@@ -88,9 +87,12 @@ def peer_of(to: str, settings: Settings) -> Peer:
     return Peer(known.aet, known.host, known.port)
 
 
-async def _send(settings: Settings, study: str, peer: Peer) -> Tally:
+async def _send(settings: Settings, study: str, to: str) -> Tally:
+    peer = peer_of(to, settings)
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
-        located = await reading.archive.readable.instances.locate(settings.tenant, study)
+        if peer is None:
+            peer = await device_peer(settings, stores.objects, to)
+        located = await reading.archive.readable.instances.locate(system(settings.tenant), study)
         with counting("sending") as progress:
             task = progress.add_task("", total=len(located))
 

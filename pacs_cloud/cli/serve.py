@@ -4,23 +4,43 @@ import asyncio
 import sys
 from collections.abc import Mapping
 
+from pacs_cloud.bootstrap.accounts import accounts_of, welcome_link
+from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.bootstrap.supervisor import Role, supervise
 from pacs_cloud.settings import Settings
 
 
 def serve_roles(settings: Settings, counts: Mapping[Role, int]) -> None:
     """Run `counts` processes until told to stop; raises Unavailable."""
+    secret = None
+    if Role.WEB in counts and not settings.no_auth:
+        secret = asyncio.run(_first_secret(settings))
 
     def ready(actual: Settings) -> None:
         said = ["ready"]
         if Role.WEB in counts:
-            said.append(f"http=http://{actual.http}")
+            scheme = "https" if actual.http_tls_certificate else "http"
+            said.append(f"http={scheme}://{actual.http}")
         if Role.DIMSE in counts:
-            said.append(f"dimse={actual.dimse} aet={actual.aet}")
+            if actual.dimse_plain:
+                said.append(f"dimse={actual.dimse}")
+            if actual.dimse_tls is not None:
+                said.append(f"dimse_tls={actual.dimse_tls}")
+            said.append(f"aet={actual.aet}")
         sys.stdout.write(" ".join(said) + "\n")
         sys.stdout.flush()
+        if secret is not None:
+            sys.stderr.write(
+                f"the first administrator signs in at {welcome_link(actual, secret)}\n"
+            )
 
     asyncio.run(supervise(settings, counts, ready))
+
+
+async def _first_secret(settings: Settings) -> str | None:
+    """Return what begins an archive that has no user yet: its administrator's link."""
+    async with open_stores(settings, create=True) as stores:
+        return await accounts_of(settings, stores.objects).first_link()
 
 
 def serve_supervised(role: Role) -> None:

@@ -11,9 +11,19 @@ PACKS, INDEX, LEDGER, THUMBS, TRASH = "packs/", "index/", "ledger/", "thumbs/", 
 RECALLS, FIXITY, HOLDS, ACCESS = "recalls/", "fixity/", "holds/", "access/"
 REJECTIONS, PINS, ERASURES = "rejections/", "pins/", "erasures/"
 CORRECTIONS, CORRECTING = "corrections/", "correcting/"
+DEVICES = "devices/"
+DEID = "deid/"
+AUDIT = "audit/"
+USERS, KEYS, TRIES, SESSIONS = "users/", "keys/", "tries/", "sessions/"
+SHARES = "shares/"
 KNOWN = (
     *(PACKS, INDEX, LEDGER, THUMBS, TRASH, RECALLS, FIXITY),
     *(HOLDS, ACCESS, REJECTIONS, PINS, ERASURES, CORRECTIONS, CORRECTING, TURNS),
+    DEVICES,
+    DEID,
+    AUDIT,
+    *(USERS, KEYS, TRIES, SESSIONS),
+    SHARES,
 )
 """What the keys of this archive begin with."""
 

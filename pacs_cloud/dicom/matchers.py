@@ -15,7 +15,7 @@ WILDCARD_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC",
 """PS3.4 C.2.2.2.4; in the others `*` and `?` stand for themselves."""
 
 _INTEGER: Final = re.compile(r"[+-]?\d{1,64}", re.ASCII)
-_DECIMAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d{1,4})?", re.ASCII)
+_DECIMAL: Final = re.compile(r"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[Ee][+-]?\d{1,4})?", re.ASCII)
 
 
 class _Key(Protocol):

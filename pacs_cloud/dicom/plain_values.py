@@ -27,7 +27,7 @@ _NAME: Final = re.compile(rb"[ -<>-\[\]-}]*")
 _UID_CHARACTERS: Final = b"0123456789."
 _UIDS: Final = re.compile(rb"[0-9.]+(?:\\[0-9.]+)*")
 _INTEGERS: Final = re.compile(rb" *[+-]?[0-9]{1,12} *(?:\\ *[+-]?[0-9]{1,12} *)*")
-_DECIMAL: Final = rb" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})? *"
+_DECIMAL: Final = rb" *[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]{1,2})? *"
 _FIXED_POINT: Final = b"0123456789.+- \\"
 """What decimals without an exponent are made of. Of these characters `float` takes
 what `_DECIMALS` does, and sooner; an exponent's digits it does not count."""

@@ -14,12 +14,16 @@ from starlette.requests import Request
 from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.dicomweb.addressed import addressed
+from pacs_cloud.dicomweb.callers import caller_of
 from pacs_cloud.dicomweb.part_answer import is_of_state
 from pacs_cloud.dicomweb.problems import problem
 from pacs_cloud.dicomweb.requests import ANY_TAG, tags_of, uid_of
 from pacs_cloud.dicomweb.responses import Answer
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import state_tag
+from pacs_cloud.security.audit_event import Kind
+from pacs_cloud.security.caller import Action
+from pacs_cloud.security.witness import Witness
 
 _HEADERS: Final = {"cache-control": "no-store"}
 
@@ -27,15 +31,16 @@ _HEADERS: Final = {"cache-control": "no-store"}
 class Deletion:
     """The delete resources over one archive's trash."""
 
-    def __init__(self, trash: Trash, archive: Archive, tenant: str) -> None:
+    def __init__(self, trash: Trash, archive: Archive, witness: Witness) -> None:
         self._trash = trash
         self._archive = archive
-        self._tenant = tenant
+        self._witness = witness
 
     async def delete(self, request: Request) -> Answer:
         """Answer DELETE of whatever the path names, once it is durable.
 
         Raises:
+            Unidentified, Denied: whoever asks may not delete.
             InvalidUid: a UID of the path is none.
             Gone: all of it was deleted before.
             NotFound: there is nothing of it.
@@ -43,12 +48,20 @@ class Deletion:
         study, series, instance = (
             uid_of(request, name) or "" for name in ("study", "series", "instance")
         )
+        caller = caller_of(request)
+        await self._archive.instances.admission.admit(caller, Action.DELETE, study)
         if not await self._is_as_seen(request):
             return problem(
                 HTTPStatus.PRECONDITION_FAILED,
                 "It is not any more what the ETag in If-Match names.",
             )
-        await self._trash.delete(Scope(self._tenant, study, series, instance))
+        count = await self._trash.delete(Scope(caller.tenant, study, series, instance))
+        level = "instance" if instance else "series" if series else "study"
+        recorded = self._witness.saw(
+            caller, Kind.DELETE, action=level, studies=(study,), instances=count
+        )
+        if recorded is not None:
+            await recorded
         return Answer(status=HTTPStatus.NO_CONTENT, headers=_HEADERS)
 
     async def _is_as_seen(self, request: Request) -> bool:
@@ -59,5 +72,5 @@ class Deletion:
         tags = tags_of(request, "if-match")
         if not tags or ANY_TAG in tags:
             return True
-        state = state_tag(await addressed(request, self._archive, self._tenant))
+        state = state_tag(await addressed(request, self._archive))
         return any(is_of_state(tag, state) for tag in tags)

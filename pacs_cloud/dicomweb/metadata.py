@@ -29,9 +29,8 @@ _KEPT_BYTES: Final = 32 << 20
 class MetadataResource:
     """The metadata resources over one archive."""
 
-    def __init__(self, archive: Archive, tenant: str, public_url: str = "") -> None:
+    def __init__(self, archive: Archive, public_url: str = "") -> None:
         self._archive = archive
-        self._tenant = tenant
         self._public_url = public_url
         # By what the answer says and how: packs never change, and `state_tag` names them.
         self._encoded: BoundedCache[bytes] = BoundedCache(_KEPT_BYTES)
@@ -45,7 +44,7 @@ class MetadataResource:
                 'multipart/related; type="application/dicom+xml".'
             )
         coding = coding_for(request)
-        located = await addressed(request, self._archive, self._tenant)
+        located = await addressed(request, self._archive)
         length_bytes = length_of_headers(located)
         if not is_worth(length_bytes):
             coding = Coding.IDENTITY

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from pacs_cloud.errors import InvalidRequest
 
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-_HEADER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*([^\r\n\0]*)")
+_HEADER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*+:[ \t]*+([^\r\n\0]*)")
 MAX_PREAMBLE_BYTES: Final = 64 << 10
 MAX_PART_HEADER_BYTES: Final = 8 << 10
 _PADDING: Final = re.compile(rb"[ \t]{1,%d}" % MAX_PART_HEADER_BYTES)

@@ -11,15 +11,17 @@ from blake3 import blake3
 from starlette.requests import Request
 
 import pacs_cloud
+from pacs_cloud.dicomweb.openapi_operations import SERVICE
 from pacs_cloud.dicomweb.openapi_parameters import PATH
 from pacs_cloud.dicomweb.openapi_schemas import (
     COMPONENTS,
     DOCUMENTS,
     EXAMPLE_PROBLEM,
     EXAMPLE_STUDY,
+    SECURITY_SCHEMES,
     ref,
 )
-from pacs_cloud.dicomweb.openapi_terms import ANY_REQUEST, STATUSES, Operation, Parameter
+from pacs_cloud.dicomweb.openapi_terms import ANY_REQUEST, GUARDED, STATUSES, Operation, Parameter
 from pacs_cloud.dicomweb.problems import PROBLEM_JSON
 from pacs_cloud.dicomweb.requests import is_unchanged
 from pacs_cloud.dicomweb.responses import Answer, Bytes
@@ -75,10 +77,12 @@ def openapi_document(operations: Sequence[Served]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
+        "security": [{name: []} for name in SECURITY_SCHEMES],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": COMPONENTS,
             "parameters": {name: _parameter(used[name]) for name in sorted(used)},
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -87,15 +91,19 @@ def _operation(
     operation: Operation, *, is_alias: bool = False, is_head: bool = False
 ) -> dict[str, Any]:
     suffix = ("Head" if is_head else "") + ("Alias" if is_alias else "")
+    is_open = operation.tag == SERVICE
+    statuses = {*operation.statuses, *ANY_REQUEST, *(() if is_open else GUARDED)}
     described: dict[str, Any] = {
         "operationId": operation.operation_id + suffix,
         "summary": operation.summary,
         "tags": [operation.tag],
         "responses": {
             str(int(status)): _response(operation, int(status), is_head=is_head)
-            for status in sorted({*operation.statuses, *ANY_REQUEST})
+            for status in sorted(statuses)
         },
     }
+    if is_open:
+        described["security"] = []
     if operation.source:
         described["description"] = operation.source
     if operation.parameters:

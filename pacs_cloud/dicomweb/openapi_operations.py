@@ -24,7 +24,7 @@ _SEARCH: Final = "Search (QIDO-RS)"
 _STORE: Final = "Store (STOW-RS)"
 _DELETE: Final = "Delete"
 _URI: Final = "URI service (WADO-URI)"
-_SERVICE: Final = "The service itself"
+SERVICE: Final = "The service itself"
 
 
 def _read(
@@ -125,7 +125,7 @@ def _store(operation_id: str, where: str, *more: int) -> Operation:
         (parameters.ACCEPT, parameters.CONTENT_ENCODING),
         schemas.STORED,
         schemas.BODIES,
-        statuses=(200, 202, 403, 406, 408, 409, 413, 415, *more),
+        statuses=(200, 202, 406, 408, 409, 413, 415, *more),
     )
 
 
@@ -136,7 +136,7 @@ def _delete(name: str, what: str) -> Operation:
         "",
         _DELETE,
         (parameters.IF_MATCH,),
-        statuses=(204, 403, 404, 409, 410, 412),
+        statuses=(204, 404, 409, 410, 412),
     )
 
 
@@ -145,7 +145,7 @@ def _capabilities(operation_id: str) -> Operation:
         operation_id,
         "What is served here.",
         "PS3.18 8.9",
-        _SERVICE,
+        SERVICE,
         (parameters.ACCEPT,),
         {
             WADL: schemas.BINARY,
@@ -222,7 +222,7 @@ ROOT: Final[Mapping[Key, Operation]] = {
         "DescribeOperations",
         "This document.",
         "",
-        _SERVICE,
+        SERVICE,
         produces={media.JSON: {"type": "object"}},
         statuses=(200, 304),
     ),
@@ -230,14 +230,14 @@ ROOT: Final[Mapping[Key, Operation]] = {
         "TellHealth",
         "Whether the web process lives.",
         "",
-        _SERVICE,
+        SERVICE,
         produces={"text/plain": {"type": "string"}},
     ),
     ("GET", "/readyz"): Operation(
         "TellReadiness",
         "Whether the archive's stores answer.",
         "",
-        _SERVICE,
+        SERVICE,
         produces={"text/plain": {"type": "string"}},
     ),
 }

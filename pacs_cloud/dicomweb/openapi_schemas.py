@@ -121,3 +121,17 @@ RENDERED: Final = {
     "video/mpeg": BINARY,
 }
 """What a browser shows by itself (PS3.18 Table 8.7.4-1)."""
+
+SECURITY_SCHEMES: Final[dict[str, Schema]] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, or a token of the identity provider that the archive trusts.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "pacs",
+        "description": "Of whoever has signed in on a page; `__Host-pacs` under TLS.",
+    },
+}

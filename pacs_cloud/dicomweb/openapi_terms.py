@@ -70,6 +70,9 @@ ANY_REQUEST: Final = (
 """What any request may get: malformed, to another host, too large a header, a store that does not
 answer."""
 
+GUARDED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""What any request may get for something that is not for anybody."""
+
 STATUSES: Final[dict[int, str]] = {
     200: "What was asked for.",
     202: "Some instances were stored, some refused or changed; the data set says which and why.",
@@ -77,6 +80,7 @@ STATUSES: Final[dict[int, str]] = {
     206: "A range of it, or those instances that can be had as accepted.",
     304: "What the client holds is still the same.",
     400: "The request is malformed: a UID, a parameter, a media type, a body.",
+    401: "Nobody knows who asks: sign in, or send a key.",
     403: "Not for this caller.",
     404: "There is no such thing.",
     406: "It cannot be had in any form the client accepts.",
@@ -88,6 +92,7 @@ STATUSES: Final[dict[int, str]] = {
     415: "Bodies of that media type are not taken here.",
     416: "The range is not within it.",
     421: "This host is not known by the name in the Host field.",
+    429: "Too many requests come from this caller.",
     431: "The request's header and target are over their limit.",
     503: "The archive cannot do it now; Retry-After says when to ask again.",
 }

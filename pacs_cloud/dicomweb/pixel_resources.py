@@ -41,16 +41,15 @@ class _Value(NamedTuple):
 class PixelResources:
     """Frames and bulk values over one archive."""
 
-    def __init__(self, archive: Archive, tenant: str, public_url: str = "") -> None:
+    def __init__(self, archive: Archive, public_url: str = "") -> None:
         self._archive = archive
-        self._tenant = tenant
         self._public_url = public_url
 
     async def frames(self, request: Request) -> Answer:
         """Answer GET of some frames of an instance."""
         numbers = frame_numbers(request.path_params["frames"])
         ranges = accepted(request)
-        (located,) = await addressed(request, self._archive, self._tenant)
+        (located,) = await addressed(request, self._archive)
         count = self._archive.frames.count(located)
         if max(numbers) > count:
             raise NotFound(f"There is no frame {max(numbers)}; there are {count}.")
@@ -67,7 +66,7 @@ class PixelResources:
 
     async def pixel_data(self, request: Request) -> Answer:
         """Answer GET of all frames of a study, a series or an instance."""
-        located = await addressed(request, self._archive, self._tenant)
+        located = await addressed(request, self._archive)
         pictured = [one for one in located if one.instance.pixels is not None]
         root = root_url(request, self._public_url)
         values = [self._pixels(one, root) for one in pictured]
@@ -75,7 +74,7 @@ class PixelResources:
 
     async def all_bulk_data(self, request: Request) -> Answer:
         """Answer GET of every bulk value of a study, a series or an instance."""
-        located = await addressed(request, self._archive, self._tenant)
+        located = await addressed(request, self._archive)
         root = root_url(request, self._public_url)
         values = [
             self._bulk_value(one, value.path, root, value)
@@ -86,7 +85,7 @@ class PixelResources:
 
     async def bulk_data(self, request: Request) -> Answer:
         """Answer GET of a bulk value by the URI that metadata gives."""
-        located = await addressed(request, self._archive, self._tenant)
+        located = await addressed(request, self._archive)
         root = root_url(request, self._public_url)
         value = self._bulk_value(located[0], request.path_params["path"], root)
         return self._values(request, located, (value,))

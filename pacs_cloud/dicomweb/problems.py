@@ -39,8 +39,10 @@ _TABLE: Final[tuple[tuple[type[errors.PacsError], HTTPStatus, int | None], ...]]
     (errors.Gone, HTTPStatus.GONE, None),
     (errors.NotFound, HTTPStatus.NOT_FOUND, None),
     (errors.Conflict, HTTPStatus.CONFLICT, None),
+    (errors.Unidentified, HTTPStatus.UNAUTHORIZED, None),
     (errors.Denied, HTTPStatus.FORBIDDEN, None),
     (errors.Offline, HTTPStatus.SERVICE_UNAVAILABLE, None),
+    (errors.TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS, None),
     (errors.StorageFull, HTTPStatus.SERVICE_UNAVAILABLE, _FULL_S),
     (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE, _BUSY_S),
 )
@@ -50,12 +52,14 @@ _OWN_WORDS: Final = {
     errors.Corrupt: "What is stored cannot be read as it was written.",
     errors.Held: "The study is on hold: nothing of it is deleted before that ends.",
     errors.Conflict: "Something else is already there, or changed meanwhile.",
+    errors.Unidentified: "Sign in, or send a key: `Authorization: Bearer …`.",
     errors.Denied: "Not for this caller.",
     BeingRecalled: "The bytes are in a cold tier, and are being recalled.",
     errors.NeverRestored: "The bytes are in a cold tier, and their store brings nothing back:"
     " whoever runs the archive has to see to it.",
     errors.Offline: "The bytes are in a cold tier and must be recalled first.",
     errors.StorageFull: "The archive has no room for more at the moment.",
+    errors.TooManyRequests: "Too many requests come from this caller.",
     errors.Unavailable: "A part of the archive cannot be reached at the moment.",
 }
 
@@ -74,11 +78,13 @@ def of_error(error: errors.PacsError) -> Bytes:
             )
             # A body that has stopped will not go on: its connection is of no more use.
             headers = {"connection": "close"} if isinstance(error, BodyTooSlow) else None
-            is_cold = isinstance(error, errors.Offline)
+            if status is HTTPStatus.UNAUTHORIZED:
+                headers = {"www-authenticate": 'Bearer realm="pacs"'}  # RFC 9110 11.6.1
+            knows_when = isinstance(error, errors.Offline | errors.TooManyRequests)
             return problem(
                 status,
                 detail,
-                retry_after_s=error.retry_after_s if is_cold else retry_after_s,
+                retry_after_s=error.retry_after_s if knows_when else retry_after_s,
                 headers=headers,
                 members=_members_of(error),
             )

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.dicomweb import media, native_xml
+from pacs_cloud.dicomweb.callers import caller_of
 from pacs_cloud.dicomweb.multipart import MultipartWriter
 from pacs_cloud.dicomweb.negotiation import choose_document
 from pacs_cloud.dicomweb.qido_query import parameters_of, read_search, unsupported
@@ -17,6 +18,7 @@ from pacs_cloud.dicomweb.responses import Answer, Bytes, Stream
 from pacs_cloud.errors import NotAcceptable
 from pacs_cloud.query.request import Level, SearchRequest, SearchResult
 from pacs_cloud.query.service import Search
+from pacs_cloud.security.caller import Caller
 
 _UNCACHED: Final = {"cache-control": "no-store"}
 _CHUNK_BYTES: Final = 64 << 10
@@ -25,9 +27,8 @@ _CHUNK_BYTES: Final = 64 << 10
 class Qido:
     """The search resources over one archive."""
 
-    def __init__(self, search: Search, tenant: str, public_url: str = "") -> None:
+    def __init__(self, search: Search, public_url: str = "") -> None:
         self._search = search
-        self._tenant = tenant
         self._public_url = public_url
 
     async def studies(self, request: Request) -> Answer:
@@ -52,7 +53,8 @@ class Qido:
         parameters = parameters_of(request)
         search = read_search(request, parameters, level)
         root = root_url(request, self._public_url)
-        result = await self._search.find(self._tenant, search)
+        caller = caller_of(request)
+        result = await self._search.find(caller, search)
         headers = dict(_UNCACHED)
         if said := [*_warnings(result), *unsupported(parameters)]:
             # Warning is no field of HTTP any more (RFC 9111 5.5): what is left is PS3.18's form.
@@ -61,7 +63,7 @@ class Qido:
             return Answer(status=204, headers=headers)
         completion = Completion(level, search.returns or frozenset(), root)
         if result.places:
-            rows = self._whole(search, result, completion)
+            rows = self._whole(caller, search, result, completion)
         elif content == media.DICOM_XML:
             rows = _each(result.rows, completion)
         else:
@@ -74,9 +76,9 @@ class Qido:
         return Stream(_json(rows), content, headers=headers)
 
     async def _whole(
-        self, search: SearchRequest, result: SearchResult, completion: Completion
+        self, caller: Caller, search: SearchRequest, result: SearchResult, completion: Completion
     ) -> AsyncGenerator[Elements]:
-        async for row in self._search.whole_rows(self._tenant, search, result):
+        async for row in self._search.whole_rows(caller, search, result):
             yield completion.completed(completion.with_urls(row))
 
 

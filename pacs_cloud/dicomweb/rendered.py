@@ -11,6 +11,7 @@ from starlette.requests import Request
 from pacs_cloud.dicom.render.frame_picture import Wanted
 from pacs_cloud.dicom.render.picture import GIF, MEDIA_TYPES
 from pacs_cloud.dicomweb.addressed import addressed
+from pacs_cloud.dicomweb.callers import caller_of
 from pacs_cloud.dicomweb.frame_numbers import frame_numbers
 from pacs_cloud.dicomweb.media import MediaType
 from pacs_cloud.dicomweb.part_answer import CACHING, SOME_ARE_MISSING, etag_of
@@ -39,10 +40,9 @@ _NO_LETTERS: Final = re.compile(r"[^A-Za-z0-9_,\- ]")
 class Rendered:
     """The rendered resources and thumbnails over one archive."""
 
-    def __init__(self, archive: Archive, tenant: str) -> None:
+    def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._tenant = tenant
-        self._parts = Parts(archive, tenant)
+        self._parts = Parts(archive)
 
     async def resource(self, request: Request) -> Answer:
         """Answer GET of `…/rendered` of a study, a series, an instance or frames."""
@@ -50,7 +50,7 @@ class Rendered:
         named: str | None = request.path_params.get("frames")
         frames = None if named is None else frame_numbers(named)
         ranges = accepted(request)
-        located = await addressed(request, self._archive, self._tenant)
+        located = await addressed(request, self._archive)
         return await self.answer(
             request,
             located,
@@ -98,7 +98,7 @@ class Rendered:
             content, is_multipart = form
             if parameters.wants_profile and content == GIF:
                 raise InvalidRequest("A GIF holds no ICC profile: iccprofile can only be no.")
-            asked = Asked(content, frames, parameters, is_multipart)
+            asked = Asked(caller_of(request), content, frames, parameters, is_multipart)
             try:
                 portions.append(await self._parts.portion(one, asked))
             except NOT_THIS_ONE as error:
@@ -129,7 +129,7 @@ class Rendered:
         Raises:
             NotAcceptable: it cannot be shown.
         """
-        asked = Asked(content, None, parameters, is_multipart=False)
+        asked = Asked(caller_of(request), content, None, parameters, is_multipart=False)
         state = () if shown.state is None else (shown.state,)
         return await self._answer(
             request,
@@ -192,26 +192,26 @@ class Rendered:
         if form is None:
             raise NotAcceptable(f"A thumbnail is one of {', '.join(MEDIA_TYPES)}.")
         content, is_multipart = form
-        located = await addressed(request, self._archive, self._tenant)
+        caller, located = caller_of(request), await addressed(request, self._archive)
         wanted = Wanted(content, viewport=viewport, is_thumbnail=True)
         frame = next(iter(frames or ()), None)
         renderer = self._archive.renderer
         thumbnails = self._archive.thumbnails
-        chosen = await thumbnails.chosen(self._tenant, located, frame)
+        chosen = await thumbnails.chosen(caller, located, frame)
         if chosen is None and request.method == "HEAD":
-            await renderer.shown.check_thumbnail(self._tenant, located, frame)
+            await renderer.shown.check_thumbnail(caller, located, frame)
 
         async def pieces() -> Sequence[Piece]:
             if isinstance(chosen, ThumbKey):
                 return (await thumbnails.picture(chosen, wanted),)
             if chosen is not None:
                 return (await renderer.picture(chosen, wanted),)
-            return (await renderer.thumbnail(self._tenant, located, frame, wanted),)
+            return (await renderer.thumbnail(caller, located, frame, wanted),)
 
         seen = [*located]
         if chosen is None and len(located) == 1 and kind_of(located[0]) is Kind.STATE:
             # The image it shows may be another one though it is the same.
-            shown = renderer.shown.standing_for(self._tenant, located, frame)
+            shown = renderer.shown.standing_for(caller, located, frame)
             seen += [one.located async for one in shown]
         # What is kept may look different from what is rendered, and goes when all can be read.
         came_from = () if chosen is None else (_name_of(chosen),)

@@ -16,6 +16,7 @@ from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.retrieve.pieces import Piece
 from pacs_cloud.retrieve.renditions import HTML, PLAIN, XML
 from pacs_cloud.retrieve.shown_frames import Shown
+from pacs_cloud.security.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,14 @@ class Asked:
     """How an instance is wanted.
 
     Attributes:
+        caller: who asks.
         content: one of the media types that it is offered in.
         frames: that are asked for; None: the whole instance.
         parameters: how pictures are wanted.
         is_multipart: whether there may be more than one part.
     """
 
+    caller: Caller
     content: str
     frames: Sequence[int] | None
     parameters: RenderingParameters
@@ -69,9 +72,8 @@ class Asked:
 class Parts:
     """Makes the parts of rendered resources."""
 
-    def __init__(self, archive: Archive, tenant: str) -> None:
+    def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._tenant = tenant
 
     async def offered(self, located: Located, *, is_whole: bool) -> Sequence[str]:
         """Return the media types that an instance can be had in, the default first."""
@@ -144,8 +146,8 @@ class Parts:
         check_presented(asked.parameters)
         frames_of = self._archive.renderer.shown
         if asked.is_multipart:
-            return await frames_of.presented(self._tenant, state)
-        return (await frames_of.first_presented(self._tenant, state),)
+            return await frames_of.presented(asked.caller, state)
+        return (await frames_of.first_presented(asked.caller, state),)
 
     async def _numbers(self, located: Located, asked: Asked) -> Sequence[int]:
         """Return the frames of an image that are shown: one stands for all in a single part.

@@ -1,7 +1,7 @@
 """STOW-RS: storing Part 10 files, or metadata and bulk data (PS3.18 10.5)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Final
@@ -9,7 +9,9 @@ from typing import Final
 import orjson
 from starlette.requests import Request
 
+from pacs_cloud.catalogue.visibility import Admission
 from pacs_cloud.dicomweb import media, native_xml
+from pacs_cloud.dicomweb.callers import caller_of
 from pacs_cloud.dicomweb.media import MediaType, UnsupportedMedia, parse_media_type
 from pacs_cloud.dicomweb.multipart import (
     MultipartReader,
@@ -23,10 +25,13 @@ from pacs_cloud.dicomweb.requests import accepted, body_of, root_url, uid_of
 from pacs_cloud.dicomweb.responses import Answer, Bytes
 from pacs_cloud.dicomweb.stow_coding import Decoding, decoding
 from pacs_cloud.dicomweb.stow_parts import MAX_PARTS, Parts
-from pacs_cloud.dicomweb.stow_report import Failure, StoreReport
+from pacs_cloud.dicomweb.stow_report import Failure, Stored, StoreReport
 from pacs_cloud.errors import InvalidRequest, NotAcceptable, Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.pack.index import Door, Source
+from pacs_cloud.security.audit_event import Kind
+from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.witness import Witness, require
 
 _RETRY_S: Final = 60
 """When a sender refused for want of room may try again."""
@@ -45,14 +50,16 @@ class Stow:
     def __init__(
         self,
         intake: Intake,
-        tenant: str,
+        admission: Admission,
+        witness: Witness,
         public_url: str = "",
         *,
         max_body_bytes: int,
         body_idle_s: float,
     ) -> None:
         self._intake = intake
-        self._tenant = tenant
+        self._admission = admission
+        self._witness = witness
         self._public_url = public_url
         self._max_body_bytes = max_body_bytes
         self._body_idle_s = body_idle_s
@@ -66,8 +73,12 @@ class Stow:
         study = uid_of(request, "study")
         root = root_url(request, self._public_url)
         body = _Body(request, self._max_body_bytes, self._body_idle_s)
-        client = request.client.host if request.client else ""
-        session = self._intake.session(self._tenant, Source(Door.STOW, address=client))
+        caller = caller_of(request)
+        source = Source(Door.STOW, calling=caller.subject, address=caller.address)
+        await require(self._witness, caller, Action.STORE)
+        if study is not None:
+            await self._admission.admit(caller, Action.STORE, study)
+        session = self._intake.session(caller, source, is_admitted=study is not None)
         base_url = f"{root}/studies{f'/{study}' if study else ''}"
         parts = Parts(session, study, base_url, body.root, self._gate, self._max_body_bytes)
         is_whole = True
@@ -89,8 +100,17 @@ class Stow:
         if parts.count == parts.unsupported:
             raise UnsupportedMedia(_TAKEN)
         outcomes = await session.commit_each() if parts.stored else []
+        await self._record(caller, parts.stored)
         report = StoreReport(root, study, parts.stored, parts.failed, parts.unreadable, outcomes)
         return _answer(report, content, is_whole=is_whole)
+
+    async def _record(self, caller: Caller, stored: Sequence[Stored]) -> None:
+        if not stored:
+            return
+        studies = tuple(sorted({one.study_instance_uid for one in stored}))
+        recorded = self._witness.saw(caller, Kind.STORE, studies=studies, instances=len(stored))
+        if recorded is not None:
+            await recorded
 
 
 class _Body:

@@ -18,14 +18,14 @@ from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located, state_tag
 from pacs_cloud.retrieve.pieces import Piece
 from pacs_cloud.retrieve.transcodable import can_make, form_of
+from pacs_cloud.security.caller import Action
 
 
 class Wado:
     """The retrieve resources over one archive."""
 
-    def __init__(self, archive: Archive, tenant: str, public_url: str = "") -> None:
+    def __init__(self, archive: Archive, public_url: str = "") -> None:
         self._archive = archive
-        self._tenant = tenant
         self._public_url = public_url
 
     async def instances(self, request: Request) -> Answer:
@@ -77,7 +77,7 @@ class Wado:
         return part_answer(request, self._archive.objects, whole)
 
     async def _locate(self, request: Request) -> tuple[Located, ...]:
-        return await addressed(request, self._archive, self._tenant)
+        return await addressed(request, self._archive, Action.DOWNLOAD)
 
     async def _alone(self, located: Located, choice: Choice) -> Sequence[Piece]:
         """Return the only file of an answer: what is amended is, so that its length is known."""

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.dicomweb import media
+from pacs_cloud.dicomweb.callers import caller_of
 from pacs_cloud.dicomweb.media import MediaType
 from pacs_cloud.dicomweb.rendered import Rendered
 from pacs_cloud.dicomweb.rendered_parts import Parts, check_presented
@@ -25,17 +26,17 @@ from pacs_cloud.errors import InvalidRequest, NotAcceptable
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.depiction import Kind, kind_of
 from pacs_cloud.retrieve.instances import Located
+from pacs_cloud.security.caller import Action
 
 
 class WadoUri:
     """The URI service over one archive: what WADO-RS makes, asked for otherwise."""
 
-    def __init__(self, archive: Archive, tenant: str) -> None:
+    def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._tenant = tenant
-        self._wado = Wado(archive, tenant)
-        self._rendered = Rendered(archive, tenant)
-        self._parts = Parts(archive, tenant)
+        self._wado = Wado(archive)
+        self._rendered = Rendered(archive)
+        self._parts = Parts(archive)
 
     async def instance(self, request: Request) -> Answer:
         """Answer GET /wado?requestType=WADO&studyUID=…&seriesUID=…&objectUID=….
@@ -56,9 +57,11 @@ class WadoUri:
             raise InvalidRequest("De-identification is not offered: anonymize cannot be given.")
         check_charset(request)
         ranges = accepted_types(request)
-        (located,) = await self._archive.instances.locate(self._tenant, study, series, instance)
+        caller = caller_of(request)
+        (located,) = await self._archive.instances.locate(caller, study, series, instance)
         content = await self._choose(located, ranges)
         if content.name == media.DICOM:
+            await self._archive.instances.admission.admit(caller, Action.DOWNLOAD, study)
             return await self._file(request, located, content)
         if one_of(request, "transferSyntax") is not None:
             raise InvalidRequest("transferSyntax goes with application/dicom only.")
@@ -119,8 +122,9 @@ class WadoUri:
     ) -> Answer:
         """Return an image as a presentation state of its study shows it."""
         check_presented(parameters)
+        caller = caller_of(request)
         (state,) = await self._archive.instances.locate(
-            self._tenant,
+            caller,
             located.pack.study_instance_uid,
             uid_in(request, "presentationSeriesUID"),
             uid_in(request, "presentationUID"),
@@ -129,7 +133,7 @@ class WadoUri:
             raise InvalidRequest("presentationUID names something that is no presentation state.")
         shown = [
             one
-            for one in await self._archive.renderer.shown.presented(self._tenant, state)
+            for one in await self._archive.renderer.shown.presented(caller, state)
             if one.located.instance.sop_instance_uid == located.instance.sop_instance_uid
             and frame in {None, one.number}
         ]

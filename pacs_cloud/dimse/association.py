@@ -21,7 +21,7 @@ from pacs_cloud.dimse.associate import (
 )
 from pacs_cloud.dimse.command import Command, CommandField, Element, Value
 from pacs_cloud.dimse.fragments import Source
-from pacs_cloud.dimse.gate import Admission, Gate
+from pacs_cloud.dimse.gate import Admission, Gate, Remote
 from pacs_cloud.dimse.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from pacs_cloud.dimse.inbound import DataSetTaker, Dropped, MessageReader
 from pacs_cloud.dimse.invocation import Invocation, ReplyTaker
@@ -110,6 +110,11 @@ class Association:
     def peer_address(self) -> str:
         """The peer's network address."""
         return self.upper.peer_address
+
+    @property
+    def remote(self) -> Remote:
+        """The peer's end of the connection."""
+        return Remote(self.upper.peer_address, self.upper.tls_peer)
 
     @property
     def has_begun(self) -> bool:
@@ -312,16 +317,18 @@ class Association:
     async def _decide(self, request: AssociateRequest) -> None:
         assert isinstance(self._side, Acceptor)
         try:
-            self.admission = await self._side.gate.admit(request, self.peer_address)
-            agreement = answer(request, self._side.repertoire)
+            self.admission = await self._side.gate.admit(request, self.remote)
+            if (leave := self.admission.leave) is not None:
+                self.on_end(lambda _association, _end: leave())
+            if self.upper.state is not State.DECIDING:
+                return
+            agreement = answer(request, self._side.repertoire, self.admission.requests)
         except AssociationRejected as error:
             self.upper.reject(error.rejection)
             return
         except Exception:  # noqa: BLE001 - the outermost edge: the peer must get an answer
             _log.exception("gate_failed")
             self.upper.reject(TEMPORARY_CONGESTION)
-            return
-        if self.upper.state is not State.DECIDING:
             return
         self.contexts = agreement.contexts
         self._outbox.set_max_length(request.max_length)

@@ -37,19 +37,17 @@ _OF_PATIENT: Final = frozenset(attributes.PATIENT_TAGS) | computed.PATIENT_COMPU
 
 
 class CFind:
-    """Searches in one information model, for one tenant."""
+    """Searches in one information model."""
 
-    def __init__(self, search: Search, tenant: str, model: Model, ae_title: str) -> None:
+    def __init__(self, search: Search, model: Model, ae_title: str) -> None:
         """Search with `search`.
 
         Args:
             search: the query service.
-            tenant: whose archive.
             model: which levels there are.
             ae_title: where matches can be retrieved: our own.
         """
         self._search = search
-        self._tenant = tenant
         self._model = model
         self._ae_title = ae_title
 
@@ -62,6 +60,7 @@ class CFind:
         """Send a response for each match; return the last: success or cancelled.
 
         Raises:
+            Denied: the peer may not search.
             InvalidRequest: the identifier is wrong.
             InvalidInstance: it cannot be decoded.
             TooBroad: the search would read too much; matches that came are right.
@@ -76,7 +75,7 @@ class CFind:
         returns = request.returns or frozenset()
         is_all_supported = identifier.keys.keys() - _OURS <= returns
         status = Status.PENDING if is_all_supported else Status.PENDING_WITH_UNSUPPORTED_KEYS
-        async with aclosing(self._search.rows(self._tenant, request)) as rows:
+        async with aclosing(self._search.rows(operation.caller, request)) as rows:
             async for row in rows:
                 if operation.cancelled.is_set():
                     return Response(Status.CANCELLED)

@@ -5,7 +5,7 @@ from pacs_cloud.dimse import suboperations
 from pacs_cloud.dimse.identifier import IdentifierSink, read_identifier
 from pacs_cloud.dimse.information_models import Model
 from pacs_cloud.dimse.refusal import refusal
-from pacs_cloud.dimse.selection import Shelf, select
+from pacs_cloud.dimse.selection import Shelf, record_sending, select
 from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.tally import Tally
 from pacs_cloud.dimse.transfer import Dispatch, send_over
@@ -28,6 +28,7 @@ class CGet:
         """Send each instance with a C-STORE sub-operation; return the last response.
 
         Raises:
+            Denied: the peer may not read.
             InvalidRequest: the identifier is wrong.
             InvalidInstance: it cannot be decoded.
             TooBroad, Unavailable: what it names could not be found out.
@@ -36,8 +37,9 @@ class CGet:
         """
         syntax = operation.context.transfer_syntax
         identifier = read_identifier(sink.data, syntax, self._model)
-        instances = await select(self._shelf, identifier, self._model)
+        instances = await select(self._shelf, operation.caller, identifier, self._model)
         await self._shelf.archive.require(instances)
+        await record_sending(self._shelf, operation.caller, "C-GET", instances)
         tally = Tally(len(instances))
 
         async def on_progress(tally: Tally) -> None:

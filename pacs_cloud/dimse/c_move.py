@@ -1,6 +1,6 @@
 """C-MOVE: instances sent to a third party over associations of our own (PS3.4 C.4.2)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pacs_cloud.dicom.status import Status
 from pacs_cloud.dimse import suboperations
@@ -11,11 +11,13 @@ from pacs_cloud.dimse.limits import Limits
 from pacs_cloud.dimse.patience import Patience
 from pacs_cloud.dimse.refusal import refusal
 from pacs_cloud.dimse.requestor import MoveOriginator, Peer
-from pacs_cloud.dimse.selection import Shelf, select
+from pacs_cloud.dimse.selection import Shelf, record_sending, select
 from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.tally import Tally
 from pacs_cloud.dimse.transfer import Dispatch, transfer
 from pacs_cloud.errors import NotFound, Offline, PacsError, TooBroad, Unavailable
+from pacs_cloud.security import access
+from pacs_cloud.security.caller import Action
 
 
 class CMove:
@@ -25,7 +27,7 @@ class CMove:
         self,
         shelf: Shelf,
         model: Model,
-        find_peer: Callable[[str], Peer | None],
+        find_peer: Callable[[str, str], Awaitable[Peer | None]],
         ae_title: str,
         limits: Limits,
         patience: Patience | None = None,
@@ -35,7 +37,7 @@ class CMove:
         Args:
             shelf: the archive, and whose part of it.
             model: which levels there are.
-            find_peer: the peer with an AE title, None where it is unknown.
+            find_peer: the peer of a tenant with an AE title, None where it is unknown.
             ae_title: our own, that the destination is called with.
             limits: of the associations with it.
             patience: how to wait for what lies in a cold class; None: refuse it.
@@ -48,18 +50,15 @@ class CMove:
         self._patience = patience
 
     def open(self, operation: Operation, /) -> IdentifierSink:
-        """Return what takes the identifier.
-
-        Raises:
-            NotFound: the destination is not one we know.
-        """
-        self._destination(operation)
+        """Return what takes the identifier; raises Denied."""
+        access.require(operation.caller, Action.SEND)
         return IdentifierSink()
 
     async def complete(self, operation: Operation, sink: IdentifierSink, /) -> Response:
         """Send each instance to the destination; return the last response.
 
         Raises:
+            NotFound: the destination is not one we know.
             InvalidRequest: the identifier is wrong.
             InvalidInstance: it cannot be decoded.
             TooBroad, Unavailable: what it names could not be found out.
@@ -67,12 +66,16 @@ class CMove:
         """
         syntax = operation.context.transfer_syntax
         identifier = read_identifier(sink.data, syntax, self._model)
-        instances = await select(self._shelf, identifier, self._model)
-        destination, archive = self._destination(operation), self._shelf.archive
+        destination, archive = await self._destination(operation), self._shelf.archive
+        instances = await select(self._shelf, operation.caller, identifier, self._model)
         if self._patience is None:
             await archive.require(instances)
         else:
             await self._patience.wait(operation, archive, instances, destination.ae_title)
+
+        await record_sending(
+            self._shelf, operation.caller, "C-MOVE", instances, destination.ae_title
+        )
 
         async def on_progress(tally: Tally) -> None:
             if tally.remaining:
@@ -100,8 +103,9 @@ class CMove:
         is_too_much = isinstance(error, TooBroad | Unavailable)
         return refusal(error, Status.CANNOT_COUNT_MATCHES if is_too_much else None)
 
-    def _destination(self, operation: Operation) -> Peer:
-        peer = self._find_peer(operation.command.text(Element.MOVE_DESTINATION))
+    async def _destination(self, operation: Operation) -> Peer:
+        title = operation.command.text(Element.MOVE_DESTINATION)
+        peer = await self._find_peer(operation.caller.tenant, title)
         if peer is None:
             raise NotFound("the move destination is not one of ours")
         return peer

@@ -12,11 +12,13 @@ from pacs_cloud.dimse.command import Element, Value
 from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.state import End
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
-from pacs_cloud.errors import InvalidInstance, InvalidUid, PacsError, Refusal, Unavailable
+from pacs_cloud.errors import Denied, InvalidInstance, InvalidUid, PacsError, Refusal, Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.reception import Reception
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
+from pacs_cloud.security.audit_event import Kind
+from pacs_cloud.security.witness import NOBODY, Witness
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +51,12 @@ comments holds a value of the data set."""
 
 
 class CStore:
-    """Takes instances of one tenant in; those of one association are one session."""
+    """Takes instances in; those of one association are one session."""
 
-    def __init__(self, intake: Intake, tenant: str) -> None:
-        """Store into `intake`, for `tenant`."""
+    def __init__(self, intake: Intake, witness: Witness = NOBODY) -> None:
+        """Store into `intake`; `witness` puts on record who has brought what."""
         self._intake = intake
-        self._tenant = tenant
+        self._witness = witness
         self._sessions: dict[Association, Session] = {}
         self._flushing: set[asyncio.Task[None]] = set()
 
@@ -63,6 +65,7 @@ class CStore:
 
         Raises:
             Refused: the request names no instance, or no class that is stored.
+            Denied: the peer may not store.
         """
         command = operation.command
         try:
@@ -78,7 +81,7 @@ class CStore:
             sop_class_uid not in STORAGE_CLASSES
         ):
             raise Refused(*_REFUSALS[Refusal.UNSUPPORTED_CLASS])
-        reception = self._session(operation.association).begin_dataset(
+        reception = self._session(operation).begin_dataset(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=operation.context.transfer_syntax,
@@ -90,10 +93,14 @@ class CStore:
 
         Raises:
             InvalidInstance: it cannot be admitted.
-            Unavailable: it could not be made durable.
+            Unavailable: it could not be made durable, or not be put on record.
         """
-        del operation
-        await sink.reception.finish()
+        receipt = await sink.reception.finish()
+        recorded = self._witness.saw(
+            operation.caller, Kind.STORE, studies=(receipt.study_instance_uid,), instances=1
+        )
+        if recorded is not None:
+            await recorded
         return _STORED
 
     def failure(self, error: PacsError, /) -> Response:
@@ -104,6 +111,8 @@ class CStore:
             status, comment = _REFUSALS.get(
                 error.refusal, (Status.PROCESSING_FAILURE, "the instance cannot be stored")
             )
+        elif isinstance(error, Denied):
+            status, comment = Status.NOT_AUTHORISED, "not for this application entity"
         elif isinstance(error, Unavailable):
             # StorageFull and failed syncs alike: the same instance may be sent again.
             status, comment = Status.OUT_OF_RESOURCES, "no room or no disk now; send it again"
@@ -115,7 +124,8 @@ class CStore:
         elements: dict[int, Value] = {Element.ERROR_COMMENT: comment}
         return Response(status, elements=elements)
 
-    def _session(self, association: Association) -> Session:
+    def _session(self, operation: Operation) -> Session:
+        association = operation.association
         session = self._sessions.get(association)
         if session is None:
             request = association.request
@@ -125,7 +135,7 @@ class CStore:
                 request.calling_ae_title,
                 association.peer_address,
             )
-            session = self._intake.session(self._tenant, source)
+            session = self._intake.session(operation.caller, source)
             self._sessions[association] = session
             association.on_end(self._ended)
         return session

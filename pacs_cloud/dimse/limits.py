@@ -11,6 +11,7 @@ class Limits:
         artim_s: from connection to a complete A-ASSOCIATE-RQ, and from our last
             word to the peer's closing (PS3.8 9.1.5); also how long the gate, an
             answer to our request and a release may take.
+        tls_s: how long a TLS handshake may take; it comes before all of that.
         network_s: how long a peer may stay silent within a message, or leave
             our bytes unread.
         idle_s: how long an association may do nothing.
@@ -25,6 +26,7 @@ class Limits:
     """
 
     artim_s: float = 30.0
+    tls_s: float = 10.0
     network_s: float = 60.0
     idle_s: float = 300.0
     response_s: float = 300.0

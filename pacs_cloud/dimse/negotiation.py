@@ -7,7 +7,7 @@ that is a registered transfer syntax and not retired, or, where it proposes
 none such, its first well-formed one: what a sender puts first is what it holds.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -23,6 +23,7 @@ from pacs_cloud.dimse.associate import (
     ProposedContext,
     Roles,
 )
+from pacs_cloud.dimse.command import CommandField
 from pacs_cloud.dimse.service import Service
 from pacs_cloud.errors import InvalidUid, NotFound
 
@@ -120,8 +121,21 @@ class Agreement:
     contexts: Mapping[int, Context]
 
 
-def answer(request: AssociateRequest, repertoire: Repertoire) -> Agreement:
-    """Return the acceptor's side of the negotiation."""
+def answer(
+    request: AssociateRequest, repertoire: Repertoire, requests: Container[int] | None = None
+) -> Agreement:
+    """Return the acceptor's side of the negotiation.
+
+    Args:
+        request: what is proposed.
+        repertoire: what we offer.
+        requests: the command fields of what this peer may ask for; None: of everything. A
+            context of which nothing is left is a user-rejection (PS3.8 Table 9-18).
+    """
+
+    def is_allowed(field: int) -> bool:
+        return requests is None or field in requests
+
     asked = {roles.sop_class_uid: roles for roles in request.roles}
     granted: dict[str, Roles] = {}
     answers: list[AnsweredContext] = []
@@ -136,9 +150,10 @@ def answer(request: AssociateRequest, repertoire: Repertoire) -> Agreement:
         if transfer_syntax is None:
             answers.append(_refuse(proposed, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED))
             continue
-        performs, invokes = bool(offer.services), False
+        performs, invokes = any(map(is_allowed, offer.services)), False
         if (roles := asked.get(abstract_syntax)) is not None:
-            performs, invokes = performs and roles.scu, offer.invokes and roles.scp
+            performs = performs and roles.scu
+            invokes = offer.invokes and roles.scp and is_allowed(CommandField.C_GET)
             granted[abstract_syntax] = Roles(abstract_syntax, performs, invokes)
         if not performs and not invokes:
             answers.append(_refuse(proposed, ContextResult.USER_REJECTION))
@@ -152,7 +167,7 @@ def answer(request: AssociateRequest, repertoire: Repertoire) -> Agreement:
     return Agreement(
         tuple(answers),
         tuple(granted.values()),
-        tuple(_answer_extended(request, repertoire)),
+        tuple(_answer_extended(request, contexts.values())),
         contexts,
     )
 
@@ -246,10 +261,11 @@ def _choose(proposed: tuple[str, ...], accepted: frozenset[str] | None) -> str |
 
 
 def _answer_extended(
-    request: AssociateRequest, repertoire: Repertoire
+    request: AssociateRequest, contexts: Iterable[Context]
 ) -> Iterable[tuple[str, bytes]]:
+    offers = {context.abstract_syntax: context.offer for context in contexts}
     for sop_class_uid, information in request.extended:
-        offer = repertoire.find(sop_class_uid)
+        offer = offers.get(sop_class_uid)
         if offer is not None and offer.answer_extended is not None:
             answered = offer.answer_extended(information)
             if answered is not None:

@@ -83,6 +83,8 @@ NO_REASON_GIVEN: Final = Rejection(RejectResult.PERMANENT, 1, 1)
 APPLICATION_CONTEXT_NOT_SUPPORTED: Final = Rejection(RejectResult.PERMANENT, 1, 2)
 CALLING_AE_TITLE_NOT_RECOGNIZED: Final = Rejection(RejectResult.PERMANENT, 1, 3)
 CALLED_AE_TITLE_NOT_RECOGNIZED: Final = Rejection(RejectResult.PERMANENT, 1, 7)
+USER_IDENTITY_NOT_ACCEPTED: Final = Rejection(RejectResult.PERMANENT, 2, 1)
+"""PS3.7 D.3.3.7 has a user who is not let in refused so."""
 PROTOCOL_VERSION_NOT_SUPPORTED: Final = Rejection(RejectResult.PERMANENT, 2, 2)
 TEMPORARY_CONGESTION: Final = Rejection(RejectResult.TRANSIENT, 3, 1)
 LOCAL_LIMIT_EXCEEDED: Final = Rejection(RejectResult.TRANSIENT, 3, 2)

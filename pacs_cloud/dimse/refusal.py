@@ -6,7 +6,14 @@ from typing import Final
 from pacs_cloud.dicom.status import Status
 from pacs_cloud.dimse.command import Element
 from pacs_cloud.dimse.service import Response
-from pacs_cloud.errors import InvalidInstance, InvalidRequest, InvalidUid, PacsError, Unavailable
+from pacs_cloud.errors import (
+    Denied,
+    InvalidInstance,
+    InvalidRequest,
+    InvalidUid,
+    PacsError,
+    Unavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +34,10 @@ def refusal(error: PacsError, status: Status | None = None) -> Response:
         common, comment = Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, str(error)
     elif isinstance(error, InvalidInstance):
         common, comment = Status.CANNOT_UNDERSTAND, "the identifier cannot be decoded"
+    elif isinstance(error, Denied):
+        # Whatever the service would say else: PS3.7 C.5.8.
+        common, comment = Status.NOT_AUTHORISED, "not for this application entity"
+        status = None
     elif isinstance(error, Unavailable):
         common, comment = Status.CANNOT_UNDERSTAND, "the archive cannot be read now; try again"
     else:

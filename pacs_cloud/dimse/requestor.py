@@ -11,10 +11,26 @@ from pacs_cloud.dimse.fragments import Source
 from pacs_cloud.dimse.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from pacs_cloud.dimse.limits import Limits
 from pacs_cloud.dimse.negotiation import Proposal, context_to_invoke, propose
+from pacs_cloud.dimse.tls import TlsContexts
 from pacs_cloud.dimse.verification import VERIFICATION
 from pacs_cloud.errors import Unavailable
 
 _MEDIUM_PRIORITY = 0
+_GOODBYE_S = 5.0
+"""How long a peer may take to answer that TLS ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTls:
+    """How a peer is called over TLS.
+
+    Attributes:
+        contexts: whom we believe, and what proves us.
+        name: what its certificate must be for; "" for the host that is called.
+    """
+
+    contexts: TlsContexts
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +41,13 @@ class Peer:
         ae_title: its title, at most 16 characters.
         host: its host name or address.
         port: its TCP port.
+        tls: how over TLS; None: without.
     """
 
     ae_title: str
     host: str
     port: int
+    tls: PeerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +117,18 @@ async def connect(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limits.artim_s):
-            await loop.create_connection(lambda: association.upper, peer.host, peer.port)
+            if (tls := peer.tls) is None:
+                await loop.create_connection(lambda: association.upper, peer.host, peer.port)
+            else:
+                await loop.create_connection(
+                    lambda: association.upper,
+                    peer.host,
+                    peer.port,
+                    ssl=tls.contexts.current(),
+                    server_hostname=tls.name or peer.host,
+                    ssl_handshake_timeout=limits.tls_s,
+                    ssl_shutdown_timeout=_GOODBYE_S,
+                )
     except (OSError, TimeoutError) as error:
         association.upper.drop("no connection")
         raise Unavailable(f"no connection to {peer.ae_title}: {type(error).__name__}") from error

@@ -7,10 +7,12 @@ from typing import Final
 
 from pacs_cloud.dimse.associate import AssociateRequest
 from pacs_cloud.dimse.association import Acceptor, Association
-from pacs_cloud.dimse.gate import Admission, AeTitleGate, Gate
+from pacs_cloud.dimse.gate import Admission, AeTitleGate, Gate, Remote
 from pacs_cloud.dimse.limits import Limits
 from pacs_cloud.dimse.negotiation import Repertoire
 from pacs_cloud.dimse.pdu import LOCAL_LIMIT_EXCEEDED, AssociationRejected
+from pacs_cloud.dimse.tls import TlsContexts
+from pacs_cloud.dimse.tls_listener import TlsListener
 from pacs_cloud.dimse.upper_layer import UpperLayer
 
 _BACKLOG: Final = 128
@@ -43,7 +45,8 @@ class ServerSettings:
     """How a server serves.
 
     Attributes:
-        endpoint: where.
+        endpoint: where; None: only over TLS.
+        tls: where over TLS, and with which certificate; None: nowhere.
         repertoire: what.
         gate: whom.
         limits: times and sizes of each association.
@@ -53,7 +56,8 @@ class ServerSettings:
     """
 
     repertoire: Repertoire
-    endpoint: Endpoint = field(default_factory=Endpoint)
+    endpoint: Endpoint | None = field(default_factory=Endpoint)
+    tls: tuple[Endpoint, TlsContexts] | None = None
     gate: Gate = field(default_factory=AeTitleGate)
     limits: Limits = field(default_factory=Limits)
     max_associations: int = 100
@@ -68,13 +72,19 @@ class Server:
         self._acceptor = Acceptor(settings.repertoire, self)
         self._connections: set[Association] = set()
         self._server: asyncio.Server | None = None
-        self._address = ("", 0)
+        self._tls: TlsListener | None = None
+        self._address = self._tls_address = ("", 0)
         self._stopping = False
 
     @property
     def address(self) -> tuple[str, int]:
         """The host and port it listens on."""
         return self._address
+
+    @property
+    def tls_address(self) -> tuple[str, int]:
+        """The host and port it listens on for TLS."""
+        return self._tls_address
 
     @property
     def associations(self) -> int:
@@ -89,17 +99,28 @@ class Server:
         Raises:
             OSError: the address is not ours or in use.
         """
-        listener = _listener(self._settings.endpoint)
-        name = listener.getsockname()
-        self._address = (str(name[0]), int(name[1]))
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                self._connected, sock=listener, backlog=_BACKLOG
-            )
-        except BaseException:
-            listener.close()
-            raise
+        if (endpoint := self._settings.endpoint) is not None:
+            listener = _listener(endpoint)
+            self._address = _address_of(listener)
+            loop = asyncio.get_running_loop()
+            try:
+                self._server = await loop.create_server(
+                    self._connected, sock=listener, backlog=_BACKLOG
+                )
+            except BaseException:
+                listener.close()
+                raise
+        if self._settings.tls is not None:
+            endpoint, contexts = self._settings.tls
+            try:
+                listener = _listener(endpoint)
+            except BaseException:
+                if self._server is not None:
+                    self._server.close()
+                raise
+            self._tls_address = _address_of(listener)
+            self._tls = TlsListener(listener, contexts, self._connecting, self._settings.limits)
+            self._tls.start(_BACKLOG)
 
     async def stop(self, grace_s: float) -> None:
         """Listen no more, let associations come to their end, then abort the rest.
@@ -111,6 +132,8 @@ class Server:
         self._stopping = True
         if self._server is not None:
             self._server.close()
+        if self._tls is not None:
+            await self._tls.stop()
         connections = set(self._connections)
         await self._wind_down(grace_s)
         for association in self._connections:
@@ -125,7 +148,7 @@ class Server:
                 association.upper.drop("the server stops")
             await asyncio.wait(pending)
 
-    async def admit(self, request: AssociateRequest, peer_address: str, /) -> Admission:
+    async def admit(self, request: AssociateRequest, remote: Remote, /) -> Admission:
         """Let the peer in if there is room and the settings' gate agrees.
 
         Raises:
@@ -133,19 +156,32 @@ class Server:
         """
         if self._stopping or self.associations > self._settings.max_associations:
             raise AssociationRejected(LOCAL_LIMIT_EXCEEDED)
-        return await self._settings.gate.admit(request, peer_address)
+        return await self._settings.gate.admit(request, remote)
 
     def _connected(self) -> UpperLayer:
         association = Association(self._acceptor, self._settings.limits)
-        # Who connects and says nothing holds a descriptor until ARTIM expires.
-        if len(self._connections) >= self._settings.max_associations + _WAITING_ROOM:
+        if self._is_full:
             association.upper.drop("too many connections")
         else:
-            self._connections.add(association)
-            association.upper.closed.add_done_callback(
-                lambda _: self._connections.discard(association)
-            )
+            self._enter(association)
         return association.upper
+
+    def _connecting(self) -> UpperLayer | None:
+        """Return what a connection becomes once TLS is over it, None where there is no room."""
+        if self._is_full or self._stopping:
+            return None
+        association = Association(self._acceptor, self._settings.limits)
+        self._enter(association)
+        return association.upper
+
+    @property
+    def _is_full(self) -> bool:
+        # Who connects and says nothing holds a descriptor until ARTIM expires.
+        return len(self._connections) >= self._settings.max_associations + _WAITING_ROOM
+
+    def _enter(self, association: Association) -> None:
+        self._connections.add(association)
+        association.upper.closed.add_done_callback(lambda _: self._connections.discard(association))
 
     async def _wind_down(self, grace_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -163,6 +199,11 @@ class Server:
             if all(association.is_over for association in self._connections):
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _address_of(listener: socket.socket) -> tuple[str, int]:
+    name = listener.getsockname()
+    return str(name[0]), int(name[1])
 
 
 def _listener(endpoint: Endpoint) -> socket.socket:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pacs_cloud.dimse.command import Command, Value
+from pacs_cloud.errors import Unidentified
+from pacs_cloud.security.caller import Caller
 
 if TYPE_CHECKING:
     from pacs_cloud.dimse.association import Association
@@ -86,6 +88,14 @@ class Operation:
         if self._cancelled is None:
             self._cancelled = asyncio.Event()
         return self._cancelled
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks; raises Unidentified where the gate let somebody in whom it does not know."""
+        caller = self.association.admission.caller
+        if caller is None:
+            raise Unidentified("the association is nobody's")
+        return caller
 
     async def respond(self, response: Response) -> None:
         """Send a response that is not the last, and wait while the peer does not read.

@@ -28,6 +28,7 @@ from pacs_cloud.dimse.pdu import (
 )
 from pacs_cloud.dimse.reader import PduReader
 from pacs_cloud.dimse.state import EXPECTED_PDUS, AssociationAborted, End, EndKind, State
+from pacs_cloud.dimse.tls import TlsPeer, tls_peer
 
 _FIXED_BODY_BYTES: Final = 4
 _PROGRESS_BYTES: Final = 1024
@@ -129,6 +130,12 @@ class UpperLayer(asyncio.BufferedProtocol):
         name = self._transport.get_extra_info("peername") if self._transport else None
         return str(name[0]) if isinstance(name, tuple) and name else ""
 
+    @property
+    def tls_peer(self) -> TlsPeer | None:
+        """What TLS proves of the peer; None without TLS."""
+        connection = self._transport.get_extra_info("ssl_object") if self._transport else None
+        return None if connection is None else tls_peer(connection)
+
     def accept(self, accept: AssociateAccept) -> None:
         """Answer the request with an A-ASSOCIATE-AC (AE-7)."""
         if self._state is State.DECIDING:
@@ -221,6 +228,11 @@ class UpperLayer(asyncio.BufferedProtocol):
     def drop(self, detail: str) -> None:
         """Close the connection without a word."""
         self._drop(End(EndKind.ABORTED_BY_US, detail))
+
+    def not_connected(self, detail: str) -> None:
+        """End: there never was a connection, or no TLS came to be over it."""
+        self.drop(detail)
+        self.connection_lost(None)
 
     # asyncio.BufferedProtocol
 

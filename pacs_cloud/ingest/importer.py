@@ -11,6 +11,7 @@ from pacs_cloud.ingest.import_sources import FoundFile, ImportSource, Unreadable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
+from pacs_cloud.security.caller import Caller
 
 FILES_AT_ONCE = 8
 COMMIT_FILES = 1000
@@ -82,7 +83,7 @@ async def measure(source: ImportSource) -> Total:
 
 
 async def import_files(
-    intake: Intake, tenant: str, source: ImportSource, *, files_at_once: int = FILES_AT_ONCE
+    intake: Intake, caller: Caller, source: ImportSource, *, files_at_once: int = FILES_AT_ONCE
 ) -> AsyncIterator[ImportedFile]:
     """Import `source`, and yield each of its files when it is done.
 
@@ -92,7 +93,7 @@ async def import_files(
 
     Args:
         intake: where the instances go.
-        tenant: whose they are.
+        caller: who imports them, and whose they are.
         source: where they come from.
         files_at_once: how many are read at a time.
 
@@ -104,7 +105,7 @@ async def import_files(
     committing: asyncio.Task[list[ImportedFile]] | None = None
     try:
         async for batch in _batches(source):
-            session = intake.session(tenant, Source(Door.IMPORT, calling=source.name))
+            session = intake.session(caller, Source(Door.IMPORT, calling=source.name))
             taken = await _take_all(session, batch, files_at_once)
             if committing is not None:
                 for done in await committing:

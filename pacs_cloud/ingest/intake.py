@@ -12,7 +12,7 @@ from typing import Self
 from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.dicom.header import HeaderReader
-from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.errors import Denied, InvalidRequest
 from pacs_cloud.ingest.admission import Admission, any_class
 from pacs_cloud.ingest.backlog import Backlog
 from pacs_cloud.ingest.buffers import Buffers
@@ -32,6 +32,8 @@ from pacs_cloud.ingest.syncer import Syncer
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import Source
 from pacs_cloud.pack.provenance import NAME_CHARACTERS, clipped
+from pacs_cloud.security import access
+from pacs_cloud.security.caller import Action, Caller
 
 log = logging.getLogger(__name__)
 
@@ -143,16 +145,24 @@ class Intake:
         finally:
             self._directory.release()
 
-    def session(self, tenant: str, source: Source) -> Session:
+    def session(self, caller: Caller, source: Source, *, is_admitted: bool = False) -> Session:
         """Return a new session: of an association, a STOW request, or an import.
 
         Args:
-            tenant: whose the instances are, at most 64 characters.
-            source: who sends them; its names are shortened to 64 characters.
+            caller: who brings the instances, and whose they are; a tenant's name has at most
+                64 characters.
+            source: where they come from; its names are shortened to 64 characters.
+
+            is_admitted: whether the caller was let at the one study that is brought.
 
         Raises:
+            Denied: the caller may not store, or with some studies only.
             InvalidRequest: the tenant's name is longer.
         """
+        access.require(caller, Action.STORE)
+        if access.is_bounded(caller, Action.STORE) and not is_admitted:
+            raise Denied(f"{caller.subject} may bring instances to some studies only")
+        tenant = caller.tenant
         if len(tenant) > NAME_CHARACTERS:
             raise InvalidRequest(f"a tenant's name of {len(tenant)} characters")
         return Session(self._desk, tenant, clipped(source))

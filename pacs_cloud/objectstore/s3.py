@@ -198,6 +198,7 @@ class S3ObjectStore:
             by_tag=await bucket.moves_by_tag(),
             reads_cold=bucket.config.reads_cold,
             lacking=self._lacking,
+            encryption=bucket.config.encryption,
         )
         return await bucket.of_one(f"move {key}", mover.move(storage_class))
 
@@ -278,4 +279,5 @@ class S3ObjectStore:
             checksum=bool(self._bucket.config.checksum),
             tags=tags,
             storage_class=storage_class,
+            encryption=self._bucket.config.encryption,
         )

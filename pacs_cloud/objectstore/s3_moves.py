@@ -1,7 +1,8 @@
 """Another storage class for an object of a bucket: by a tag, or by a copy."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -68,6 +69,7 @@ class Mover:
         reads_cold: see `s3_info.told`.
         lacking: the classes that the store was found not to have, which this adds to:
             each copy would be made for nothing.
+        encryption: what copies are told of it; empty to keep what the object has.
     """
 
     client: Any
@@ -76,6 +78,7 @@ class Mover:
     by_tag: bool
     reads_cold: bool
     lacking: set[StorageClass]
+    encryption: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     async def move(self, to: StorageClass) -> ObjectInfo:
         """Move the object, or ask for it; see the port."""
@@ -141,7 +144,9 @@ class Mover:
         if len(replaced) > TAGS_LIMIT:
             raise Conflict(f"{self.key} has {TAGS_LIMIT} tags of its own")
         options: dict[str, Any] = {"StorageClass": to.value}
-        if found.get("ServerSideEncryption", "").startswith("aws:kms"):
+        if self.encryption:
+            options |= self.encryption
+        elif found.get("ServerSideEncryption", "").startswith("aws:kms"):
             options |= {name: found[name] for name in _KMS if name in found}
         if found["ContentLength"] > ONE_COPY_BYTES:
             if replaced or tags:

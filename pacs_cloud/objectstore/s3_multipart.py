@@ -2,9 +2,10 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -70,6 +71,7 @@ async def upload_in_parts(
     checksum: bool,
     tags: dict[str, str],
     storage_class: str,
+    encryption: Mapping[str, Any] = MappingProxyType({}),
 ) -> Written:
     """Send `size` bytes of the open file `file` as one new object; return what it is then.
 
@@ -85,8 +87,9 @@ async def upload_in_parts(
         checksum: whether to send CRC-32s, of each part and of the whole.
         tags: at most ten.
         storage_class: "" for the bucket's default.
+        encryption: what botocore is told of it.
     """
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {**encryption}
     if checksum:
         options |= {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
     if tags:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from pacs_cloud.catalogue.elements import first_text
 from pacs_cloud.catalogue.port import ByPatient, Catalogue
 from pacs_cloud.catalogue.records import Patient, StudyRecord
+from pacs_cloud.catalogue.visibility import sees
 from pacs_cloud.dicom.attributes import PATIENT_TAGS
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import TooBroad
@@ -16,6 +17,9 @@ from pacs_cloud.query.parts import Parts, Tables
 from pacs_cloud.query.planner import PATIENT_ID, PATIENT_ID_ISSUER, FromAnchor, plan
 from pacs_cloud.query.request import HeaderPlace, Level, Row, SearchRequest, SearchResult
 from pacs_cloud.query.walk import Budget, Candidate, candidates
+from pacs_cloud.security.audit_event import Kind
+from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.witness import NOBODY, Witness, require
 
 _OF_PATIENT = frozenset((SPECIFIC_CHARACTER_SET, *PATIENT_TAGS))
 _PATIENT_PAGE = 1000
@@ -34,6 +38,7 @@ class Search:
         budget: int = 50_000,
         max_rows: int = 10_000,
         can_be_read: computed.CanBeRead = computed.always,
+        witness: Witness = NOBODY,
     ) -> None:
         """Search `catalogue`.
 
@@ -43,6 +48,7 @@ class Search:
             budget: records one search may examine.
             max_rows: of one answer of `find`.
             can_be_read: tells whether a pack is ONLINE, or NEARLINE.
+            witness: puts on record who searched for what.
         """
         self._catalogue = catalogue
         self._parts = Parts(catalogue, tables, can_be_read=can_be_read)
@@ -50,14 +56,18 @@ class Search:
         self._budget = budget
         self._max_rows = max_rows
         self._can_be_read = can_be_read
+        self._witness = witness
 
-    async def find(self, tenant: str, request: SearchRequest) -> SearchResult:
+    async def find(self, caller: Caller, request: SearchRequest) -> SearchResult:
         """Return the rows of `request`, newest study first, in a stable order.
 
         Raises:
+            Denied: the caller may not search.
             InvalidRequest: a key's value is not one its attribute can have.
             TooBroad: not even the rows asked for are found within the budget.
+            Unavailable: a store does not answer, or nothing can be put on record.
         """
+        await self._admit(caller, request)
         asked = self._max_rows if request.limit is None else request.limit
         limit = min(asked, self._max_rows)
         criteria = Criteria(request)
@@ -68,7 +78,7 @@ class Search:
         passed = further = 0
         is_exact = True
         try:
-            async with aclosing(self._rows(tenant, request, criteria, budget, limit)) as found:
+            async with aclosing(self._rows(caller, request, criteria, budget, limit)) as found:
                 async for row in found:
                     if passed < request.offset:
                         passed += 1
@@ -89,7 +99,7 @@ class Search:
         return SearchResult(rows, more, is_exact, criteria.ignored, places, criteria.unreturned)
 
     async def whole_rows(
-        self, tenant: str, request: SearchRequest, result: SearchResult
+        self, caller: Caller, request: SearchRequest, result: SearchResult
     ) -> AsyncGenerator[Elements]:
         """Yield the rows of `find` with what `request` wants of full headers, one at a time.
 
@@ -97,26 +107,35 @@ class Search:
         """
         wish = Criteria(request).wish
         for row, places in zip(result.rows, result.places, strict=True):
-            yield await self._headers.common(tenant, places, wish) | row
+            yield await self._headers.common(caller.tenant, places, wish) | row
+
+    async def _admit(self, caller: Caller, request: SearchRequest) -> None:
+        await require(self._witness, caller, Action.SEARCH)
+        keys = " ".join(f"{'.'.join(key.path)}={key.text}" for key in request.keys)
+        query = f"{request.level.name} {keys}".rstrip()
+        recorded = self._witness.saw(caller, Kind.QUERY, query=query)
+        if recorded is not None:
+            await recorded
 
     def ignored(self, request: SearchRequest) -> tuple[tuple[str, ...], ...]:
         """Return the keys of `request` that are not matched: C-FIND's FF01. Raises as `find`."""
         return Criteria(request).ignored
 
-    async def rows(self, tenant: str, request: SearchRequest) -> AsyncGenerator[Elements]:
+    async def rows(self, caller: Caller, request: SearchRequest) -> AsyncGenerator[Elements]:
         """Yield the rows of `request` as they are found, however many there are.
 
         The caller may stop at any row (C-CANCEL); it closes the generator then.
 
         Raises:
-            InvalidRequest: as `find`.
+            Denied, InvalidRequest: as `find`.
             TooBroad: the budget is spent; rows that came before are right.
         """
+        await self._admit(caller, request)
         left = request.limit
         passed = 0
         want = self._max_rows if left is None else left
         criteria, budget = Criteria(request), Budget(self._budget)
-        async with aclosing(self._rows(tenant, request, criteria, budget, want)) as found:
+        async with aclosing(self._rows(caller, request, criteria, budget, want)) as found:
             async for row in found:
                 if left == 0:
                     return
@@ -129,7 +148,7 @@ class Search:
 
     async def _rows(
         self,
-        tenant: str,
+        caller: Caller,
         request: SearchRequest,
         criteria: Criteria,
         budget: Budget,
@@ -137,7 +156,7 @@ class Search:
     ) -> AsyncGenerator[Row]:
         start = plan(request)
         first_page = request.offset + want + _ONE_MORE
-        found = candidates(self._catalogue, tenant, start, budget, want=first_page)
+        found = candidates(self._catalogue, caller.tenant, start, budget, want=first_page)
         has_lower_keys = criteria.lower_than(Level.STUDY)
         # In a wide search each study costs reads of its own when its parts matter.
         reads_each = isinstance(start, FromAnchor) and (
@@ -147,6 +166,8 @@ class Search:
         async with aclosing(found) as studies:
             async for candidate in studies:
                 record = candidate.study
+                if not sees(caller, Action.SEARCH, record):
+                    continue
                 study = record.attributes | computed.of_study(record)
                 if not criteria.match(Level.STUDY, study):
                     continue
@@ -166,7 +187,7 @@ class Search:
                         continue
                     patients.add(patient)
                     study = project(_OF_PATIENT, study)
-                    study |= await self._patient_counts(request, record, budget)
+                    study |= await self._patient_counts(caller, request, record, budget)
                 else:
                     study |= await self._availability(request, candidate)
                 places = await self._parts.places(criteria, candidate, budget)
@@ -185,9 +206,9 @@ class Search:
         return {tag: computed.availability(packs, self._can_be_read)}
 
     async def _patient_counts(
-        self, request: SearchRequest, study: StudyRecord, budget: Budget
+        self, caller: Caller, request: SearchRequest, study: StudyRecord, budget: Budget
     ) -> Elements:
-        """Return the counts over all studies of a patient, if they are asked for."""
+        """Return the counts over the studies of a patient that are seen, if they are asked for."""
         patient = _patient_of(study)
         if request.returns is not None and not request.returns & computed.PATIENT_COMPUTED:
             return {}
@@ -195,7 +216,11 @@ class Search:
             return computed.of_patient((study,))
         anchor = FromAnchor(ByPatient(patient.patient_id, patient.issuer or None))
         found = candidates(self._catalogue, study.tenant, anchor, budget, want=_PATIENT_PAGE)
-        studies = [one.study async for one in found if _patient_of(one.study) == patient]
+        studies = [
+            one.study
+            async for one in found
+            if _patient_of(one.study) == patient and sees(caller, Action.SEARCH, one.study)
+        ]
         return computed.of_patient(studies)
 
 

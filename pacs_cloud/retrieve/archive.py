@@ -31,6 +31,7 @@ from pacs_cloud.retrieve.tables import PackTables
 from pacs_cloud.retrieve.thumbnails import AtHand, Thumbnails, always_at_hand
 from pacs_cloud.retrieve.transcoding import Transcoder
 from pacs_cloud.retrieve.viewed_headers import ViewedHeaders
+from pacs_cloud.security.witness import NOBODY, Witness
 
 
 class Archive:
@@ -66,6 +67,7 @@ class Archive:
         transcode_max_bytes: int = 512 << 20,
         demand: Demand = no_demand,
         opened: Opened = not_told,
+        witness: Witness = NOBODY,
         at_hand: AtHand = always_at_hand,
     ) -> None:
         """Put the parts together.
@@ -81,6 +83,7 @@ class Archive:
             transcode_max_bytes: of an instance without its pixel data, to be transcoded.
             demand: sees to it that packs can be read.
             opened: is told of each request that opens a study.
+            witness: puts on record who saw what.
             at_hand: tells whether a pack can be read now.
         """
         self.objects = objects
@@ -92,8 +95,8 @@ class Archive:
             headers_max_bytes=headers_max_bytes,
         )
         data_sets = DataSets(objects, inflated_max_bytes=inflated_max_bytes)
-        self.instances = Instances(catalogue, self.tables, opened=opened)
-        self._readable = Instances(catalogue, self.tables, demand, opened)
+        self.instances = Instances(catalogue, self.tables, opened=opened, witness=witness)
+        self._readable = Instances(catalogue, self.tables, demand, opened, witness)
         self.frames = Frames(data_sets)
         self.bulk = Bulk(data_sets)
         self.metadata = Metadata(self.tables)

@@ -3,22 +3,28 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from blake3 import blake3
 
 from pacs_cloud.catalogue.absence import absence
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord, UidRef
+from pacs_cloud.catalogue.visibility import Admission
 from pacs_cloud.dicom.amendment import Amendment
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.pack.index import PackIndex, PackInstance
 from pacs_cloud.retrieve.pieces import Slice
 from pacs_cloud.retrieve.tables import PackTables, ref_of
+from pacs_cloud.security.audit_event import Kind
+from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.witness import NOBODY, Witness
 
 _TABLES_AT_ONCE = 16
 _TABLES_WORTH_READING = 2
 """With more tables than this unread, the UID's own record is asked first."""
+
+_KINDS: Final = {Action.DOWNLOAD: Kind.EXPORT}
 
 Demand: TypeAlias = Callable[[Collection[PackRecord]], Awaitable[None]]
 """Returns when packs can be read now; else raises Offline, and has asked for them."""
@@ -115,7 +121,11 @@ async def demanded(demand: Demand, located: Iterable[Located]) -> None:
 
 
 class Instances:
-    """Finds visible instances; reads by Study Instance UID are strongly consistent."""
+    """Finds visible instances; reads by Study Instance UID are strongly consistent.
+
+    Attributes:
+        admission: who may do what with a study.
+    """
 
     def __init__(
         self,
@@ -123,32 +133,41 @@ class Instances:
         tables: PackTables,
         demand: Demand = no_demand,
         opened: Opened = not_told,
+        witness: Witness = NOBODY,
     ) -> None:
         """Find instances, and give them out where `demand` has seen to their packs.
 
-        `opened` is told of each study of which something is given out.
+        `opened` is told of each study of which something is given out, and `witness` to whom.
         """
         self._catalogue = catalogue
+        self.admission = Admission(catalogue, witness)
         self._tables = tables
         self._demand = demand
         self._opened = opened
+        self._witness = witness
 
     async def locate(
         self,
-        tenant: str,
+        caller: Caller,
         study_instance_uid: str,
         series_instance_uid: str | None = None,
         sop_instance_uid: str | None = None,
+        *,
+        to: Action = Action.READ,
     ) -> tuple[Located, ...]:
         """Return the visible instances of a study, a series, or one instance.
 
         They come by series, then pack, then place in the pack: as they are best read.
 
         Raises:
+            Denied: the caller may not do that with any.
             Gone: it was deleted.
-            NotFound: there is none.
+            NotFound: there is none, or not for the caller.
             Offline: as this finder's `demand`.
+            Unavailable: it cannot be put on record.
         """
+        await self.admission.admit(caller, to, study_instance_uid)
+        tenant = caller.tenant
         packs = await self._catalogue.packs(tenant, study_instance_uid, series_instance_uid)
         if sop_instance_uid is not None:
             found = (await self._one(tenant, packs, sop_instance_uid),)
@@ -156,6 +175,11 @@ class Instances:
             found = await self._every(packs)
         await demanded(self._demand, found)
         self._opened(tenant, study_instance_uid)
+        recorded = self._witness.saw(
+            caller, _KINDS.get(to, Kind.READ), studies=(study_instance_uid,), instances=len(found)
+        )
+        if recorded is not None:
+            await recorded
         return found
 
     async def _every(self, packs: tuple[PackRecord, ...]) -> tuple[Located, ...]:

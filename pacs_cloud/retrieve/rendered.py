@@ -20,6 +20,7 @@ from pacs_cloud.retrieve.instances import Instances, Located
 from pacs_cloud.retrieve.pixel_workers import PixelWorkers
 from pacs_cloud.retrieve.shown_frames import Shown, ShownFrames
 from pacs_cloud.retrieve.viewed_headers import ViewedHeaders
+from pacs_cloud.security.caller import Caller
 
 PATIENT: Final = "patient"
 TECHNIQUE: Final = "technique"
@@ -94,12 +95,12 @@ class Renderer:
             raise NotAcceptable(f"The image cannot be rendered. {error}") from error
 
     async def thumbnail(
-        self, tenant: str, located: Sequence[Located], frame: int | None, wanted: Wanted
+        self, caller: Caller, located: Sequence[Located], frame: int | None, wanted: Wanted
     ) -> bytes:
         """Return a small picture of an instance, or of the image that stands for many.
 
         Args:
-            tenant: whose they are.
+            caller: who asks.
             located: one instance, or those of a series or a study.
             frame: of the one instance; None: the one in the middle.
             wanted: how; nothing is written into it.
@@ -109,7 +110,7 @@ class Renderer:
             NotAcceptable: there is, but it cannot be shown.
         """
         failed: NotAcceptable | None = None
-        async for shown in self.shown.standing_for(tenant, located, frame):
+        async for shown in self.shown.standing_for(caller, located, frame):
             try:
                 return await self.picture(shown, wanted)
             except NotAcceptable as error:

@@ -18,6 +18,7 @@ from pacs_cloud.retrieve.depiction import (
 from pacs_cloud.retrieve.frames import frame_table
 from pacs_cloud.retrieve.instances import Instances, Located
 from pacs_cloud.retrieve.viewed_headers import ViewedHeaders
+from pacs_cloud.security.caller import Caller
 
 MAX_IMAGES: Final = 4096
 """That a presentation state may be about, for each of them is looked up."""
@@ -83,39 +84,39 @@ class ShownFrames:
         if not 1 <= number_of <= count:
             raise NotFound(f"There is no frame {number_of}; there are {count}.")
 
-    async def presented(self, tenant: str, state: Located) -> list[Shown]:
+    async def presented(self, caller: Caller, state: Located) -> list[Shown]:
         """Return the frames that a presentation state is about, as far as they are here, each once.
 
         Raises:
             NotFound: none of its images is here.
             NotAcceptable: it is about more than MAX_IMAGES.
         """
-        found = [one async for one in self._presented(tenant, state)]
+        found = [one async for one in self._presented(caller, state)]
         if not found:
             raise _nothing_presented()
         return found
 
-    async def first_presented(self, tenant: str, state: Located) -> Shown:
+    async def first_presented(self, caller: Caller, state: Located) -> Shown:
         """Return the first of what `presented` does; later images are not looked up."""
-        async with aclosing(self._presented(tenant, state)) as presented:
+        async with aclosing(self._presented(caller, state)) as presented:
             async for one in presented:
                 return one
         raise _nothing_presented()
 
     async def check_thumbnail(
-        self, tenant: str, located: Sequence[Located], frame: int | None
+        self, caller: Caller, located: Sequence[Located], frame: int | None
     ) -> None:
         """Raise what a thumbnail of it would, as far as it is known before anything is rendered."""
-        async for _ in self.standing_for(tenant, located, frame):
+        async for _ in self.standing_for(caller, located, frame):
             return
 
     async def standing_for(
-        self, tenant: str, located: Sequence[Located], frame: int | None
+        self, caller: Caller, located: Sequence[Located], frame: int | None
     ) -> AsyncGenerator[Shown]:
         """Yield what a thumbnail can show, the best first, at least one.
 
         Args:
-            tenant: whose they are.
+            caller: who asks.
             located: one instance, or those of a series or a study.
             frame: of the one instance; None: the one in the middle.
 
@@ -124,7 +125,7 @@ class ShownFrames:
             NotAcceptable: there is, but it cannot be shown.
         """
         if frame is None and len(located) == 1 and kind_of(located[0]) is Kind.STATE:
-            yield await self.first_presented(tenant, located[0])
+            yield await self.first_presented(caller, located[0])
             return
         candidates = representatives(located)
         if not candidates:
@@ -148,7 +149,7 @@ class ShownFrames:
             assert failed is not None
             raise failed
 
-    async def _presented(self, tenant: str, state: Located) -> AsyncGenerator[Shown]:
+    async def _presented(self, caller: Caller, state: Located) -> AsyncGenerator[Shown]:
         named = references(await self._headers.read(state))
         if len({_name(one) for one in named}) > MAX_IMAGES:
             raise NotAcceptable("The presentation state is about too many images.")
@@ -160,7 +161,7 @@ class ShownFrames:
             if name in whole:
                 continue
             if name not in images:
-                images[name] = await self._referenced(tenant, state, reference)
+                images[name] = await self._referenced(caller, state, reference)
             image = images[name]
             if image is None or kind_of(image) is not Kind.IMAGE:
                 continue
@@ -176,11 +177,11 @@ class ShownFrames:
                     yield Shown(image, one, state)
 
     async def _referenced(
-        self, tenant: str, state: Located, reference: Reference
+        self, caller: Caller, state: Located, reference: Reference
     ) -> Located | None:
         try:
             (image,) = await self._instances.locate(
-                tenant,
+                caller,
                 state.pack.study_instance_uid,
                 reference.series_instance_uid,
                 reference.sop_instance_uid,

@@ -34,6 +34,7 @@ from pacs_cloud.retrieve.instances import Instances, Located
 from pacs_cloud.retrieve.pixel_workers import PixelWorkers
 from pacs_cloud.retrieve.rendered import Renderer
 from pacs_cloud.retrieve.shown_frames import Shown
+from pacs_cloud.security.caller import Caller, system
 from pacs_cloud.telemetry import hashed
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Thumbnails:
         self._at_hand = at_hand
 
     async def chosen(
-        self, tenant: str, located: Sequence[Located], frame: int | None
+        self, caller: Caller, located: Sequence[Located], frame: int | None
     ) -> Shown | ThumbKey | None:
         """Return what stands for `located` where some of them lie cold.
 
@@ -84,7 +85,7 @@ class Thumbnails:
         None: all can be read, and are shown as ever.
 
         Args:
-            tenant: whose they are.
+            caller: who asks.
             located: one instance, or those of a series or a study.
             frame: of the one instance; None: the one in the middle.
 
@@ -96,7 +97,7 @@ class Thumbnails:
             return None
         blank: ThumbKey | None = None
         is_any_missing = False
-        for shown in await self._standing(tenant, located, frame):
+        for shown in await self._standing(caller, located, frame):
             if self._can_be_seen(shown):
                 return shown
             if shown.state is not None:
@@ -146,14 +147,14 @@ class Thumbnails:
             Offline: none of its images can be read now.
             Unavailable, Denied, NotFound: it could not be made, or not be written.
         """
-        names = tenant, study_instance_uid, series_instance_uid
+        itself = system(tenant)
         try:
-            left = await self._instances.locate(*names)
+            left = await self._instances.locate(itself, study_instance_uid, series_instance_uid)
         except NotFound:
             return  # nobody can see anything of it
         cold: Offline | None = None
         every = left
-        while shown := await self._first(tenant, left):
+        while shown := await self._first(itself, left):
             pack = shown.located.pack
             found = await self._of_series(shown.located, every)
             if any(_is_of(one, shown) for one in found):
@@ -172,22 +173,22 @@ class Thumbnails:
         if cold is not None:
             raise cold
 
-    async def _first(self, tenant: str, located: Sequence[Located]) -> Shown | None:
+    async def _first(self, caller: Caller, located: Sequence[Located]) -> Shown | None:
         """Return the frame that stands for `located`; None where nothing of it can be shown."""
         if not located:
             return None
         try:
-            return next(iter(await self._standing(tenant, located, None)))
+            return next(iter(await self._standing(caller, located, None)))
         except (NotFound, NotAcceptable):
             return None
 
     async def _standing(
-        self, tenant: str, located: Sequence[Located], frame: int | None
+        self, caller: Caller, located: Sequence[Located], frame: int | None
     ) -> Sequence[Shown]:
         """Return what can stand for `located`, the best first; nothing cold is read for it."""
         found: list[Shown] = []
         try:
-            async for one in self._renderer.shown.standing_for(tenant, located, frame):
+            async for one in self._renderer.shown.standing_for(caller, located, frame):
                 found.append(one)  # noqa: PERF401  kept where a later one is cold
         except Offline:
             # A header whose tables are bulk data: its frame in the middle is not known, nor

@@ -10,6 +10,7 @@ from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.pack.pack_id import new_pack_id
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
+from pacs_cloud.security.caller import system
 from pacs_cloud.tiering.recall.demand import BeingRecalled
 from pacs_cloud.workqueue.jobs import Job
 from pacs_cloud.workqueue.port import WorkQueue
@@ -82,7 +83,9 @@ class SendRecalled:
             raise InvalidRequest(f"job {job.job_id} names nothing to send") from error
         wanted = {uid for uids in body.instances.values() for uid in uids}
         try:
-            located = await self._archive.instances.locate(job.tenant, body.study_instance_uid)
+            located = await self._archive.instances.locate(
+                system(job.tenant), body.study_instance_uid
+            )
         except NotFound:
             return
         found = [

@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS jobs_dead ON jobs (seq) WHERE dead = 1;
 PRAGMA user_version = 1;
 """
 _EXHAUSTED = "dead = 0 AND attempts > 0 AND attempts >= :most AND visible_us <= :now"
-_BURY = f"UPDATE jobs SET dead = 1, receipt = NULL WHERE {_EXHAUSTED}"  # noqa: S608  constant
+_BURY = f"UPDATE jobs SET dead = 1, receipt = NULL WHERE {_EXHAUSTED}"  # nosec B608 # noqa: S608  constant
 _LEASE = """
 UPDATE jobs SET receipt = lower(hex(randomblob(8))), attempts = attempts + 1, visible_us = :until
 WHERE seq IN (
@@ -50,12 +50,12 @@ SELECT
     (SELECT count(*) FROM jobs WHERE dead = 0 AND visible_us > :now AND receipt IS NOT NULL),
     (SELECT count(*) FROM jobs WHERE {_EXHAUSTED}),
     (SELECT count(*) FROM jobs WHERE dead = 1)
-"""  # noqa: S608  constant
+"""  # nosec B608 # noqa: S608  constant
 _DEAD = f"""
 SELECT seq, body FROM jobs WHERE dead = 1
 UNION ALL SELECT seq, body FROM jobs WHERE {_EXHAUSTED}
 ORDER BY seq LIMIT :limit
-"""  # noqa: S608  constant
+"""  # nosec B608 # noqa: S608  constant
 
 
 class SqliteWorkQueue:

@@ -26,7 +26,10 @@ class Archive:
         """Start it, under the command `prefix` (strace); return before it serves."""
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [*prefix, *_command("up", "--data", data, "--dimse", ANY, "--http", ANY)],
+                [
+                    *prefix,
+                    *_command("up", "--no-auth", "--data", data, "--dimse", ANY, "--http", ANY),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

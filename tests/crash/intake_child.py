@@ -26,6 +26,7 @@ from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.ingest.sync_process import SyncProcess
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.pack.index import Door, Source
+from pacs_cloud.security.caller import system
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 SIZES = ("small", "small", "slice", "small", "small", "large", "small")
@@ -50,7 +51,7 @@ def answer(sop_instance_uid: str) -> bytes:
 async def store(intake: Intake, instances: list[Instance], out: socket.socket) -> None:
     """Store `instances` as two associations would, one after the other."""
     for part in (instances[:3], instances[3:]):
-        session = intake.session("default", Source(Door.DIMSE, "PACS", "CT1", "127.0.0.1"))
+        session = intake.session(system("default"), Source(Door.DIMSE, "PACS", "CT1", "127.0.0.1"))
         for instance in part:
             reception = session.begin_dataset(
                 sop_class_uid=SOP_CLASS_UID,

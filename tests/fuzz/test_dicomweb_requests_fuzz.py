@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from dicomweb_samples import make_instance
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.dicomweb.app import HttpOptions, Services, create_app
+from pacs_cloud.dicomweb.callers import everybody_is
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
+from pacs_cloud.security.caller import system
+from pacs_cloud.security.witness import NOBODY
 
 WORDS = [
     "metadata",
@@ -150,7 +153,9 @@ class Runner:
         intake = await self.stack.enter_async_context(Intake(folder / "spool", objects, catalogue))
         archive = Archive(catalogue, objects)
         self.stack.callback(archive.close)
-        services = Services(intake, Search(catalogue, archive.tables), archive, catalogue.ready)
+        search = Search(catalogue, archive.tables)
+        everybody = everybody_is(system("default"))
+        services = Services(intake, search, archive, catalogue.ready, everybody, NOBODY)
         app = create_app(services, HttpOptions(prefix=""))
         transport = httpx.ASGITransport(app)
         client = httpx.AsyncClient(transport=transport, base_url="http://archive")

@@ -20,6 +20,7 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.dicomweb.app import HttpOptions, Services, create_app
+from pacs_cloud.dicomweb.callers import Identify, everybody_is
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.objectstore.local import LocalObjectStore
@@ -27,6 +28,8 @@ from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.s3 import S3ObjectStore
 from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
+from pacs_cloud.security.caller import system
+from pacs_cloud.security.witness import NOBODY
 from servers.fixtures import Place
 
 BOUNDARY = "a-boundary"
@@ -110,6 +113,7 @@ async def served(
     limits: ConnectionLimits | None = None,
     drain: Drain | None = None,
     may_delete: bool = True,
+    identify: Identify | None = None,
 ) -> AsyncIterator[Running]:
     """Serve an archive whose spool, and stores where none are given, are in `folder`."""
     async with AsyncExitStack() as stack:
@@ -131,7 +135,10 @@ async def served(
             await objects.ready()
 
         trash = Trash(objects, catalogue, archive.tables.table, now_us)
-        services = Services(intake, search, archive, ready, trash if may_delete else None)
+        identify = identify or everybody_is(system("default"))
+        services = Services(
+            intake, search, archive, ready, identify, NOBODY, trash if may_delete else None
+        )
         app = create_app(services, options)
         config = server_config(
             app, limits or ConnectionLimits(), drain or Drain(), host="127.0.0.1", port=0

@@ -97,7 +97,8 @@ def test_whom_to_send_to() -> None:
     assert peer_of("A B@localhost:11112", settings) == Peer("A B", "localhost", 11112)
     assert peer_of("AT@SIGN@[::1]:104", settings) == Peer("AT@SIGN", "::1", 104)
     assert peer_of("KNOWN", settings) == Peer("KNOWN", "pacs", 104)
-    for wrong in ("UNKNOWN", "@h:1", "A@h", "A@h:0", "A@:104", "A@h:99999", "X" * 17 + "@h:1"):
+    assert peer_of("UNKNOWN", settings) is None
+    for wrong in ("@h:1", "A@h", "A@h:0", "A@:104", "A@h:99999", "X" * 17 + "@h:1"):
         with pytest.raises(InvalidRequest, match="--to"):
             peer_of(wrong, settings)
 

@@ -25,7 +25,7 @@ from dimse_wire import (
 from pacs_cloud.dimse.associate import UserIdentity
 from pacs_cloud.dimse.associate_codec import decode_accept
 from pacs_cloud.dimse.command import CommandField, Element
-from pacs_cloud.dimse.gate import Admission, AeTitleGate
+from pacs_cloud.dimse.gate import Admission, AeTitleGate, Remote
 from pacs_cloud.dimse.limits import Limits
 from pacs_cloud.dimse.pdu import (
     RELEASE_RP,
@@ -152,12 +152,12 @@ async def test_too_many_silent_connections_are_closed_at_once() -> None:
 
 async def test_user_identity_reaches_the_gate_and_its_answer_the_peer() -> None:
     class Doorman:
-        async def admit(self, request: object, peer_address: str) -> Admission:
+        async def admit(self, request: object, remote: Remote) -> Admission:
             identity = request.identity
-            assert peer_address == "127.0.0.1"
+            assert remote == Remote("127.0.0.1")
             if identity is None or identity.secondary != b"right":
                 raise AssociationRejected(TEMPORARY_CONGESTION)
-            return Admission("someone", b"token")
+            return Admission(identity_response=b"token")
 
     async with serving(repertoire(Store()), gate=Doorman()) as server:
         async with wire_to(server) as wire:
@@ -173,7 +173,7 @@ async def test_user_identity_reaches_the_gate_and_its_answer_the_peer() -> None:
 
 async def test_a_gate_that_fails_answers_all_the_same() -> None:
     class Broken:
-        async def admit(self, request: object, peer_address: str) -> Admission:
+        async def admit(self, request: object, remote: Remote) -> Admission:
             raise RuntimeError
 
     async with serving(repertoire(Store()), gate=Broken()) as server, wire_to(server) as wire:
@@ -182,7 +182,7 @@ async def test_a_gate_that_fails_answers_all_the_same() -> None:
 
 async def test_a_gate_that_never_answers_is_not_waited_for() -> None:
     class Asleep:
-        async def admit(self, request: object, peer_address: str) -> Admission:
+        async def admit(self, request: object, remote: Remote) -> Admission:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -265,7 +265,7 @@ async def test_a_violation_is_aborted_by_the_provider(
 
 async def test_bytes_before_the_answer_are_unexpected() -> None:
     class Slow:
-        async def admit(self, request: object, peer_address: str) -> Admission:
+        async def admit(self, request: object, remote: Remote) -> Admission:
             await asyncio.sleep(30)
             raise AssertionError
 

@@ -156,12 +156,12 @@ class TestDeployedByCloudFormation:
             (
                 "Receiver",
                 {"s3:PutObject", "dynamodb:UpdateItem", "sqs:SendMessage"},
-                {"s3:DeleteObject", "s3:DeleteObjectVersion", "sqs:ReceiveMessage"},
+                {"s3:BypassGovernanceRetention", "sqs:ReceiveMessage"},
             ),
             (
                 "Web",
                 {"s3:GetObject", "s3:PutObject", "s3:RestoreObject", "dynamodb:Query"},
-                {"s3:DeleteObject", "s3:DeleteObjectVersion", "sqs:ReceiveMessage"},
+                {"s3:BypassGovernanceRetention", "sqs:ReceiveMessage"},
             ),
             (
                 "Worker",
@@ -200,6 +200,28 @@ class TestDeployedByCloudFormation:
         assert not [action for action in actions if "*" in action]
         # Only fsck and rebuild read the whole table; they run as the worker.
         assert ("dynamodb:Scan" in actions) == (role == "Worker")
+
+    @pytest.mark.parametrize(
+        ("role", "trees"),
+        [
+            ("Receiver", {"users", "tries"}),
+            ("Web", {"users", "keys", "tries", "sessions", "shares"}),
+        ],
+    )
+    def test_an_edge_removes_nothing_but_what_changes_of_users(
+        self, moto_endpoint: Endpoint, outputs: dict[str, str], role: str, trees: set[str]
+    ) -> None:
+        arn = outputs[f"{role}PolicyArn"]
+        with closing(moto_endpoint.client("iam")) as client:
+            version = client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            document = client.get_policy_version(PolicyArn=arn, VersionId=version)
+        removed = {
+            resource.partition("/")[2]
+            for statement in document["PolicyVersion"]["Document"]["Statement"]
+            if any(action.startswith("s3:Delete") for action in statement["Action"])
+            for resource in statement["Resource"]
+        }
+        assert removed == {f"{tree}/*" for tree in trees}
 
     @pytest.mark.parametrize("tree", KNOWN)
     def test_the_worker_writes_all_that_there_is(

@@ -14,7 +14,7 @@ from botocore.config import Config
 # only, since DynamoDB Local takes no other access keys.
 ACCESS_KEY, SECRET_KEY = "pacs", "pacssecret"
 
-Service = Literal["s3", "dynamodb", "sqs", "cloudformation", "iam"]
+Service = Literal["s3", "dynamodb", "sqs", "cloudformation", "iam", "kms", "secretsmanager"]
 Kind = Literal["moto", "seaweedfs", "ceph", "dynamodb-local", "ministack"]
 
 

@@ -1,4 +1,4 @@
-"""The DICOMweb clients of tests/node, installed by npm once per lock file."""
+"""The programs of tests/node with what they import, installed by npm once per lock file."""
 
 import fcntl
 import shutil
@@ -44,7 +44,9 @@ def _install(npm: str) -> None:
                 command, cwd=_INSTALLED, check=True, capture_output=True, timeout=_INSTALL_LIMIT_S
             )
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            raise Absent("npm cannot install the viewers' clients: no registry answers") from error
+            raise Absent(
+                "npm cannot install what tests/node imports: no registry answers"
+            ) from error
         # The loader's codecs, where it is told to look for them.
         codecs = _INSTALLED / "wasm"
         codecs.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ PACKAGE = PROJECT / "pacs_cloud"
 # Only these modules may catch everything: an outermost edge, or a loop that
 # must outlive one job. Each entry says what it does with what it caught.
 CATCHES_EVERYTHING: dict[str, str] = {
+    "pacs_cloud.audit.recorder": "whatever ends a write, those who wait for it must be told",
     "pacs_cloud.bootstrap.chores": "the outermost edge of a chore: it is told, and tried again",
     "pacs_cloud.bootstrap.in_turns": "raised again once every other work had its turn",
     "pacs_cloud.bootstrap.roles": "the outermost edge of a process: it is logged, and restarted",
@@ -22,7 +23,7 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.dicom.dicomjson": "translates pydicom's many errors into InvalidRequest",
     "pacs_cloud.dicom.element_json": "what pydicom cannot read is told from its bytes instead",
     "pacs_cloud.dicom.coding.frame_decoding": "translates the codecs' many errors into InvalidInstance",
-    "pacs_cloud.dicomweb.app": "the outermost edge of a request: the client gets a problem",
+    "pacs_cloud.dicomweb.edge": "the outermost edge of a request: the client gets a problem",
     "pacs_cloud.dimse.association": "the outermost edge of an association: the peer gets an answer",
     "pacs_cloud.dimse.performer": "the outermost edge of an operation: the peer gets a status",
     "pacs_cloud.ingest.committer": "the outermost edge of a commit: the pack is tried again",

@@ -5,16 +5,22 @@ from typing import Final
 
 from pacs_cloud.custody.walk import (
     ACCESS,
+    AUDIT,
     CORRECTING,
     CORRECTIONS,
+    DEID,
+    DEVICES,
     ERASURES,
     FIXITY,
     HOLDS,
     INDEX,
+    KEYS,
     LEDGER,
     PINS,
     REJECTIONS,
+    SHARES,
     TRASH,
+    USERS,
 )
 
 
@@ -44,9 +50,15 @@ TREES: Final = (
     Tree(PINS),
     Tree(FIXITY, comes_and_goes=True),
     Tree(ACCESS, comes_and_goes=True),
+    Tree(DEVICES),
+    Tree(DEID),
+    Tree(AUDIT),
+    Tree(USERS),
+    Tree(KEYS),
+    Tree(SHARES),
 )
-"""All that is no pack, and cannot be made again from packs: not recalls and turns, which are
-of the moment, and no thumbnails."""
+"""All that is no pack, and cannot be made again from packs: not recalls and turns, nor tries and
+ends of sessions, which are of the moment, and no thumbnails."""
 
 INDEXES: Final = Tree(INDEX)
 """What can be made again from packs, at a read of each."""

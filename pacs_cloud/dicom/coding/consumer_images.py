@@ -85,24 +85,29 @@ def _png_bytes(data: bytes) -> int:
 
 
 def _gif_bytes(data: bytes) -> int:
-    """Return how much a GIF claims to become: its screen, in three samples, for each image."""
+    """Return how much a GIF claims to become: its screen for each image, and these, three samples.
+
+    An image may claim to be larger than its screen, and is decoded as it claims.
+    """
     if not data.startswith(_GIF_STARTS):
         raise _unreadable("image/gif")
     try:
-        images = _gif_images(data)
+        images, cells = _gif_images(data)
     except IndexError as problem:
         raise _unreadable("image/gif") from problem
     width, height = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
-    return width * height * _COLOUR_SAMPLES * images
+    return _COLOUR_SAMPLES * (width * height * images + cells)
 
 
-def _gif_images(data: bytes) -> int:
-    """Count the images without decoding them (GIF89a, appendix B)."""
+def _gif_images(data: bytes) -> tuple[int, int]:
+    """Count the images, and their pixels, without decoding them (GIF89a 20, appendix B)."""
     at = 13 + _table_bytes(data[10])
-    images = 0
+    images = cells = 0
     while data[at] != _GIF_END:
         if data[at] == _GIF_IMAGE:
             images += 1
+            width, height = data[at + 5 : at + 7], data[at + 7 : at + 9]
+            cells += int.from_bytes(width, "little") * int.from_bytes(height, "little")
             at += 10 + _table_bytes(data[at + 9]) + 1
         elif data[at] == _GIF_EXTENSION:
             at += 2
@@ -111,7 +116,7 @@ def _gif_images(data: bytes) -> int:
         while data[at]:
             at += 1 + data[at]
         at += 1
-    return images
+    return images, cells
 
 
 def _table_bytes(packed: int) -> int:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
 from pacs_cloud.bootstrap.http_protocol import HttpProtocol
-from pacs_cloud.bootstrap.web_role import KEEP_ALIVE_S, limits_of, options_of, server_config
+from pacs_cloud.bootstrap.web_application import options_of
+from pacs_cloud.bootstrap.web_role import KEEP_ALIVE_S, limits_of, server_config
 from pacs_cloud.settings import Settings
 
 

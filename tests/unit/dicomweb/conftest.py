@@ -10,6 +10,7 @@ from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.pack.index import Door, Source
+from pacs_cloud.security.caller import system
 
 
 @pytest.fixture
@@ -19,4 +20,4 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
         SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue,
         Intake(tmp_path / "spool", objects, catalogue) as intake,
     ):
-        yield intake.session("default", Source(Door.STOW))
+        yield intake.session(system("default"), Source(Door.STOW))

@@ -11,12 +11,17 @@ from starlette.exceptions import HTTPException
 
 from pacs_cloud import errors
 from pacs_cloud.dicomweb import problems, responses
-from pacs_cloud.dicomweb.app import _Edge
+from pacs_cloud.dicomweb.callers import Door, everybody_is
+from pacs_cloud.dicomweb.edge import Edge
 from pacs_cloud.dicomweb.media import UnsupportedMedia
 from pacs_cloud.dicomweb.responses import Bytes, Stream
+from pacs_cloud.dicomweb.security_headers import SecurityHeaders
 from pacs_cloud.dicomweb.strange_pages import StrangePages
+from pacs_cloud.security.caller import system
+from pacs_cloud.security.witness import NOBODY
 
 ANY_PAGE = StrangePages(None, "", ())
+OPEN = Door(everybody_is(system("default")), NOBODY, "default", ())
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,7 @@ ANY_PAGE = StrangePages(None, "", ())
         (errors.NotAcceptable("other form"), 406, None),
         (errors.Conflict("secret"), 409, None),
         (errors.Denied("secret"), 403, None),
+        (errors.Unidentified("secret"), 401, None),
         (errors.Offline("secret"), 503, "3600"),
         (errors.NeverRestored("secret"), 503, "86400"),
         (errors.StorageFull("secret"), 503, "60"),
@@ -83,7 +89,7 @@ async def ask(app: Any, **scope: Any) -> list[dict[str, Any]]:
         return {"type": "http.disconnect"}
 
     full = {"type": "http", "method": "GET", "headers": [], "query_string": b"", **scope}
-    await _Edge(app, 100, ANY_PAGE)(full, receive, send)
+    await Edge(app, 100, ANY_PAGE, OPEN, SecurityHeaders(has_origins=False))(full, receive, send)
     return sent
 
 
@@ -161,7 +167,13 @@ async def test_a_reader_that_takes_nothing_is_given_up(monkeypatch: pytest.Monke
         await asyncio.Event().wait()
 
     scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
-    await _Edge(cast("Any", Stream(chunks(), "a/b")), 100, ANY_PAGE)(scope, receive, send)
+    await Edge(
+        cast("Any", Stream(chunks(), "a/b")),
+        100,
+        ANY_PAGE,
+        OPEN,
+        SecurityHeaders(has_origins=False),
+    )(scope, receive, send)
     assert is_closed
 
 

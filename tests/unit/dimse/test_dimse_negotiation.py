@@ -193,3 +193,57 @@ def test_no_more_than_128_contexts() -> None:
     propose([Proposal(CT, (J2K,))] * 128)
     with pytest.raises(ValueError, match="128"):
         propose([Proposal(CT, (J2K,))] * 129)
+
+
+def test_contexts_of_what_a_peer_may_not_ask_for_are_rejected() -> None:
+    """PS3.8 Table 9-18: by the user, as it is no lack of ours."""
+    find, echo = "1.2.840.10008.5.1.4.1.2.2.1", VERIFICATION
+    offers = Repertoire(
+        {
+            CT: STORE,
+            echo: VERIFICATION_OFFER,
+            find: Offer(
+                frozenset({IMPLICIT_LE}),
+                {CommandField.C_FIND: Verification()},
+                answer_extended=lambda information: information,
+            ),
+        },
+        STORE,
+    )
+    plain = ask(
+        *((one, (IMPLICIT_LE,)) for one in (CT, echo, find, PRIVATE)), extended=((find, b"\1"),)
+    )
+    storing = answer(plain, offers, {CommandField.C_STORE})
+    assert [one.result for one in storing.answers] == [
+        ContextResult.ACCEPTED,
+        ContextResult.USER_REJECTION,
+        ContextResult.USER_REJECTION,
+        ContextResult.ACCEPTED,
+    ]
+    assert storing.extended == ()
+    assert answer(plain, offers, {CommandField.C_FIND}).extended == ((find, b"\1"),)
+    assert [one.result for one in answer(plain, offers, frozenset()).answers] == [1] * 4
+    assert [one.result for one in answer(plain, offers).answers] == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("requests", "performs", "invokes"),
+    [
+        ({CommandField.C_STORE}, True, False),
+        ({CommandField.C_GET}, False, True),
+        ({CommandField.C_STORE, CommandField.C_GET}, True, True),
+        ({CommandField.C_FIND}, None, None),
+    ],
+)
+def test_storage_contexts_go_the_ways_that_a_peer_may(
+    requests: set[int], performs: bool | None, invokes: bool | None
+) -> None:
+    both = ask((CT, (IMPLICIT_LE,)), roles=(Roles(CT, scu=True, scp=True),))
+    agreement = answer(both, Repertoire({CT: STORE}), requests)
+    if performs is None:
+        assert agreement.answers[0].result == ContextResult.USER_REJECTION
+        assert not agreement.contexts
+    else:
+        context = agreement.contexts[1]
+        assert (context.performs, context.invokes) == (performs, invokes)
+        assert agreement.roles == (Roles(CT, scu=bool(performs), scp=bool(invokes)),)

@@ -17,10 +17,11 @@ from pacs_cloud.catalogue.sqlite import SqliteCatalogue  # noqa: E402
 from pacs_cloud.ingest.intake import Intake  # noqa: E402
 from pacs_cloud.ingest.options import IntakeOptions  # noqa: E402
 from pacs_cloud.objectstore.local import LocalObjectStore  # noqa: E402
+from pacs_cloud.security.caller import system  # noqa: E402
 
 
 async def send(intake: Intake, series: str, out) -> None:
-    session = intake.session("default", SCANNER)
+    session = intake.session(system("default"), SCANNER)
     for number in itertools.count():
         size = 200_000 if number % 17 == 3 else 2 * (number % 40)  # some go their own way
         await store(session, number, series=series, pixels=bytes([number % 251]) * size)

@@ -8,6 +8,7 @@ from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.reception import Receipt, Reception
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
+from pacs_cloud.security.caller import system
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STUDY = "1.2.826.0.1.1"
@@ -96,4 +97,4 @@ async def upload(session: Session, data: bytes, study: str | None = None) -> Rec
 
 
 def scanner(intake: Intake) -> Session:
-    return intake.session("default", SCANNER)
+    return intake.session(system("default"), SCANNER)

@@ -12,6 +12,7 @@ from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, StorageFull, Unavailable
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
+from pacs_cloud.security.caller import system
 
 NEVER = IntakeOptions(linger_s=3600, linger_limit_s=3600, age_s=3600, age_limit_s=3600)
 
@@ -95,7 +96,7 @@ async def test_a_failed_seal_keeps_what_was_acknowledged(archive, monkeypatch) -
 async def test_stow_is_told_of_a_failed_seal(archive) -> None:
     sync = FailingSync()
     async with archive.intake(NEVER, sync_file=sync) as intake:
-        session = intake.session("default", UPLOAD)
+        session = intake.session(system("default"), UPLOAD)
         await upload(session, ct_file(1))
         sync.fails = True
         with pytest.raises(Unavailable):
@@ -177,7 +178,7 @@ async def test_a_stop_during_an_outage_loses_nothing(archive) -> None:
     gate = Gate(archive.objects, Unavailable("away"))
     async with Intake(archive.spool, gate, archive.catalogue, RETRY, grace_s=0.05) as intake:
         await store(scanner(intake), 1)
-        stow = intake.session("default", UPLOAD)
+        stow = intake.session(system("default"), UPLOAD)
         await upload(stow, ct_file(2))
         waiting = asyncio.create_task(stow.commit())
         await until(lambda: intake.counters.retries)
@@ -201,7 +202,7 @@ async def test_a_stop_during_an_outage_loses_nothing(archive) -> None:
 async def test_a_hopeless_pack_is_put_aside(archive, error, told, caplog) -> None:
     gate = Gate(archive.catalogue, error)
     async with Intake(archive.spool, archive.objects, gate, RETRY) as intake:
-        stow = intake.session("default", UPLOAD)
+        stow = intake.session(system("default"), UPLOAD)
         await upload(stow, ct_file(1))
         with pytest.raises(told):
             await stow.commit()
@@ -224,7 +225,7 @@ async def test_a_hopeless_pack_is_put_aside(archive, error, told, caplog) -> Non
 async def test_a_policy_is_recorded_in_the_ledger(archive) -> None:
     async with archive.intake(policy=ConflictPolicy.REPLACE) as intake:
         for name in ("DOE^JANE", "ROE^JOHN"):
-            stow = intake.session("default", UPLOAD)
+            stow = intake.session(system("default"), UPLOAD)
             await upload(stow, ct_file(1, name=name))
             outcomes = await stow.commit()
     assert outcomes[f"{SERIES}.1"].status == "replaced"
@@ -236,7 +237,7 @@ async def test_a_policy_is_recorded_in_the_ledger(archive) -> None:
 async def test_a_tenant_has_a_short_name(archive) -> None:
     async with archive.intake() as intake:
         with pytest.raises(InvalidRequest):
-            intake.session("x" * 65, UPLOAD)
+            intake.session(system("x" * 65), UPLOAD)
 
 
 async def test_a_surprise_in_sealing_loses_nothing(archive, monkeypatch) -> None:
@@ -247,7 +248,7 @@ async def test_a_surprise_in_sealing_loses_nothing(archive, monkeypatch) -> None
         patch.setattr("pacs_cloud.ingest.spool.seal", surprise)
         async with archive.intake(NEVER) as intake:
             await store(scanner(intake), 1)
-            stow = intake.session("default", UPLOAD)
+            stow = intake.session(system("default"), UPLOAD)
             await upload(stow, ct_file(2))
             with pytest.raises(Unavailable):
                 await stow.commit()

@@ -14,6 +14,7 @@ from pacs_cloud.ingest.importer import ImportedFile, import_files, measure
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.security.caller import system
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def said(files: list[ImportedFile]) -> dict[str, tuple[str, str]]:
 
 
 async def run(intake: Intake, source, **options) -> list[ImportedFile]:
-    return [file async for file in import_files(intake, "default", source, **options)]
+    return [file async for file in import_files(intake, system("default"), source, **options)]
 
 
 def accepts(sop_class_uid: str) -> bool:
@@ -196,7 +197,7 @@ async def test_a_full_disk_ends_an_import(archive, medium) -> None:
 async def test_an_import_may_be_stopped(archive, medium, monkeypatch) -> None:
     monkeypatch.setattr(importer, "COMMIT_FILES", 2)
     async with archive.intake(accepts_class=accepts) as intake:
-        files = import_files(intake, "default", FolderSource(medium))
+        files = import_files(intake, system("default"), FolderSource(medium))
         await anext(files)
         await files.aclose()
         assert len(await run(intake, FolderSource(medium))) == len(EXPECTED)

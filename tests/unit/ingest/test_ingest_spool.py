@@ -34,6 +34,7 @@ from pacs_cloud.ingest.options import Acknowledge, IntakeOptions
 from pacs_cloud.ingest.pacing import Pacing
 from pacs_cloud.ingest.sealing import SeriesKey
 from pacs_cloud.pack.index import Door, Source
+from pacs_cloud.security.caller import system
 
 NEVER = IntakeOptions(linger_s=3600, linger_limit_s=3600, age_s=3600, age_limit_s=3600)
 
@@ -181,7 +182,7 @@ async def test_many_series_keep_few_files_open(archive) -> None:
     series = [f"{STUDY}.9.{number}" for number in range(6)]
     options = replace(NEVER, open_packs=2, commits=0)
     async with archive.intake(options, sync_file=sync, grace_s=0.01) as intake:
-        session = intake.session("default", UPLOAD)
+        session = intake.session(system("default"), UPLOAD)
         uploads = [asyncio.create_task(upload(session, ct_file(1, series=one))) for one in series]
         await asyncio.wait(uploads[:4])
         await asyncio.sleep(0.02)
@@ -236,18 +237,18 @@ async def test_a_pack_of_known_instances_is_dropped(archive) -> None:
 
 async def test_stow_answers_after_the_commit(archive) -> None:
     async with archive.intake(NEVER) as intake:
-        session = intake.session("default", UPLOAD)
+        session = intake.session(system("default"), UPLOAD)
         files = {f"{SERIES}.{n}": ct_file(n) for n in range(3)}
         for data in files.values():
             await upload(session, data)
         outcomes = await session.commit()
         assert {uid: one.status for uid, one in outcomes.items()} == dict.fromkeys(files, "stored")
         assert await archive.instances(STUDY) == files
-        again = intake.session("default", UPLOAD)
+        again = intake.session(system("default"), UPLOAD)
         for data in files.values():
             await upload(again, data)
         assert {one.status for one in (await again.commit()).values()} == {"duplicate"}
-        other = intake.session("default", UPLOAD)
+        other = intake.session(system("default"), UPLOAD)
         await upload(other, ct_file(1, name="ROE^JOHN"))
         await upload(other, ct_file(9))
         outcomes = await other.commit()
@@ -258,7 +259,7 @@ async def test_stow_answers_after_the_commit(archive) -> None:
 
 async def test_the_graver_outcome_of_one_uid_is_told(archive) -> None:
     async with archive.intake(NEVER) as intake:
-        session = intake.session("default", UPLOAD)
+        session = intake.session(system("default"), UPLOAD)
         await upload(session, ct_file(1))
         await upload(session, ct_file(1, name="ROE^JOHN"))
         outcomes = await session.commit()
@@ -302,7 +303,7 @@ async def test_around_the_buffers_end(archive, size) -> None:
     data = ct_file(1, pixels=bytes(size + 1 - bare))
     async with archive.intake(options) as intake:
         for piece_bytes in (999, 1 << 20):
-            session = intake.session("default", UPLOAD)
+            session = intake.session(system("default"), UPLOAD)
             await receive(session.begin_file(), data, piece_bytes).finish()
             await session.commit()
     assert list((await archive.instances(STUDY)).values()) == [data]
@@ -310,7 +311,7 @@ async def test_around_the_buffers_end(archive, size) -> None:
 
 async def test_a_long_file_is_kept_byte_for_byte(archive) -> None:
     async with archive.intake(IntakeOptions(buffer_bytes=4096)) as intake:
-        session = intake.session("default", UPLOAD)
+        session = intake.session(system("default"), UPLOAD)
         data = ct_file(1, pixels=os.urandom(100_000), meta_sop="1.2.3")
         reception = session.begin_file()
         for start in range(0, len(data), 7000):
@@ -354,7 +355,7 @@ async def test_nothing_is_left_of_a_refused_data_set(archive, name, buffer_bytes
 async def test_what_stow_refuses(archive, buffer_bytes) -> None:
     options = IntakeOptions(buffer_bytes=buffer_bytes)
     async with archive.intake(options, accepts_class=lambda uid: uid == CT) as intake:
-        session = intake.session("default", UPLOAD)
+        session = intake.session(system("default"), UPLOAD)
         for data, study, refusal in (
             (ct_file(1), "1.2.3", Refusal.WRONG_STUDY),
             (ct_file(1, sop_class="1.2.3"), None, Refusal.UNSUPPORTED_CLASS),
@@ -394,7 +395,9 @@ async def test_a_full_disk_refuses(archive) -> None:
         with pytest.raises(StorageFull):
             await store(scanner(intake), 1)
         with pytest.raises(StorageFull):
-            await upload(intake.session("default", UPLOAD), ct_file(1, pixels=bytes(9 << 20)))
+            await upload(
+                intake.session(system("default"), UPLOAD), ct_file(1, pixels=bytes(9 << 20))
+            )
         assert archive.spool_files() == []
         assert intake.counters.unavailable == 2
 
@@ -402,7 +405,7 @@ async def test_a_full_disk_refuses(archive) -> None:
 async def test_tenants_do_not_share_packs(archive) -> None:
     async with archive.intake() as intake:
         for tenant in ("north", "south"):
-            session = intake.session(tenant, SCANNER)
+            session = intake.session(system(tenant), SCANNER)
             await store(session, 1)
             await session.flush()
     for tenant in ("north", "south"):
@@ -423,7 +426,7 @@ async def test_packs_are_zip_files(archive) -> None:
 
 async def test_long_names_are_shortened(archive) -> None:
     async with archive.intake() as intake:
-        session = intake.session("default", Source(Door.STOW, "", "x" * 500, ""))
+        session = intake.session(system("default"), Source(Door.STOW, "", "x" * 500, ""))
         await upload(session, ct_file(1))
         await session.commit()
     (pack,) = await archive.packs(STUDY)
@@ -488,7 +491,7 @@ async def test_of_two_contents_of_one_uid_the_first_to_come_is_kept(archive) -> 
     """Their packs would otherwise be committed side by side, in any order."""
     async with archive.intake() as intake:
         for number in range(8):
-            session = intake.session("default", UPLOAD)
+            session = intake.session(system("default"), UPLOAD)
             first = ct_file(number, name="FIRST^COME")
             # A longer pack takes longer to be stored than the one behind it.
             await upload(session, first)

@@ -18,6 +18,7 @@ from pacs_cloud.objectstore.port import CHUNK_BYTES
 from pacs_cloud.pack.source import Door, Source
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
+from pacs_cloud.security.caller import system
 
 TENANT = "default"
 
@@ -70,7 +71,9 @@ class Shelved:
     objects: CountingStore
 
     async def locate(self, sop_instance_uid: str, study: str = "1.2.3") -> Located:
-        (found,) = await self.archive.instances.locate(TENANT, study, None, sop_instance_uid)
+        (found,) = await self.archive.instances.locate(
+            system(TENANT), study, None, sop_instance_uid
+        )
         return found
 
     def pixel_reads(self, located: Located) -> int:
@@ -93,7 +96,7 @@ async def shelved(
         objects(folder / "objects") as store,
     ):
         async with Intake(folder / "spool", store, catalogue) as intake:
-            session = intake.session(TENANT, Source(Door.STOW))
+            session = intake.session(system(TENANT), Source(Door.STOW))
             for file in files:
                 reception = session.begin_file()
                 reception.write(file)

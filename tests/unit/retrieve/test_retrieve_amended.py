@@ -37,6 +37,7 @@ from pacs_cloud.retrieve.inflated import DataSets
 from pacs_cloud.retrieve.instances import Located, state_tag
 from pacs_cloud.retrieve.metadata import length_of_headers
 from pacs_cloud.retrieve.pieces import Made, Piece, Slice, stream
+from pacs_cloud.security.caller import system
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
 ROWS = 300
@@ -90,7 +91,7 @@ async def amend(shelf: Shelved, *amendments: Amendment) -> None:
 
 
 async def located(shelf: Shelved) -> tuple[Located, ...]:
-    return await shelf.archive.instances.locate(TENANT, STUDY)
+    return await shelf.archive.instances.locate(system(TENANT), STUDY)
 
 
 async def bytes_of(shelf: Shelved, *pieces: Piece) -> bytes:

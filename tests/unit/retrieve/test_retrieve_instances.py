@@ -12,6 +12,7 @@ from pacs_cloud.errors import Gone, NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import state_tag
+from pacs_cloud.security.caller import system
 
 
 class House:
@@ -22,7 +23,7 @@ class House:
         self.archive = Archive(catalogue, objects)
 
     async def uids(self, *place: str) -> list[str]:
-        found = await self.archive.instances.locate(TENANT, *place)
+        found = await self.archive.instances.locate(system(TENANT), *place)
         return [one.instance.sop_instance_uid for one in found]
 
 
@@ -57,19 +58,19 @@ async def test_a_study_a_series_an_instance(house: House) -> None:
 async def test_hidden_instances_are_not_found_where_they_are_hidden(house: House) -> None:
     await house.shelf.commit(pack([instance("1.1", "first")], pack_id="pack-1"))
     await house.shelf.commit(pack([instance("1.1", "second"), instance("1.2")], pack_id="pack-2"))
-    found = await house.archive.instances.locate(TENANT, STUDY)
+    found = await house.archive.instances.locate(system(TENANT), STUDY)
     assert {(one.pack.pack_id, one.instance.sop_instance_uid) for one in found} == {
         ("pack-1", "1.1"),
         ("pack-2", "1.2"),
     }
-    (one,) = await house.archive.instances.locate(TENANT, STUDY, SERIES, "1.1")
+    (one,) = await house.archive.instances.locate(system(TENANT), STUDY, SERIES, "1.1")
     assert one.pack.pack_id == "pack-1"
 
 
 async def test_one_instance_among_many_packs(house: House) -> None:
     for number in range(10):
         await house.shelf.commit(pack([instance(f"1.{number}")], pack_id=f"pack-{number}"))
-    (one,) = await house.archive.instances.locate(TENANT, STUDY, SERIES, "1.7")
+    (one,) = await house.archive.instances.locate(system(TENANT), STUDY, SERIES, "1.7")
     assert one.pack.pack_id == "pack-7"
     # Only the table that holds it was read.
     kept = [
@@ -82,16 +83,16 @@ async def test_one_instance_among_many_packs(house: House) -> None:
 
 async def test_the_state_changes_when_other_instances_are_served(house: House) -> None:
     await house.shelf.commit(pack([instance("1.1")]))
-    before = state_tag(await house.archive.instances.locate(TENANT, STUDY))
-    assert before == state_tag(await house.archive.instances.locate(TENANT, STUDY))
+    before = state_tag(await house.archive.instances.locate(system(TENANT), STUDY))
+    assert before == state_tag(await house.archive.instances.locate(system(TENANT), STUDY))
     await house.shelf.commit(pack([instance("1.2")]))
-    assert before != state_tag(await house.archive.instances.locate(TENANT, STUDY))
+    assert before != state_tag(await house.archive.instances.locate(system(TENANT), STUDY))
 
 
 async def test_other_tenants_find_nothing(house: House) -> None:
     await house.shelf.commit(pack([instance("1.1")]))
     with pytest.raises(NotFound):
-        await house.archive.instances.locate("other", STUDY)
+        await house.archive.instances.locate(system("other"), STUDY)
 
 
 async def test_what_was_deleted_is_gone_and_what_never_was_is_not_found(house: House) -> None:

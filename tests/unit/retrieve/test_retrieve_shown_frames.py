@@ -11,6 +11,7 @@ from retrieve_making import TENANT, Shelved, part10, shelved
 
 from pacs_cloud.errors import NotAcceptable, NotFound
 from pacs_cloud.retrieve.shown_frames import MAX_IMAGES
+from pacs_cloud.security.caller import system
 from presentation_samples import make_state, reference
 from rendering_samples import make_image
 
@@ -39,7 +40,7 @@ def opened(
 async def presented(made: Shelved) -> list[tuple[str, int]]:
     state = await made.locate(STATE)
     made.catalogue.lookups = 0
-    found = await made.archive.renderer.shown.presented(TENANT, state)
+    found = await made.archive.renderer.shown.presented(system(TENANT), state)
     return [(one.located.instance.sop_instance_uid, one.number) for one in found]
 
 
@@ -65,7 +66,7 @@ async def test_of_many_images_the_first_that_is_here_is_looked_up_alone(tmp_path
         state = await made.locate(STATE)
         made.catalogue.lookups = 0
         shown = made.archive.renderer.shown
-        (first,) = [one async for one in shown.standing_for(TENANT, (state,), None)]
+        (first,) = [one async for one in shown.standing_for(system(TENANT), (state,), None)]
         assert first.located.instance.sop_instance_uid == "1.2.3.5.1"
         assert first.state == state
         assert made.catalogue.lookups == 2  # the one that is not here, and the first that is
@@ -76,7 +77,9 @@ async def test_no_image_that_is_here(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             await presented(made)
         with pytest.raises(NotFound):
-            await made.archive.renderer.shown.first_presented(TENANT, await made.locate(STATE))
+            await made.archive.renderer.shown.first_presented(
+                system(TENANT), await made.locate(STATE)
+            )
 
 
 async def test_more_images_than_anybody_looks_at_are_not_looked_up(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pacs_cloud.errors import Corrupt, Offline
 from pacs_cloud.objectstore.hot_keys import ThumbKey
 from pacs_cloud.objectstore.storage_classes import StorageClass, needs_recall
 from pacs_cloud.retrieve.archive import Archive
+from pacs_cloud.security.caller import system
 from recall_samples import chill
 from rendering_samples import make_image
 
@@ -61,8 +62,8 @@ async def kept_and_cold(folder: Path, *files: bytes) -> AsyncIterator[tuple[Shel
 
 
 async def chosen(archive: Archive, series: str | None = None) -> ThumbKey:
-    located = await archive.instances.locate(TENANT, STUDY, series)
-    found = await archive.thumbnails.chosen(TENANT, located, None)
+    located = await archive.instances.locate(system(TENANT), STUDY, series)
+    found = await archive.thumbnails.chosen(system(TENANT), located, None)
     assert isinstance(found, ThumbKey)
     return found
 
@@ -118,8 +119,11 @@ async def test_a_header_whose_tables_are_cold_hides_no_thumbnail(tmp_path: Path)
     pixels = (np.arange(100, dtype=np.uint16) * 600).reshape(10, 10)
     files = series_of(1, pixels, **more), series_of(2, pixels, **more)
     async with kept_and_cold(tmp_path, *files) as (_, archive):
-        located = await archive.instances.locate(TENANT, STUDY)
+        located = await archive.instances.locate(system(TENANT), STUDY)
         with pytest.raises(Offline):
-            _ = [one async for one in archive.renderer.shown.standing_for(TENANT, located, None)]
+            _ = [
+                one
+                async for one in archive.renderer.shown.standing_for(system(TENANT), located, None)
+            ]
         assert (await chosen(archive)).sop_instance_uid == f"{STUDY}.1.1"
         assert (await chosen(archive, f"{STUDY}.2")).sop_instance_uid == f"{STUDY}.2.1"

@@ -19,6 +19,7 @@ from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
 from pacs_cloud.query.computed import availability
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest
 from pacs_cloud.query.service import Search
+from pacs_cloud.security.caller import system
 from pacs_cloud.tiering.recall.demand import BeingRecalled, Recalls, RecallWish
 from pacs_cloud.tiering.recall.listing import RecallState, list_recalls, recall_of
 from pacs_cloud.tiering.recall.marks import get_recall, key_of, mark_for, recall_marks
@@ -170,7 +171,7 @@ async def test_a_search_says_so_whatever_else_changes_the_study(house: House) ->
     request = SearchRequest(Level.STUDY, (SearchKey(("00100020",), "P1"),))
 
     async def said() -> str:
-        (row,) = (await search.find(TENANT, request)).rows
+        (row,) = (await search.find(system(TENANT), request)).rows
         return row["00080056"]["Value"][0]
 
     await house.fill("a", "b")

@@ -17,6 +17,7 @@ from pacs_cloud.objectstore.hot_keys import ThumbKey, parse_thumb_key
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass, needs_recall
 from pacs_cloud.retrieve.archive import Archive
+from pacs_cloud.security.caller import system
 from pacs_cloud.tiering.mover import Fate, Moved, move_due
 from pacs_cloud.tiering.policy import Policy, Step
 from unit.custody.custody_house import STUDY, Dying, House
@@ -86,8 +87,8 @@ async def thumbs(house: House) -> list[ThumbKey]:
 
 async def chosen(house: House, series: str | None = None, sop: str | None = None) -> Any:
     archive = archive_of(house)
-    located = await archive.instances.locate("default", STUDY, series, sop)
-    return await archive.thumbnails.chosen("default", located, None)
+    located = await archive.instances.locate(system("default"), STUDY, series, sop)
+    return await archive.thumbnails.chosen(system("default"), located, None)
 
 
 async def test_each_series_has_one_when_it_is_cold(house: House) -> None:

@@ -12,6 +12,7 @@ from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import InvalidRequest, Unavailable
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
+from pacs_cloud.security.caller import system
 from pacs_cloud.tiering.recall.demand import Recalls
 from pacs_cloud.tiering.recall.marks import key_of
 from pacs_cloud.workers.send_recalled import SendRecalled, jobs_for
@@ -43,7 +44,7 @@ class House:
         await SendRecalled(self.archive, self.queue, self.send, self.clock)(job)
 
     async def jobs(self) -> list[Job]:
-        located = await self.archive.instances.locate(TENANT, STUDY)
+        located = await self.archive.instances.locate(system(TENANT), STUDY)
         return list(jobs_for("THEIRS", located[:2], self.clock()))
 
 
@@ -115,7 +116,7 @@ async def test_a_job_that_names_nothing_is_refused(house: House) -> None:
 
 
 async def test_a_large_study_takes_several_jobs(house: House) -> None:
-    located = await house.archive.instances.locate(TENANT, STUDY)
+    located = await house.archive.instances.locate(system(TENANT), STUDY)
     many = [*located] * 1500
     jobs = list(jobs_for("THEIRS", many, house.clock()))
     counts = [sum(map(len, job.body["instances"].values())) for job in jobs]

@@ -1,0 +1,1 @@
+"""Who did what: written before it is answered, chained by hashes, sealed into objects."""

@@ -1,0 +1,109 @@
+"""Where the keys come from that objects are encrypted with, and where files are sealed to."""
+
+import base64
+import os
+import stat
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pacs_cloud.errors import Denied, InvalidRequest, NotFound, Unavailable
+from pacs_cloud.objectstore.encrypted import Scratch
+from pacs_cloud.objectstore.partials import Partials
+from pacs_cloud.objectstore.sealing import KeyRing
+from pacs_cloud.settings import environment_text
+
+KMS_CONTEXT = {"pacs-cloud": "objects"}
+"""The encryption context that a key in KMS's cipher text was encrypted with."""
+
+
+async def ring_of(sources: str, *, region: str = "") -> KeyRing:
+    """Return the keys in `sources`, the one that seals first.
+
+    Args:
+        sources: by commas, `file:PATH` (of mode 0600), `env:VARIABLE` or `secret:NAME`
+            (of AWS Secrets Manager). Each holds one key a line: 32 bytes in base64, or
+            `kms:` and the base64 of what KMS encrypted them to, in KMS_CONTEXT.
+        region: of Secrets Manager and KMS; "" for AWS's own chain.
+
+    Raises:
+        InvalidRequest: a source is not one of these, or holds no key.
+        Denied: AWS refuses, or others than its owner may read a file.
+        NotFound: there is no such file, variable or secret.
+        Unavailable: AWS cannot be reached.
+    """
+    keys: list[bytes] = []
+    for source in filter(None, (one.strip() for one in sources.split(","))):
+        kind, _, name = source.partition(":")
+        match kind:
+            case "file":
+                text = _file_text(Path(name))
+            case "env":
+                text = environment_text(name)
+                if not text:
+                    raise NotFound(f"{name} is not in the environment")
+            case "secret":
+                from pacs_cloud.bootstrap.aws_secrets import secret_text
+
+                text = await secret_text(name, region=region)
+            case _:
+                raise InvalidRequest("encrypt= takes file:PATH, env:VARIABLE or secret:NAME")
+        found = [await _key(line, source, region) for line in text.split()]
+        if not found:
+            raise InvalidRequest(f"{source} holds no key")
+        keys += found
+    return KeyRing(keys)
+
+
+async def _key(line: str, source: str, region: str) -> bytes:
+    is_wrapped = line.startswith("kms:")
+    try:
+        key = base64.b64decode(line.removeprefix("kms:"), validate=True)
+    except ValueError:
+        # Without the error itself, which may hold the key.
+        raise InvalidRequest(f"{source} holds no key in base64") from None
+    if is_wrapped:
+        from pacs_cloud.bootstrap.aws_secrets import decrypted_by_kms
+
+        key = await decrypted_by_kms(key, KMS_CONTEXT, region=region)
+    if len(key) != 32:
+        raise InvalidRequest(f"{source} holds a key that has not 32 bytes")
+    return key
+
+
+def _file_text(path: Path) -> str:
+    try:
+        with path.open(encoding="ascii") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise Denied(f"{path} may be read by others than its owner: chmod 600")
+            return file.read(64 << 10)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no key file {path}") from error
+    except (OSError, UnicodeDecodeError):
+        raise Unavailable(f"the key file {path} cannot be read") from None
+
+
+@contextmanager
+def folder_scratch(root: Path) -> Generator[Scratch]:
+    """Give where a file store's objects are sealed to: beside them, so that they can be linked.
+
+    What a process leaves that is killed is removed by the next one.
+    """
+    partials = Partials(root)
+    try:
+        yield partials.new
+    finally:
+        partials.close()
+
+
+def bucket_scratch(folder: Path | None = None) -> Scratch:
+    """Return where a bucket's objects are sealed to: files without a name, in `folder` or /tmp."""
+
+    @contextmanager
+    def new() -> Generator[tuple[str, int]]:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            yield f"/proc/self/fd/{file.fileno()}", file.fileno()
+
+    return new

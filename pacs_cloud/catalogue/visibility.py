@@ -1,0 +1,85 @@
+"""Who sees which studies: `security.access`, asked with what the catalogue knows."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from pacs_cloud.catalogue.elements import first_text, name_groups
+from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import StudyRecord
+from pacs_cloud.errors import NotFound
+from pacs_cloud.security import access
+from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.rules import StudyFacts
+from pacs_cloud.security.witness import NOBODY, Witness, refuse, require
+
+_INSTITUTION: Final = "00080080"
+_REFERRING: Final = "00080090"
+_KEPT: Final = 4096
+_KEPT_S: Final = 2.0
+"""A viewer asks for a study's frames one by one; a correction counts after so long."""
+
+
+def facts_of(study: StudyRecord) -> StudyFacts:
+    """Return what rules go by."""
+    physicians = name_groups(study.attributes, _REFERRING)
+    return StudyFacts(
+        study.study_instance_uid,
+        first_text(study.attributes, _INSTITUTION),
+        physicians[0] if physicians else "",
+        study.modalities,
+    )
+
+
+def sees(caller: Caller, action: Action, study: StudyRecord) -> bool:
+    """Return whether somebody may do something with a study."""
+    if study.tenant != caller.tenant:
+        return False
+    return not access.is_bounded(caller, action) or access.may_with(caller, action, facts_of(study))
+
+
+class Admission:
+    """Lets callers at studies by their UIDs."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        witness: Witness = NOBODY,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Look studies up in `catalogue`, and believe that for two seconds of the clock.
+
+        `witness` puts on record who was refused.
+        """
+        self._catalogue = catalogue
+        self._witness = witness
+        self._now_s = now_s
+        self._known: OrderedDict[tuple[str, str], tuple[float, StudyFacts | None]] = OrderedDict()
+
+    async def admit(self, caller: Caller, action: Action, study_instance_uid: str) -> None:
+        """Return where somebody may do something with a study of their tenant.
+
+        Raises:
+            Denied: they may not do that at all.
+            NotFound: not with this one, or there is none: they are not told which.
+        """
+        await require(self._witness, caller, action)
+        if not access.is_bounded(caller, action):
+            return
+        facts = await self._facts(caller.tenant, study_instance_uid)
+        if facts is None or not access.may_with(caller, action, facts):
+            await refuse(self._witness, caller, action, (study_instance_uid,))
+            raise NotFound("there is no such study")
+
+    async def _facts(self, tenant: str, study_instance_uid: str) -> StudyFacts | None:
+        key, now_s = (tenant, study_instance_uid), self._now_s()
+        known = self._known.get(key)
+        if known is None or known[0] < now_s:
+            found = await self._catalogue.studies_by_uid(tenant, [study_instance_uid])
+            known = now_s + _KEPT_S, facts_of(found[0]) if found else None
+            self._known[key] = known
+            self._known.move_to_end(key)
+            if len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return known[1]

@@ -1,0 +1,221 @@
+"""`share make`, `list`, `show` and `revoke`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pacs_cloud.audit.asking import Deeds, Wanted, who_did
+from pacs_cloud.audit.reading import events
+from pacs_cloud.bootstrap.auditing import open_trail
+from pacs_cloud.bootstrap.services import Stores, now_us, open_stores
+from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.output import counted, print_json, print_rows, stdout
+from pacs_cloud.identity.shares import MadeShare, Shares
+from pacs_cloud.identity.shares_record import Guest, Share, ShareState, share_path
+from pacs_cloud.identity.shares_wish import ShareWish
+from pacs_cloud.security.audit_event import AuditEvent, Kind, Outcome
+from pacs_cloud.security.caller import Caller, system
+from pacs_cloud.settings import Settings
+
+_DOOR: Final = "cli"
+_COLUMNS: Final = (
+    "share",
+    "state",
+    "until",
+    "uses",
+    "may",
+    "guest",
+    "studies",
+    "made_by",
+    "reason",
+)
+_DEED_COLUMNS: Final = ("kind", "outcome", "count", "studies", "first", "last", "from")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What somebody typed."""
+
+    studies: tuple[str, ...]
+    reason: str
+    days: float
+    uses: int | None
+    download: bool
+    reply: bool
+    code: bool
+    name: str
+    email: str
+    deidentify: bool
+
+    def wish(self) -> ShareWish:
+        """Return what is meant."""
+        return ShareWish(
+            self.studies,
+            self.reason,
+            days=self.days,
+            uses=self.uses,
+            may_download=self.download,
+            may_reply=self.reply,
+            with_codes=self.code,
+            guest=Guest(self.name, self.email) if self.name or self.email else None,
+            deidentify=self.deidentify,
+        )
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncGenerator[tuple[Stores, Shares]]:
+    async with (
+        open_stores(settings) as stores,
+        open_trail(settings, stores, brief=True) as trail,
+    ):
+        yield (
+            stores,
+            Shares(stores.objects, stores.catalogue, settings.tenant, now_us, trail.record),
+        )
+
+
+def _whoever(settings: Settings, by: str = "") -> Caller:
+    """Return the archive itself, at the wish of whoever types."""
+    itself = system(settings.tenant)
+    return replace(itself, subject=f"{itself.subject}:{by}") if by else itself
+
+
+def make_share(settings: Settings, given: Given, *, by: str, as_json: bool) -> None:
+    """Make a link and print it.
+
+    Raises:
+        NotFound: there is no such study.
+        InvalidRequest, InvalidUid: what is wished for cannot be.
+    """
+
+    async def make() -> MadeShare:
+        async with _opened(settings) as (_, shares):
+            return await shares.create(_whoever(settings, by), given.wish(), door=_DOOR)
+
+    made = asyncio.run(make())
+    link = _origin(settings) + share_path(made.share.share_id, made.secret)
+    if as_json:
+        print_json({**_plain(made.share), "link": link, "codes": list(made.codes)})
+        return
+    stdout.print(link)
+    for code in made.codes:
+        stdout.print(f"code {code[:4]} {code[4:]}")
+    uses = counted(made.share.most_uses, "time")
+    stdout.print(f"It can be opened {uses} until {when(made.share.until_us)}.")
+    if made.codes:
+        stdout.print("Each use needs one of the codes: tell them another way than the link.")
+
+
+def list_shares(settings: Settings, study: str, *, everything: bool, as_json: bool) -> None:
+    """Print links."""
+
+    async def every() -> list[Share]:
+        async with _opened(settings) as (_, shares):
+            return await shares.list(_whoever(settings))
+
+    now = now_us()
+    found = [
+        _plain(one)
+        for one in asyncio.run(every())
+        if (not study or study in one.studies) and (everything or one.is_good(now))
+    ]
+    print_rows(found, _COLUMNS, as_json=as_json, empty="Nothing is shared.")
+
+
+def show_share(settings: Settings, share_id: str, *, as_json: bool) -> None:
+    """Print one link, and its receipts; raises NotFound."""
+    share, deeds = asyncio.run(_show(settings, share_id))
+    row = _plain(share)
+    uses = [{"when": when(use.at_us), "from": use.address} for use in share.uses]
+    done = [_deed(*key[1:], value) for key, value in deeds.items()]
+    if as_json:
+        print_json({**row, "opened": uses, "done": done})
+        return
+    print_rows(
+        [{"field": name, "value": value} for name, value in row.items()],
+        ("field", "value"),
+        as_json=False,
+        empty="",
+    )
+    print_rows(uses, ("when", "from"), as_json=False, empty="It was never opened.")
+    print_rows(done, _DEED_COLUMNS, as_json=False, empty="Nothing that was done is on record.")
+
+
+async def _show(
+    settings: Settings, share_id: str
+) -> tuple[Share, dict[tuple[str, Kind, Outcome], Deeds]]:
+    async with _opened(settings) as (stores, shares):
+        share = await shares.read(_whoever(settings), share_id)
+        found = events(
+            stores.objects,
+            settings.audit_journals,
+            settings.tenant,
+            since_us=share.made_us,
+        )
+
+        async def told() -> AsyncGenerator[AuditEvent]:
+            async for event, _ in found:
+                yield event
+
+        return share, await who_did(told(), Wanted(who=share.subject))
+
+
+def revoke_shares(settings: Settings, share_ids: Sequence[str], *, by: str, as_json: bool) -> None:
+    """End links; raises NotFound where one is none, and those before it are ended."""
+
+    async def revoke() -> None:
+        async with _opened(settings) as (_, shares):
+            for one in share_ids:
+                share = await shares.revoke(_whoever(settings, by), one, door=_DOOR)
+                if as_json:
+                    print_json(_plain(share))
+                else:
+                    stdout.print(f"{share.share_id} opens nothing any more.")
+
+    asyncio.run(revoke())
+
+
+def _origin(settings: Settings) -> str:
+    """Return where browsers find the pages."""
+    public = urlsplit(settings.public_url)
+    if public.netloc:
+        return f"{public.scheme}://{public.netloc}"
+    scheme = "https" if settings.http_tls_certificate else "http"
+    return f"{scheme}://{settings.http}"
+
+
+def _plain(share: Share) -> dict[str, Any]:
+    state = share.state(now_us())
+    guest = share.guest
+    more = {"download": share.may_download, "reply": share.may_reply}
+    return {
+        "share": share.share_id,
+        "state": state.value,
+        "until": when(share.until_us),
+        "uses": f"{len(share.uses)}/{share.most_uses}",
+        "may": ["view", *(name for name, is_allowed in more.items() if is_allowed)],
+        "codes": share.needs_code,
+        "guest": f"{guest.name} {guest.email}".strip() if guest else "",
+        "studies": list(share.studies),
+        "made": when(share.made_us),
+        "made_by": share.made_by,
+        "reason": share.reason,
+        "wrong_codes": share.wrong_codes,
+        "revoked": when(share.revoked_us) if state is ShareState.REVOKED else "",
+        "revoked_by": share.revoked_by,
+    }
+
+
+def _deed(kind: Kind, outcome: Outcome, deeds: Deeds) -> dict[str, Any]:
+    return {
+        "kind": kind.value,
+        "outcome": outcome.value,
+        "count": deeds.count,
+        "studies": sorted(deeds.studies),
+        "first": when(deeds.first_us),
+        "last": when(deeds.last_us),
+        "from": sorted(deeds.addresses),
+    }

@@ -1,0 +1,1 @@
+"""Who somebody is: people, programs and providers that vouch for them, kept as objects."""

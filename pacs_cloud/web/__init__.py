@@ -1,0 +1,1 @@
+"""The pages that people see: rendered here, with plain style sheets, from this origin only."""

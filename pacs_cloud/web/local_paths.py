@@ -1,0 +1,19 @@
+"""Where a page may send somebody on to: only within this origin."""
+
+import re
+from typing import Final
+
+HOME: Final = "/account"
+
+_LOCAL: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,1000}")
+"""A path as a URL has it: browsers take a backslash for a slash, and leave control characters
+out, so that `/\\host` and `/<tab>/host` lead to another origin (URL Standard 4.4)."""
+
+_OF_SIGNING_IN: Final = ("/sign-in", "/sign-out", "/welcome", "/oidc/")
+
+
+def local_path(text: str) -> str:
+    """Return `text` where it leads somewhere here, else the page that everybody has."""
+    if _LOCAL.fullmatch(text) is None or text.startswith(_OF_SIGNING_IN):
+        return HOME
+    return text

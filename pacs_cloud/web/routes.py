@@ -1,0 +1,80 @@
+"""Every address of the pages."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from pacs_cloud.web.account import Account
+from pacs_cloud.web.assets import Assets
+from pacs_cloud.web.codes import Codes
+from pacs_cloud.web.local_paths import HOME
+from pacs_cloud.web.oidc import CALLBACK, END, START, OidcPages
+from pacs_cloud.web.own_keys import OwnKeys
+from pacs_cloud.web.refusals import Refusals, see_other
+from pacs_cloud.web.resource import resource
+from pacs_cloud.web.services import WebServices
+from pacs_cloud.web.share_routes import share_routes
+from pacs_cloud.web.sign_in import SignIn, SignOut
+from pacs_cloud.web.templating import Templates
+from pacs_cloud.web.visits import Visits
+from pacs_cloud.web.welcome import Welcome
+
+OPEN_FOLDERS: Final = ("/static/", "/share/")
+"""Below these lies what anybody may ask for."""
+
+
+def open_paths(found: Sequence[BaseRoute]) -> frozenset[str]:
+    """Return the addresses to which anybody may come: pages look themselves who it is.
+
+    Whoever is not signed in is sent to the sign-in page, which a refusal at the door would
+    keep from them.
+    """
+    paths = {route.path for route in found if isinstance(route, Route)}
+    return frozenset(path for path in paths if "{" not in path)
+
+
+def routes(services: WebServices) -> list[BaseRoute]:
+    """Return the pages as routes of the HTTP application."""
+    assets = Assets()
+    templates = Templates(assets)
+    refusals = Refusals(templates)
+    visits = Visits(services)
+    sign_in = SignIn(services, templates, visits)
+    sign_out = SignOut(services, templates, visits)
+    welcome = Welcome(services, templates, visits)
+    keys = OwnKeys(services, templates, visits)
+    account = Account(services, templates, visits, keys)
+    codes = Codes(services, templates, visits, account)
+    found: list[BaseRoute] = [
+        resource("/", refusals, get=_home),
+        resource("/static/{version}/{path:path}", refusals, get=assets.answer),
+        resource("/sign-in", refusals, get=sign_in.show, post=sign_in.enter),
+        resource("/sign-out", refusals, get=sign_out.show, post=sign_out.leave),
+        resource("/welcome", refusals, get=welcome.show, post=welcome.redeem),
+        resource(HOME, refusals, get=account.show),
+        resource(f"{HOME}/password", refusals, get=_home, post=account.change_password),
+        resource(f"{HOME}/codes", refusals, get=_home, post=codes.begin),
+        resource(f"{HOME}/codes/confirm", refusals, get=_home, post=codes.confirm),
+        resource(f"{HOME}/codes/drop", refusals, get=_home, post=codes.drop),
+        resource(f"{HOME}/keys", refusals, get=_home, post=keys.make),
+        resource(f"{HOME}/keys/revoke", refusals, get=_home, post=keys.revoke),
+    ]
+    if services.oidc is not None:
+        oidc = OidcPages(services, services.oidc, visits, refusals)
+        found += [
+            resource(START, refusals, get=oidc.start),
+            resource(CALLBACK, refusals, get=oidc.callback),
+            resource(END, refusals, get=oidc.end),
+        ]
+    if services.sharing is not None:
+        found += share_routes(services, services.sharing, templates, refusals, visits)
+    return found
+
+
+async def _home(request: Request) -> Response:
+    """Send a browser to the page that everybody has; forms are found there too."""
+    del request
+    return see_other(HOME)
