@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oidc_forging import jwk, private_key, signed, text64
 
+from oidc_forging import jwk, private_key, signed, text64
 from pacs_cloud.identity.oidc_config import OidcConfig
 from pacs_cloud.identity.oidc_jwt import (
     LARGEST_CHARACTERS,

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from oidc_forging import jwk, private_key
 
+from oidc_forging import jwk, private_key
 from pacs_cloud.identity.oidc_keys import fitting, read_keys
 
 RSA_FAMILY = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
