@@ -23,7 +23,7 @@ def test_the_words_are_those_of_the_table_that_decides(role: Role) -> None:
         assert (words in text) == (action in ALLOWED[role]), action
 
 
-@pytest.mark.parametrize("role", BOUNDED)
+@pytest.mark.parametrize("role", sorted(BOUNDED))
 def test_a_bounded_role_without_rules_sees_nothing(role: Role) -> None:
     assert grant_text(Grant(role)).studies == "No study is opened to this role yet."
     assert grant_text(Grant(role, ())).studies == "No study is opened to this role yet."
