@@ -39,6 +39,13 @@ def sees(caller: Caller, action: Action, study: StudyRecord) -> bool:
     return not access.is_bounded(caller, action) or access.may_with(caller, action, facts_of(study))
 
 
+def seen_series(caller: Caller, action: Action, study: StudyRecord) -> frozenset[str] | None:
+    """Return with which series of a study that `sees` lets at; None: with all."""
+    if not access.is_bounded(caller, action):
+        return None
+    return access.series_with(caller, action, facts_of(study))
+
+
 class Admission:
     """Lets callers at studies by their UIDs."""
 
@@ -57,8 +64,13 @@ class Admission:
         self._now_s = now_s
         self._known: OrderedDict[tuple[str, str], tuple[float, StudyFacts | None]] = OrderedDict()
 
-    async def admit(self, caller: Caller, action: Action, study_instance_uid: str) -> None:
-        """Return where somebody may do something with a study of their tenant.
+    async def admit(
+        self, caller: Caller, action: Action, study_instance_uid: str
+    ) -> frozenset[str] | None:
+        """Return with which series of a study of their tenant somebody may do something.
+
+        Returns:
+            None: with all of them.
 
         Raises:
             Denied: they may not do that at all.
@@ -66,11 +78,12 @@ class Admission:
         """
         await require(self._witness, caller, action)
         if not access.is_bounded(caller, action):
-            return
+            return None
         facts = await self._facts(caller.tenant, study_instance_uid)
         if facts is None or not access.may_with(caller, action, facts):
             await refuse(self._witness, caller, action, (study_instance_uid,))
             raise NotFound("there is no such study")
+        return access.series_with(caller, action, facts)
 
     async def _facts(self, tenant: str, study_instance_uid: str) -> StudyFacts | None:
         key, now_s = (tenant, study_instance_uid), self._now_s()

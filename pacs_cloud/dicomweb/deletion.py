@@ -19,6 +19,7 @@ from pacs_cloud.dicomweb.part_answer import is_of_state
 from pacs_cloud.dicomweb.problems import problem
 from pacs_cloud.dicomweb.requests import ANY_TAG, tags_of, uid_of
 from pacs_cloud.dicomweb.responses import Answer
+from pacs_cloud.errors import NotFound
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import state_tag
 from pacs_cloud.security.audit_event import Kind
@@ -49,7 +50,9 @@ class Deletion:
             uid_of(request, name) or "" for name in ("study", "series", "instance")
         )
         caller = caller_of(request)
-        await self._archive.instances.admission.admit(caller, Action.DELETE, study)
+        only = await self._archive.instances.admission.admit(caller, Action.DELETE, study)
+        if only is not None and series not in only:
+            raise NotFound("there is no such series")
         if not await self._is_as_seen(request):
             return problem(
                 HTTPStatus.PRECONDITION_FAILED,

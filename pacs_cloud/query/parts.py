@@ -96,8 +96,7 @@ class Parts:
             budget: spent by what is read.
         """
         record = candidate.study
-        every = await self._catalogue.series(record.tenant, record.study_instance_uid)
-        budget.spend(len(every))
+        every = await self._series(candidate, budget)
         for series in sorted(every, key=_series_order):
             elements = series.attributes | computed.of_series(series)
             if not criteria.match(Level.SERIES, elements):
@@ -120,10 +119,15 @@ class Parts:
         """Return where the headers of a study's instances are, if any of them is wished."""
         if criteria.wish.is_empty:
             return ()
-        record = candidate.study
+        every = await self._series(candidate, budget)
+        return await self._places(criteria, every, budget)
+
+    async def _series(self, candidate: Candidate, budget: Budget) -> list[SeriesRecord]:
+        """Return a study's series, as far as the caller sees them."""
+        record, only = candidate.study, candidate.only
         every = await self._catalogue.series(record.tenant, record.study_instance_uid)
         budget.spend(len(every))
-        return await self._places(criteria, every, budget)
+        return [one for one in every if only is None or one.series_instance_uid in only]
 
     async def _places(
         self, criteria: Criteria, every: Sequence[SeriesRecord], budget: Budget

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from pacs_cloud.catalogue.elements import first_text
 from pacs_cloud.catalogue.port import ByPatient, Catalogue
 from pacs_cloud.catalogue.records import Patient, StudyRecord
-from pacs_cloud.catalogue.visibility import sees
+from pacs_cloud.catalogue.visibility import seen_series, sees
 from pacs_cloud.dicom.attributes import PATIENT_TAGS
 from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import TooBroad
@@ -165,9 +166,12 @@ class Search:
         patients: set[Patient | str] = set()
         async with aclosing(found) as studies:
             async for candidate in studies:
-                record = candidate.study
-                if not sees(caller, Action.SEARCH, record):
+                if not sees(caller, Action.SEARCH, candidate.study):
                     continue
+                candidate = await self._as_seen(caller, candidate, budget)  # noqa: PLW2901 - narrowed
+                if not candidate.study.series_count:
+                    continue
+                record = candidate.study
                 study = record.attributes | computed.of_study(record)
                 if not criteria.match(Level.STUDY, study):
                     continue
@@ -193,6 +197,24 @@ class Search:
                 places = await self._parts.places(criteria, candidate, budget)
                 yield Row(project(request.returns, study), places)
 
+    async def _as_seen(self, caller: Caller, candidate: Candidate, budget: Budget) -> Candidate:
+        """Return a study as if it had no other series than those that the caller sees."""
+        study = candidate.study
+        only = seen_series(caller, Action.SEARCH, study)
+        if only is None:
+            return candidate
+        every = await self._catalogue.series(study.tenant, study.study_instance_uid)
+        budget.spend(len(every))
+        seen = [one for one in every if one.series_instance_uid in only]
+        narrowed = replace(
+            study,
+            modalities=frozenset[str]().union(*(one.modalities for one in seen)),
+            sop_classes=frozenset[str]().union(*(one.sop_classes for one in seen)),
+            series_count=len(seen),
+            instance_count=sum(one.instance_count for one in seen),
+        )
+        return replace(candidate, study=narrowed, only=only)
+
     async def _availability(self, request: SearchRequest, candidate: Candidate) -> Elements:
         tag = computed.INSTANCE_AVAILABILITY
         if request.returns is not None and tag not in request.returns:
@@ -203,6 +225,8 @@ class Search:
             if record.has_cold_packs
             else ()
         )
+        if candidate.only is not None:
+            packs = tuple(one for one in packs if one.series_instance_uid in candidate.only)
         return {tag: computed.availability(packs, self._can_be_read)}
 
     async def _patient_counts(
@@ -217,7 +241,7 @@ class Search:
         anchor = FromAnchor(ByPatient(patient.patient_id, patient.issuer or None))
         found = candidates(self._catalogue, study.tenant, anchor, budget, want=_PATIENT_PAGE)
         studies = [
-            one.study
+            (await self._as_seen(caller, one, budget)).study
             async for one in found
             if _patient_of(one.study) == patient and sees(caller, Action.SEARCH, one.study)
         ]

@@ -48,10 +48,12 @@ class Candidate:
     Attributes:
         study: its record.
         refs: the packs that hold the UIDs asked for, None where any may.
+        only: the series that the caller sees; None: all. `study` is as if there were no others.
     """
 
     study: StudyRecord
     refs: frozenset[UidRef] | None
+    only: frozenset[str] | None = None
 
 
 async def candidates(

@@ -166,9 +166,11 @@ class Instances:
             Offline: as this finder's `demand`.
             Unavailable: it cannot be put on record.
         """
-        await self.admission.admit(caller, to, study_instance_uid)
+        only = await self.admission.admit(caller, to, study_instance_uid)
         tenant = caller.tenant
         packs = await self._catalogue.packs(tenant, study_instance_uid, series_instance_uid)
+        if only is not None:
+            packs = tuple(pack for pack in packs if pack.series_instance_uid in only)
         if sop_instance_uid is not None:
             found = (await self._one(tenant, packs, sop_instance_uid),)
         else:

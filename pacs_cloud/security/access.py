@@ -57,6 +57,25 @@ def may_with(caller: Caller, action: Action, facts: StudyFacts) -> bool:
     )
 
 
+def series_with(caller: Caller, action: Action, facts: StudyFacts) -> frozenset[str] | None:
+    """Return with which series of a study somebody may do something; None: with all.
+
+    Where `may_with` is not true that is none.
+    """
+    only: set[str] = set()
+    for grant in caller.grants:
+        if not _allows(grant, action):
+            continue
+        if _is_unlimited(grant):
+            return None
+        for rule in grant.rules or ():
+            if rule.fits(facts):
+                if not rule.series:
+                    return None
+                only |= rule.series
+    return frozenset(only)
+
+
 def _allows(grant: Grant, action: Action) -> bool:
     return action in ALLOWED[grant.role] and (grant.actions is None or action in grant.actions)
 

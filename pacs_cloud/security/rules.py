@@ -53,12 +53,14 @@ class StudyRule:
         modalities: all of the study's are among them, those left out that only come with
             others (SR, PR, KO, SEG, …).
         studies: its UID is one of them.
+        series: of such a study only these series, by their UIDs; none: all of them.
     """
 
     institutions: frozenset[str] = frozenset()
     referring_physicians: frozenset[str] = frozenset()
     modalities: frozenset[str] = frozenset()
     studies: frozenset[str] = frozenset()
+    series: frozenset[str] = frozenset()
 
     def fits(self, facts: StudyFacts) -> bool:
         """Return whether a study is one of those meant; a value that it lacks fits nothing."""
