@@ -39,7 +39,7 @@ $(RUNTIME): pyproject.toml $(LOCK) | $(INTERPRETER)
 
 $(DEVELOP): pyproject.toml $(LOCK) | $(INTERPRETER)
 	@echo "installing the archive and its development tools into $(VENV)"
-	@$(PIP) install -c $(LOCK) -e '.[dev,services]'
+	@$(PIP) install -c $(LOCK) -e '.[dev,services,browser]'
 	@touch $@
 
 up: $(RUNTIME) ## install, and start the archive on ./data (DATA=, ARGS='--http HOST:PORT ...')
