@@ -45,6 +45,8 @@ $(DEVELOP): pyproject.toml $(LOCK) | $(INTERPRETER)
 up: $(RUNTIME) ## install, and start the archive on ./data (DATA=, ARGS='--http HOST:PORT ...')
 	@exec $(BIN)/pacs-cloud up --data $(DATA) $(ARGS)
 
+# The tests start hundreds of processes, each of which would compile the archive anew.
+test soak: export PYTHONDONTWRITEBYTECODE :=
 test: $(DEVELOP) ## install, and run the test suite on all cores (ARGS='-k name')
 	@$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m 'not soak and not ceph' $(ARGS)
 

@@ -4,7 +4,16 @@ import argparse
 import subprocess
 import sys
 
-MODULES = ("ingest", "reading", "frames", "catalogue_seed", "searching", "cost", "rebuild")
+MODULES = (
+    "ingest",
+    "reading",
+    "frames",
+    "access",
+    "catalogue_seed",
+    "searching",
+    "cost",
+    "rebuild",
+)
 
 asked = argparse.ArgumentParser(prog="python -m bench", description="Run benchmarks in turn.")
 asked.add_argument("modules", nargs="*", metavar="MODULE", help=f"{', '.join(MODULES)}; or all")

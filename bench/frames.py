@@ -10,11 +10,12 @@ import re
 import shutil
 import statistics
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.datasets import made, uid_of
 from bench.reading import store
@@ -32,7 +33,7 @@ request = function()
   if %(windows)s then
     path = path .. "?window=" .. math.random(-200, 400) .. "," .. math.random(100, 2000) .. ",linear"
   end
-  return wrk.format("GET", path, { ["Accept"] = '%(accept)s', ["Accept-Encoding"] = "identity" })
+  return wrk.format("GET", path, { ["Accept"] = '%(accept)s', ["Accept-Encoding"] = "identity"%(fields)s })
 end
 """
 _RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
@@ -90,7 +91,7 @@ def main() -> None:
         with start(options.work) as server:
             store(server, made("ct200", options.work))
             for case in cases * options.runs:
-                results[name, case.name].append(_ask(server, case, options.work))
+                results[name, case.name].append(ask(server, case, options.work))
     print(f"{'case':22} {'server':11} {'req/s':>8} (runs) {'p50 ms':>14}  ratio")
     for case in cases:
         ours = statistics.median(run.rate for run in results["pacs_cloud", case.name])
@@ -107,7 +108,15 @@ def main() -> None:
             )
 
 
-def _ask(server: Server, case: Case, work: Path) -> Run:
+def ask(
+    server: Server,
+    case: Case,
+    work: Path,
+    *,
+    fields: Mapping[str, str] = MappingProxyType({}),
+    seconds: int = SECONDS,
+) -> Run:
+    """Ask over and over, with more header fields."""
     study, series = uid_of("ct200", 50), uid_of("ct200", 50, 0)
     uids = [uid_of("ct200", 50, 0, number) for number in range(200)]
     script = work / "wrk.lua"
@@ -120,10 +129,11 @@ def _ask(server: Server, case: Case, work: Path) -> Run:
             "tail": case.tail,
             "windows": str(case.has_window).lower(),
             "accept": case.accept,
+            "fields": "".join(f""", ["{name}"] = '{value}'""" for name, value in fields.items()),
         }
     )
     root = server.web.removesuffix("/dicom-web")
-    command = ["wrk", "-t1", f"-c{case.clients}", f"-d{SECONDS}s", "--latency"]
+    command = ["wrk", "-t1", f"-c{case.clients}", f"-d{seconds}s", "--latency"]
     said = subprocess.run(
         [*command, "-s", str(script), root], check=True, capture_output=True, text=True
     ).stdout

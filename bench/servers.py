@@ -54,27 +54,17 @@ class Server:
 def pacs(work: Path, *, kept: Path | None = None, **environment: str) -> Iterator[Server]:
     """Run the whole of our PACS on the embedded default, on a fresh data directory or on `kept`."""
     data = kept or _fresh(work / "pacs")
-    command = [sys.executable, "-m", "pacs_cloud", "up", "--no-auth", "--data", str(data)]
-    command += ["--http", "127.0.0.1:0", "--dimse", "127.0.0.1:0"]
-    errors = (work / "pacs.log").open("w")
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        text=True,
-        env={**NODELAY, "PACS_LOG_LEVEL": "warning", **environment},
-    )
-    assert process.stdout is not None
-    try:
-        words = process.stdout.readline().split()
-        if words[:1] != ["ready"]:
-            raise SystemExit(f"pacs-cloud did not start; see {work / 'pacs.log'}")
-        said = dict(word.split("=", 1) for word in words[1:])
+    words = ["up", "--no-auth", "--dimse", "127.0.0.1:0"]
+    with _ours(words, data, work / "pacs.log", environment) as (pid, said):
         port = int(said["dimse"].rsplit(":", 1)[1])
-        yield Server("pacs_cloud", process.pid, said["aet"], port, said["http"] + "/dicom-web")
-    finally:
-        _stop(process)
-        errors.close()
+        yield Server("pacs_cloud", pid, said["aet"], port, said["http"] + "/dicom-web")
+
+
+@contextmanager
+def web(work: Path, data: Path, name: str, **environment: str) -> Iterator[Server]:
+    """Run our web processes alone, beside others of the same archive."""
+    with _ours(["serve", "web"], data, work / f"{name}.log", environment) as (pid, said):
+        yield Server(name, pid, "", 0, said["http"] + "/dicom-web")
 
 
 @contextmanager
@@ -132,6 +122,30 @@ def storescp(work: Path) -> Iterator[Server]:
         yield Server("storescp", process.pid, "ANY-SCP", port)
     finally:
         _stop(process)
+
+
+@contextmanager
+def _ours(
+    words: list[str], data: Path, log: Path, environment: dict[str, str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Run a command of ours that serves; yield its process and what its ready line says."""
+    command = [sys.executable, "-m", "pacs_cloud", *words, "--data", str(data)]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [*command, "--http", "127.0.0.1:0"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**NODELAY, "PACS_LOG_LEVEL": "warning", **environment},
+        )
+        assert process.stdout is not None
+        try:
+            ready, *fields = process.stdout.readline().split() or [""]
+            if ready != "ready":
+                raise SystemExit(f"pacs-cloud did not start; see {log}")
+            yield process.pid, dict(field.split("=", 1) for field in fields)
+        finally:
+            _stop(process)
 
 
 def tree(pid: int) -> list[int]:

@@ -26,6 +26,7 @@
     ├── Unavailable         try again later
     │   ├── StorageFull     the disk is over its high-water mark
     │   ├── TooManyRequests the caller asks more often than it may
+    │   │   └── …           of one room: `remote.answers.AskedTooOften`
     │   └── …               of one edge: `dimse.pdu.AssociationRejected`,
     │                       `dimse.state.AssociationAborted`
     └── …                   of one edge: `dimse.c_store.Refused`

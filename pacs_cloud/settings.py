@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -191,7 +192,7 @@ def _for_children(secrets: tuple[SecretStr, ...], info: SerializationInfo) -> li
 
 _CHILD = {"for": "child"}
 """What tells `_for_children`."""
-SECRETS = frozenset({"session_secret", "oidc_client_secret"})
+SECRETS = frozenset({"api_key", "session_secret", "oidc_client_secret"})
 """Settings that no file may hold."""
 SECRET_BYTES = 32
 """The least of one."""
@@ -208,6 +209,9 @@ def _one_for_children(secret: SecretStr, info: SerializationInfo) -> str:
 
 Secret = Annotated[SecretStr, PlainSerializer(_one_for_children)]
 """One secret; "" where there is none."""
+
+ForNobodyElse = Annotated[SecretStr, PlainSerializer(lambda _: "")]
+"""One that not even our own processes are told."""
 
 
 class SyslogUrl(BaseModel):
@@ -251,6 +255,13 @@ OidcAlgorithm = Literal[
 HostName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_]([0-9A-Za-z._\-]{0,252})$")]
 """A name without a port, as clients write it into Host."""
 
+
+TenantHost = Annotated[HostName, AfterValidator(str.lower)]
+"""The same in lower case: names of hosts have no other (RFC 4343)."""
+
+
+Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""A label of studies, as `security.labels` has them."""
 
 Network = Annotated[str, Field(pattern=r"^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$")]
 """An address, or a network as `10.0.0.0/8`."""
@@ -305,9 +316,19 @@ class Settings(BaseModel):
     dimse_tenants: Annotated[Mapping[AeTitle, Tenant], BeforeValidator(parse_pairs)] = Field(
         default_factory=dict, description="whose data, by the AE title called; `aet`: `tenant`'s"
     )
+    http_tenants: Annotated[Mapping[TenantHost, Tenant], BeforeValidator(parse_pairs)] = Field(
+        default_factory=dict, description="whose data, by the name in Host; elsewhere `tenant`'s"
+    )
     aet: AeTitle = "PACS"
     tenant: Tenant = "default"
     no_auth: bool = False
+    sensitive_labels: Annotated[frozenset[Label], BeforeValidator(parse_list)] = Field(
+        frozenset({"sensitive", "vip"}),
+        description="they hide a study from whoever is not named for them; empty: none does",
+    )
+    break_glass_minutes: float = Field(
+        240, gt=0, le=1440, description="for how long broken glass opens studies"
+    )
     session_secret: Secrets = Field(
         (), description="signs sessions, 32 bytes or more; several: the first signs, all count"
     )
@@ -453,6 +474,13 @@ class Settings(BaseModel):
     audit_syslog_certificate: Path | None = Field(None, description="ours, PEM")
     audit_syslog_key: Path | None = Field(None, description="its key, where it is not in there")
 
+    remote: str = Field(
+        "", max_length=2048, description="URL of an archive elsewhere, for commands that reach it"
+    )
+    remote_ca: Path | None = Field(None, description="PEM to trust there, besides the system's")
+    api_key: ForNobodyElse = Field(SecretStr(""), description="opens it; or api_key_file")
+    api_key_file: Path | None = Field(None, description="of mode 0600; holds the key alone")
+
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     @field_validator("objects")
@@ -525,6 +553,17 @@ class Settings(BaseModel):
                 " or listen on a loopback address behind a proxy that has TLS"
             )
         return self
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Everybody who has a door here, `tenant` first."""
+        others = *self.http_tenants.values(), *self.dimse_tenants.values()
+        return tuple(dict.fromkeys((self.tenant, *others)))
+
+    @property
+    def http_names(self) -> tuple[str, ...]:
+        """By which names of hosts `tenant` is reached that are its own."""
+        return tuple(name for name, whose in self.http_tenants.items() if whose == self.tenant)
 
     @property
     def objects_url(self) -> StoreUrl:

@@ -12,7 +12,7 @@ AUDIT: Final = "audit/"
 """What the keys of all of it begin with."""
 VERSION: Final = 1
 _KEY: Final = re.compile(
-    r"audit/([a-z0-9-]{1,63})/(\d{8})/([0-9a-f]{16})/([0-9a-f]{8})-([0-9a-f]{16})\.jsonl"
+    r"audit/([a-z0-9_-]{1,63})/(\d{8})/([0-9a-f]{16})/([0-9a-f]{8})-([0-9a-f]{16})\.jsonl"
 )
 _FILE: Final = re.compile(r"(\d{8})-([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{16})\.jsonl")
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.bootstrap.session_secrets import session_secrets
+from pacs_cloud.bootstrap.tenants import site_of
 from pacs_cloud.identity.accounts import Accounts
 from pacs_cloud.identity.keys import ApiKeys
 from pacs_cloud.identity.sessions import Sessions
@@ -41,13 +42,7 @@ def sessions_of(settings: Settings, accounts: Accounts) -> Sessions:
 def welcome_link(settings: Settings, secret: str) -> str:
     """Return the link by which somebody sets their password; its secret is sent to no server.
 
-    As clients reach this archive: by `public_url`, or where it listens; only the path where
-    the port is not known before it does.
+    Only the path where it listens at a port that is not known before it does.
     """
-    path = f"/welcome#{secret}"
-    if settings.public_url:
-        return settings.public_url + path
-    if not settings.http.port:
-        return path
-    scheme = "https" if settings.http_tls_certificate else "http"
-    return f"{scheme}://{settings.http}{path}"
+    is_known = settings.public_url or settings.http.port
+    return f"{site_of(settings) if is_known else ''}/welcome#{secret}"

@@ -1,7 +1,7 @@
 """The only place that knows which adapter a store's URL means."""
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.storage_classes import StorageClass, needs_recall
+from pacs_cloud.objectstore.tenants import is_tenant
 from pacs_cloud.settings import StoreUrl
 from pacs_cloud.workqueue.port import WorkQueue
 
@@ -38,12 +39,12 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
             if "encrypt" not in options:
                 yield local
                 return
-            from pacs_cloud.bootstrap.object_keys import folder_scratch, ring_of
+            from pacs_cloud.bootstrap.object_keys import folder_scratch, rings_of
             from pacs_cloud.objectstore.encrypted import EncryptedObjectStore
 
-            ring = await ring_of(options["encrypt"])
+            rings = await rings_of(options["encrypt"])
             with folder_scratch(Path(url.name)) as scratch:
-                yield EncryptedObjectStore(local, ring, scratch)
+                yield EncryptedObjectStore(local, rings, scratch)
     else:
         from pacs_cloud.objectstore.s3 import S3ObjectStore
         from pacs_cloud.objectstore.s3_clients import S3Config
@@ -51,7 +52,8 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
         options = _only(
             url,
             *("endpoint", "region", "prefix", "storage_class"),
-            *("checksum", "moves", "cold", "lock", "sse", "kms_key", "encrypt", "scratch"),
+            *("checksum", "moves", "cold", "lock"),
+            *("sse", "kms_key", "kms_keys", "encrypt", "scratch"),
         )
         bucket, _, folder = url.name.partition("/")
         prefix = options.get("prefix", folder).strip("/")
@@ -67,17 +69,18 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
             reads_cold=_reads_cold(options.get("cold", "offline")),
             sse=_sse(options.get("sse", "")),
             kms_key=options.get("kms_key", ""),
+            kms_keys=_by_tenant(options.get("kms_keys", "")),
         )
         async with S3ObjectStore(config) as s3:
             if "encrypt" not in options:
                 yield s3
                 return
-            from pacs_cloud.bootstrap.object_keys import bucket_scratch, ring_of
+            from pacs_cloud.bootstrap.object_keys import bucket_scratch, rings_of
             from pacs_cloud.objectstore.encrypted_bucket import EncryptedBucket
 
-            ring = await ring_of(options["encrypt"], region=config.region)
+            rings = await rings_of(options["encrypt"], region=config.region)
             folder = Path(options["scratch"]) if "scratch" in options else None
-            yield EncryptedBucket(s3, ring, bucket_scratch(folder))
+            yield EncryptedBucket(s3, rings, bucket_scratch(folder))
 
 
 @asynccontextmanager
@@ -172,6 +175,14 @@ def _sse(name: str) -> Literal["AES256", "aws:kms", "aws:kms:dsse", ""]:
             return known
         case _:
             raise InvalidRequest(f"sse={name!r} is not AES256, aws:kms or aws:kms:dsse")
+
+
+def _by_tenant(text: str) -> Mapping[str, str]:
+    """Return `TENANT=KEY,…` as a table."""
+    pairs = [one.partition("=") for one in text.split(",") if one]
+    if not all(is_tenant(tenant) and key for tenant, _, key in pairs):
+        raise InvalidRequest("kms_keys= is not TENANT=KEY,…")
+    return {tenant: key for tenant, _, key in pairs}
 
 
 def _storage_class(options: dict[str, str]) -> str:

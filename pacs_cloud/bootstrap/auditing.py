@@ -5,15 +5,17 @@ import logging
 import socket
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from pacs_cloud.audit.forwarding import Forwarder
 from pacs_cloud.audit.patients import PatientsOf
 from pacs_cloud.audit.sealing import Sealer, SealTerms
 from pacs_cloud.audit.syslog_peer import SyslogPeer, SyslogTarget
 from pacs_cloud.audit.trail import Trail, TrailOptions, open_journals
-from pacs_cloud.bootstrap.services import Stores, now_us
+from pacs_cloud.bootstrap.services import now_us
+from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.errors import PacsError
+from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.security.audit_message import AuditSource
 from pacs_cloud.settings import Settings, SyslogUrl
 
@@ -25,9 +27,23 @@ _MANY_PARTS: Final = 32
 """So many a command leaves to the worker, which may not run."""
 
 
+class AuditStores(Protocol):
+    """What a trail needs of an archive's stores."""
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Where it is sealed."""
+        ...
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What says whose studies are."""
+        ...
+
+
 @asynccontextmanager
 async def open_trail(
-    settings: Settings, stores: Stores, *, brief: bool = False
+    settings: Settings, stores: AuditStores, *, brief: bool = False
 ) -> AsyncGenerator[Trail]:
     """Open the audit trail of this process; what crashes have left is seen to meanwhile.
 

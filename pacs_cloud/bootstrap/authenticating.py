@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pacs_cloud.errors import Unidentified
+from pacs_cloud.errors import Denied, Unidentified
+from pacs_cloud.identity.break_glass import BreakGlass
 from pacs_cloud.identity.keys import ApiKeys
 from pacs_cloud.identity.oidc import OidcProvider
 from pacs_cloud.identity.sessions import Sessions
@@ -29,16 +30,20 @@ class Authentication:
     """Finds out who makes a request (RFC 9110 11).
 
     Attributes:
+        tenant: at whose door that is.
         keys: of programs; also the password of Basic, for those that speak nothing else.
         sessions: of whoever has signed in on a page.
         shares: say what guests may see now.
+        glass: says what people see now who have broken it.
         provider: whose bearer tokens count; None: nobody's.
         public_url: what clients call this archive, when a proxy changes it.
     """
 
+    tenant: str
     keys: ApiKeys
     sessions: Sessions
     shares: Shares
+    glass: BreakGlass
     provider: OidcProvider | None = None
     public_url: str = ""
 
@@ -48,6 +53,7 @@ class Authentication:
         Raises:
             Unidentified: what it says is not true, or over, or nothing that is known here:
                 what else it may say does not count then.
+            Denied: the provider knows them, as somebody of another tenant.
             Unavailable: what is needed to know cannot be reached.
         """
         client = scope.get("client")
@@ -56,11 +62,12 @@ class Authentication:
         if not said:
             token = session_cookie_of(scope, self.public_url)
             caller = await self.sessions.caller(token, address=address) if token else None
-            return caller and await self.shares.still(caller)
+            caller = caller and await self.shares.still(caller)
+            return caller and await self.glass.opened(caller)
         caller = await self._by_header(said[0], address) if len(said) == 1 else None
         if caller is None:
             raise Unidentified("the request's credentials are of nobody")
-        return caller
+        return await self.glass.opened(caller)
 
     async def _by_header(self, value: bytes, address: str) -> Caller | None:
         scheme, _, rest = value.decode("latin-1").partition(" ")
@@ -73,7 +80,12 @@ class Authentication:
             return None
         if token.startswith(_KEY):
             return await self.keys.caller(token, address=address)
-        return None if self.provider is None else await self.provider.caller(token, address=address)
+        if self.provider is None:
+            return None
+        caller = await self.provider.caller(token, address=address)
+        if caller is not None and caller.tenant != self.tenant:
+            raise Denied("whoever brings this token belongs to another archive")
+        return caller
 
 
 def _password_in(token: str) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pacs_cloud.aws import new_session
 from pacs_cloud.errors import Denied, NotFound, Unavailable
 
 _MISSING = frozenset({"ResourceNotFoundException", "NotFoundException"})
@@ -57,7 +57,7 @@ async def decrypted_by_kms(
 async def _asked(
     service: str, region: str, ask: Callable[[Any], Awaitable[dict[str, Any]]]
 ) -> dict[str, Any]:
-    session = AioSession()
+    session = new_session()
     where = region or session.get_config_variable("region") or "us-east-1"
     try:
         async with session.create_client(service, region_name=where, config=_OPTIONS) as client:

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from pacs_cloud.bootstrap.breaking_glass import NOTED_EVERY_S, note_glass_over
 from pacs_cloud.bootstrap.correcting import end_corrections
 from pacs_cloud.bootstrap.erasing import go_on_erasing
-from pacs_cloud.bootstrap.in_turns import InTurns, alone, by_tenant
+from pacs_cloud.bootstrap.in_turns import InTurns, alone, by_tenant, each
 from pacs_cloud.bootstrap.locking import is_locking, lock_missing
 from pacs_cloud.bootstrap.pinning import tend_pins
 from pacs_cloud.bootstrap.prefetching import ask_worklist
@@ -20,25 +21,26 @@ from pacs_cloud.bootstrap.services import (
     Stores,
     home_class,
     now_us,
-    policy_of,
     reads_cold,
     repack_folder,
 )
+from pacs_cloud.bootstrap.share_copies import CopiesTending
 from pacs_cloud.bootstrap.stalls import Stalls, log_failed, said
+from pacs_cloud.bootstrap.sweeping import Sweep
+from pacs_cloud.bootstrap.tenants import as_tenant
 from pacs_cloud.bootstrap.thumbnails import thumbnails_of
 from pacs_cloud.bootstrap.tier_checks import policies_in_force, unmoved_words
 from pacs_cloud.bootstrap.tiers import moved
 from pacs_cloud.custody.fixity.reading import Reread
 from pacs_cloud.custody.fixity.rolling import tend_fixity
 from pacs_cloud.custody.fixity.round import TURN_US
-from pacs_cloud.custody.orphans import GRACE_US, adopt_orphans
 from pacs_cloud.custody.rejections.tending import Settled, tend_rejections
 from pacs_cloud.custody.repack.due import repack_due
 from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.purging import GRACE_US as TRASH_GRACE_US
 from pacs_cloud.custody.trash.purging import Purged, tend_trash
-from pacs_cloud.custody.walk import ACCESS, PACKS
+from pacs_cloud.custody.walk import ACCESS, GLASS, PACKS
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.turns import Turn, Turns
 from pacs_cloud.settings import Settings
@@ -51,9 +53,8 @@ log = logging.getLogger(__name__)
 
 HOUR_S = 3600.0
 DAY_US = 86_400_000_000
-SWEEP_STUDIES = 10_000
-SWEEP_REST_S = 5.0
-"""Between two parts of one sweep: it is never in a hurry."""
+COPIES_EVERY_S = 600.0
+"""Guests are refused at once; this is for what they were shown."""
 TEND_RECALLS_EVERY_S = 60.0
 TEND_LOCAL_RECALLS_EVERY_S = 5.0
 MOVE_EVERY_S = 6 * HOUR_S
@@ -76,18 +77,22 @@ def chores_of(
     """Return all that the settings ask for, by name; `turns` of this worker, if it has any."""
     objects = stores.objects
     turns = turns or Turns(objects, now_us)
-    sweeps = by_tenant("sweep", objects, PACKS, _Sweep(settings, stores))
+    sweeps = by_tenant("sweep", objects, PACKS, Sweep(settings, stores))
     folds = by_tenant("access", objects, ACCESS, partial(_access, stores))
+    glass = by_tenant("glass", objects, GLASS, partial(note_glass_over, settings, stores))
+    copies = alone("copies", CopiesTending(settings, stores))
     settles = alone("rejections", partial(_rejections, stores))
     chores: dict[str, Chore] = {
         "sweep": InTurns(turns, sweeps, every_s=HOUR_S, at_once=settings.is_embedded),
         "trash": _Trash(settings, stores),
         "recalls": partial(_recalls, settings, stores),
         "access": InTurns(turns, folds, every_s=HOUR_S),
+        "copies": InTurns(turns, copies, every_s=COPIES_EVERY_S),
         "rejections": InTurns(turns, settles, every_s=REJECTIONS_EVERY_S),
         "corrections": partial(end_corrections, settings, stores),
         "erasures": partial(go_on_erasing, settings, stores),
         "pins": partial(tend_pins, settings, stores),
+        "glass": InTurns(turns, glass, every_s=NOTED_EVERY_S),
     }
     if is_locking(settings):
         locks = alone("locks", partial(lock_missing, stores))
@@ -106,7 +111,7 @@ def chores_of(
         chores["worklist"] = InTurns(turns, asks, every_s=settings.worklist_minutes * 60)
     if settings.tier_policies is not None:
         moves = partial(_tiers, settings, stores, settings.tier_policies)
-        every = alone(f"tiers/{settings.tenant}", moves)
+        every = each("tiers", settings.tenants, moves)
         chores["tiers"] = InTurns(turns, every, every_s=MOVE_EVERY_S)
     return chores
 
@@ -145,40 +150,6 @@ async def over_and_over(
         with suppress(TimeoutError):
             async with asyncio.timeout(rest_s):
                 await stop.wait()
-
-
-class _Sweep:
-    """Adopts a tenant's orphans, part by part."""
-
-    def __init__(self, settings: Settings, stores: Stores) -> None:
-        self._settings = settings
-        self._stores = stores
-        self._swept: set[str] = set()
-
-    async def __call__(self, tenant: str, turn: Turn) -> None:
-        # What an embedded archive's crash has left is waited for now; elsewhere other
-        # receivers may be in the middle of their commits.
-        is_first = self._settings.is_embedded and tenant not in self._swept
-        after = turn.place
-        while True:
-            swept = await adopt_orphans(
-                self._stores.objects,
-                self._stores.catalogue,
-                policy=policy_of(self._settings),
-                now_us=now_us(),
-                grace_us=0 if is_first else GRACE_US,
-                after=after,
-                limit=SWEEP_STUDIES,
-                tenant=tenant,
-            )
-            for problem in swept.problems:
-                log.error("orphan_unusable", extra={"kind": problem.kind, "pack": problem.pack_id})
-            after = swept.after
-            if not after:
-                break
-            await turn.reach(after)
-            await asyncio.sleep(SWEEP_REST_S)
-        self._swept.add(tenant)
 
 
 class _Trash:
@@ -280,8 +251,8 @@ async def _repack(settings: Settings, stores: Stores, tenant: str, _turn: Turn) 
         log.info("repacked", extra={"replaced": replaced, "made": made, "problems": problems})
 
 
-async def _tiers(settings: Settings, stores: Stores, file: Path, _turn: Turn) -> None:
-    """Move what is due."""
+async def _tiers(settings: Settings, stores: Stores, file: Path, tenant: str, _turn: Turn) -> None:
+    """Move what of a tenant's is due."""
     policies = await asyncio.to_thread(policies_in_force, settings, file)
     hindered, unsure = await unmoved_words(stores, policies)
     for words in (*hindered, *unsure):
@@ -289,7 +260,7 @@ async def _tiers(settings: Settings, stores: Stores, file: Path, _turn: Turn) ->
     if hindered:
         return  # nothing is tagged for rules that are not there
     damaged: list[Corrupt] = []
-    moving = moved(settings, stores, policies, damaged=damaged.append)
+    moving = moved(as_tenant(settings, tenant), stores, policies, damaged=damaged.append)
     fates = Counter([one.fate async for one in moving])
     if fates or damaged:
         counts = {fate.value: fates[fate] for fate in Fate}

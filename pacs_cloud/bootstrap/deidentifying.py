@@ -22,7 +22,6 @@ from pacs_cloud.dicom.deid.result import Result
 from pacs_cloud.errors import InvalidInstance, Unavailable
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.retrieve.pieces import stream
-from pacs_cloud.security.access import require
 from pacs_cloud.security.caller import Action, Caller
 from pacs_cloud.settings import Settings
 
@@ -65,21 +64,13 @@ class DeidentifyingRun:
             await self.escrow.write()
 
     def _taken(self, file: BinaryIO) -> tuple[Result, int]:
-        try:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:  # empty
-            return Result(Withheld.UNREADABLE), 0
-        except OSError as error:
-            raise Unavailable(f"a file cannot be read: {error.strerror}") from error
-        # Nothing closes the map: views of it live as long as the result does.
-        result = self.deidentifier.file(mapped)
+        result = deidentified(self.deidentifier, file)
         written_bytes = 0
         if result.withheld is None:
             try:
                 written_bytes = self._written(result)
             except InvalidInstance:
-                is_blanked = result.pixels == "blanked"
-                result.withheld = Withheld.CANNOT_BE_BLANKED if is_blanked else Withheld.UNREADABLE
+                result.withheld = broken(result)
         result.made = None
         return result, written_bytes
 
@@ -105,18 +96,34 @@ class DeidentifyingRun:
         return written_bytes
 
 
+def deidentified(deidentifier: Deidentifier, file: BinaryIO) -> Result:
+    """Return what becomes of a file; raises Unavailable where it cannot be read."""
+    try:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except ValueError:  # empty
+        return Result(Withheld.UNREADABLE)
+    except OSError as error:
+        raise Unavailable(f"a file cannot be read: {error.strerror}") from error
+    # Nothing closes the map: views of it live as long as the result does.
+    return deidentifier.file(mapped)
+
+
+def broken(result: Result) -> Withheld:
+    """Return why a file is withheld of which the parts cannot all be made."""
+    return Withheld.CANNOT_BE_BLANKED if result.pixels == "blanked" else Withheld.UNREADABLE
+
+
 async def located_of(reading: Reading, caller: Caller, studies: Iterable[str]) -> list[Located]:
     """Return the instances of studies, as they are shown.
 
     Raises:
-        Denied: the caller may not de-identify.
+        Denied: the caller may not de-identify; who may need not be let see originals.
         NotFound: there is no such study for them.
     """
-    require(caller, Action.DEIDENTIFY)
     instances = reading.archive.readable.instances
     found: list[Located] = []
     for study in studies:
-        found += await instances.locate(caller, study)
+        found += await instances.locate(caller, study, to=Action.DEIDENTIFY)
     return found
 
 

@@ -115,7 +115,10 @@ async def device_peer(settings: Settings, objects: ObjectStore, title: str) -> P
     device = (await read_device(objects, settings.tenant, title)).device
     peer = CallingContexts(settings).peer_of(device)
     if peer is None:
-        raise NotFound(f"{title!r} is no destination of the settings, and no device that has one")
+        raise NotFound(
+            f"{title!r} is neither AET@HOST:PORT nor a destination of the settings, "
+            "nor a device that has one"
+        )
     return peer
 
 

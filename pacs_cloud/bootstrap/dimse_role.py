@@ -120,7 +120,7 @@ def _repertoire(
     limits = limits_of(settings)
     offers = {**storage.offers, VERIFICATION: VERIFICATION_OFFER}
     for model in MODELS:
-        find = CFind(reading.search, model, settings.aet)
+        find = CFind(reading.search, model)
         move = CMove(shelf, model, destinations.find, settings.aet, limits, patience)
         offers[model.find] = _query_offer(CommandField.C_FIND, find, answer_find)
         offers[model.move] = _query_offer(CommandField.C_MOVE, move, answer_retrieve)

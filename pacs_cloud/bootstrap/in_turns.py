@@ -1,7 +1,7 @@
 """Chores that one worker at a time does, of all that look after one store."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -69,13 +69,21 @@ def alone(name: str, work: Work) -> Works:
     return works
 
 
+def each(name: str, tenants: Sequence[str], work: Callable[[str, Turn], Awaitable[None]]) -> Works:
+    """Return the same to do for each of some tenants."""
+
+    async def works() -> Mapping[str, Work]:
+        return {f"{name}/{tenant}": partial(work, tenant) for tenant in tenants}
+
+    return works
+
+
 def by_tenant(
     name: str, objects: ObjectStore, tree: str, work: Callable[[str, Turn], Awaitable[None]]
 ) -> Works:
     """Return the same to do for each tenant who has something in `tree`, such as `packs/`."""
 
     async def works() -> Mapping[str, Work]:
-        tenants = await tenants_of(objects, tree)
-        return {f"{name}/{tenant}": partial(work, tenant) for tenant in tenants}
+        return await each(name, await tenants_of(objects, tree), work)()
 
     return works

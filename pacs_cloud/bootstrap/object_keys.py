@@ -1,5 +1,6 @@
 """Where the keys come from that objects are encrypted with, and where files are sealed to."""
 
+import asyncio
 import base64
 import os
 import stat
@@ -11,11 +12,64 @@ from pathlib import Path
 from pacs_cloud.errors import Denied, InvalidRequest, NotFound, Unavailable
 from pacs_cloud.objectstore.encrypted import Scratch
 from pacs_cloud.objectstore.partials import Partials
-from pacs_cloud.objectstore.sealing import KeyRing
+from pacs_cloud.objectstore.sealing import KeyRing, Rings
+from pacs_cloud.objectstore.tenants import tenant_in
 from pacs_cloud.settings import environment_text
 
+TENANT = "{tenant}"
+"""Stands in a source for the name of whose objects are encrypted."""
 KMS_CONTEXT = {"pacs-cloud": "objects"}
 """The encryption context that a key in KMS's cipher text was encrypted with."""
+
+
+async def rings_of(sources: str, *, region: str = "") -> Rings:
+    """Return the keys in `sources`, those of each tenant where one of them says `{tenant}`.
+
+    Args:
+        sources: as for `ring_of`; those without `{tenant}` are everybody's, and the only ones
+            for what is no tenant's.
+        region: likewise.
+
+    Raises:
+        InvalidRequest: it is always `{tenant}`, or as `ring_of`.
+        Denied, NotFound, Unavailable: as `ring_of`.
+    """
+    shared = ",".join(one for one in sources.split(",") if TENANT not in one)
+    if shared == sources:
+        return await ring_of(sources, region=region)
+    if not shared.strip():
+        raise InvalidRequest(f"encrypt= needs a source without {TENANT}: not all is a tenant's")
+    return TenantRings(sources, await ring_of(shared, region=region), region)
+
+
+class TenantRings:
+    """The keys of each tenant, read once they are needed."""
+
+    def __init__(self, sources: str, shared: KeyRing, region: str) -> None:
+        """Begin with `shared`, for what is no tenant's; the others as `rings_of`."""
+        self._sources = sources
+        self._region = region
+        self._rings = {"": shared}
+        self._reading = asyncio.Lock()
+
+    async def ring_of(self, key: str) -> KeyRing:
+        """Return the keys for the object `key`.
+
+        Raises:
+            Denied: AWS refuses, or others may read the file.
+            Unavailable: they cannot be read, or are not there: not that the object is not.
+        """
+        tenant = tenant_in(key)
+        if (ring := self._rings.get(tenant)) is not None:
+            return ring
+        async with self._reading:
+            if tenant not in self._rings:
+                sources = self._sources.replace(TENANT, tenant)
+                try:
+                    self._rings[tenant] = await ring_of(sources, region=self._region)
+                except (NotFound, InvalidRequest) as error:
+                    raise Unavailable(f"the keys of {tenant} cannot be had: {error}") from error
+            return self._rings[tenant]
 
 
 async def ring_of(sources: str, *, region: str = "") -> KeyRing:

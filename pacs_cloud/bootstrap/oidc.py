@@ -1,9 +1,11 @@
 """The OpenID provider that the settings name."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from pacs_cloud.bootstrap.services import now_us
+from pacs_cloud.bootstrap.tenants import site_of
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.identity.oidc import OidcProvider
 from pacs_cloud.identity.oidc_config import RETURN_PATH, SIGNED_OUT_PATH, OidcConfig
@@ -26,7 +28,7 @@ def oidc_config_of(settings: Settings) -> OidcConfig | None:
     }
     if not settings.oidc_issuer:
         return None
-    site = settings.public_url or f"http://{settings.http}"
+    site = site_of(settings)
     return OidcConfig(
         issuer=settings.oidc_issuer,
         tenant=settings.tenant,
@@ -48,11 +50,17 @@ def oidc_config_of(settings: Settings) -> OidcConfig | None:
     )
 
 
+ProviderOf: TypeAlias = Callable[[Settings], OidcProvider | None]
+"""Returns the provider as a tenant's pages and doors know it, by the settings of that tenant."""
+
+
 @asynccontextmanager
-async def open_oidc(
+async def open_providers(
     settings: Settings, secrets: Sequence[bytes]
-) -> AsyncGenerator[OidcProvider | None]:
-    """Give the provider that the settings name, or None; nothing is asked of it yet.
+) -> AsyncGenerator[ProviderOf]:
+    """Give what returns the provider that the settings name; nothing is asked of it yet.
+
+    Where no claim tells whose its users are they are `tenant`'s, and nobody at others' hosts.
 
     Args:
         settings: which, and what is believed of it.
@@ -61,13 +69,28 @@ async def open_oidc(
     Raises:
         InvalidRequest: the settings mean nothing, or name certificates that cannot be read.
     """
-    config = oidc_config_of(settings)
-    if config is None:
-        yield None
+    if oidc_config_of(settings) is None:
+        yield lambda _: None
         return
     try:
         client = open_client(settings.oidc_ca)
     except OSError as error:
         raise InvalidRequest(f"oidc_ca: no certificate can be read: {error.strerror}") from error
+
+    def provider_of(theirs: Settings) -> OidcProvider | None:
+        if theirs.tenant != settings.tenant and not settings.oidc_tenant_claim:
+            return None
+        config = oidc_config_of(theirs)
+        return None if config is None else OidcProvider(config, client, secrets, now_us)
+
     async with client:
-        yield OidcProvider(config, client, secrets, now_us)
+        yield provider_of
+
+
+@asynccontextmanager
+async def open_oidc(
+    settings: Settings, secrets: Sequence[bytes]
+) -> AsyncGenerator[OidcProvider | None]:
+    """Give the provider as `tenant` knows it, or None; as `open_providers`."""
+    async with open_providers(settings, secrets) as provider_of:
+        yield provider_of(settings)

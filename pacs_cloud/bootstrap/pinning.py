@@ -43,9 +43,10 @@ async def tend_pins(settings: Settings, stores: Stores) -> float:
     def damaged(error: Corrupt) -> None:
         log.error("pin_unreadable", extra={"reason": error})
 
-    async for pin in pins(stores.objects, settings.tenant, now_us=now_us(), damaged=damaged):
-        if pin.brings_back:
-            total += await brought_back(settings, stores, pin)
+    for tenant in settings.tenants:
+        async for pin in pins(stores.objects, tenant, now_us=now_us(), damaged=damaged):
+            if pin.brings_back:
+                total += await brought_back(settings, stores, pin)
     if total != Brought(waiting=total.waiting):
         log.info("pins_tended", extra=asdict(total))
     return _LOCAL_EVERY_S if settings.is_embedded else _EVERY_S

@@ -21,11 +21,12 @@ from pacs_cloud.dicomweb.problems import problem
 from pacs_cloud.errors import TooManyRequests
 from pacs_cloud.security.caller import Caller
 from pacs_cloud.settings import Settings
+from pacs_cloud.web.local_paths import BREAK_GLASS, HOME
 
 MOST_BUCKETS: Final = 20_000
 """Some 4 MB; of more clients the one that was quiet for longest is forgotten."""
-SIGN_IN_PATHS: Final = ("/sign-in", "/welcome", "/share/")
-"""Where a POST tries a password or a code; of what ends in `/`, all below."""
+SIGN_IN_PATHS: Final = ("/sign-in", "/welcome", "/share/", f"{HOME}/", BREAK_GLASS)
+"""Where a POST tries a password, a code or a patient's ID; of what ends in `/`, all below."""
 _PAUSE_S: Final = 10.0
 """A viewer opens a study with as many requests as it may make in so long."""
 _PROBES: Final = frozenset({HEALTHZ, READYZ})

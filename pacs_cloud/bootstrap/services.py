@@ -150,6 +150,7 @@ async def open_reading(
         opened=counter.opened,
         witness=witness,
         at_hand=recalls.can_be_read,
+        sensitive=settings.sensitive_labels,
     )
     with closing(archive):
         search = Search(
@@ -158,6 +159,7 @@ async def open_reading(
             budget=settings.search_budget,
             can_be_read=recalls.can_be_read,
             witness=witness,
+            sensitive=settings.sensitive_labels,
         )
         async with counting(counter):
             yield Reading(archive, search)

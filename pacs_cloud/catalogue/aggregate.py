@@ -249,6 +249,7 @@ def add_to_study(
         has_cold_packs=study.has_cold_packs if study else False,
         amendments=study.amendments if study else (),
         erased=study.erased if study else frozenset(),
+        labels=study.labels if study else frozenset(),
     )
 
 

@@ -66,6 +66,7 @@ def decode_study(tenant: str, study_instance_uid: str, rev: int, data: bytes) ->
             bool(cold and cold[0]),
             amendments_from_fields(more.get("amendments", ())),
             frozenset(more.get("erased", ())),
+            frozenset(more.get("labels", ())),
         )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise Corrupt("a study record cannot be read") from error
@@ -78,6 +79,8 @@ def _encode_more(record: StudyRecord | PackRecord) -> list[dict[str, Any]]:
         more["amendments"] = [amendment_fields(one) for one in record.amendments]
     if isinstance(record, StudyRecord) and record.erased:
         more["erased"] = sorted(record.erased)
+    if isinstance(record, StudyRecord) and record.labels:
+        more["labels"] = sorted(record.labels)
     return [more] if more else []
 
 

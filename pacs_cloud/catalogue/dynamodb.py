@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 
+from pacs_cloud.aws import new_session
 from pacs_cloud.catalogue import codec, dynamodb_changes, items, uidrefs
 from pacs_cloud.catalogue.dynamodb_search import Search
 from pacs_cloud.catalogue.dynamodb_table import Consumed, Item, Table
@@ -54,6 +54,7 @@ class DynamodbConfig:
             a search inside names walks through the studies.
         connect_seconds: to wait for a connection.
         read_seconds: to wait for an answer.
+        retries: after a first failure, with exponential waits.
     """
 
     table: str
@@ -66,6 +67,7 @@ class DynamodbConfig:
     infix: bool = False
     connect_seconds: float = 5.0
     read_seconds: float = 20.0
+    retries: int = 4
 
 
 class DynamodbCatalogue:
@@ -81,7 +83,7 @@ class DynamodbCatalogue:
 
     async def __aenter__(self) -> Self:
         config = self._config
-        session = get_session()
+        session = new_session()
         region = config.region or session.get_config_variable("region") or "us-east-1"
         client: Any = await self._stack.enter_async_context(
             session.create_client(
@@ -95,7 +97,7 @@ class DynamodbCatalogue:
                     connect_timeout=config.connect_seconds,
                     read_timeout=config.read_seconds,
                     max_pool_connections=64,
-                    retries={"mode": "standard", "total_max_attempts": 5},
+                    retries={"mode": "standard", "total_max_attempts": config.retries + 1},
                 ),
             )
         )

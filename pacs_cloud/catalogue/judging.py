@@ -297,6 +297,8 @@ def _judge(
             return
     if any(uid in pack.hidden for pack, _ in shown):
         policy = ConflictPolicy.QUARANTINE  # nothing takes the place of what was rejected
+    elif policy is ConflictPolicy.REPLACE and index.sources[instance.source].yields:
+        policy = ConflictPolicy.KEEP_FIRST
     if policy is ConflictPolicy.REPLACE:
         for pack, _ in shown:
             verdict.replaced.setdefault(pack.pack_id, set()).add(uid)

@@ -24,8 +24,7 @@ def recompute(
     """
     study = None
     if before is not None and is_remembered(before):
-        names = before.tenant, before.study_instance_uid
-        study = empty_study(*names, rev, amendments=before.amendments, erased=before.erased)
+        study = without_packs(before, rev)
     series: dict[str, SeriesRecord] = {}
     for contribution in contributions:
         known = series.get(contribution.series_instance_uid)
@@ -40,7 +39,19 @@ def recompute(
 
 def is_remembered(study: StudyRecord) -> bool:
     """Return whether a study keeps its record without any pack: what comes later needs it."""
-    return bool(study.amendments or study.erased)
+    return bool(study.amendments or study.erased or study.labels)
+
+
+def without_packs(study: StudyRecord, rev: int) -> StudyRecord:
+    """Return the record of a study as it is without any pack: what no instance tells of it."""
+    return empty_study(
+        study.tenant,
+        study.study_instance_uid,
+        rev,
+        amendments=study.amendments,
+        erased=study.erased,
+        labels=study.labels,
+    )
 
 
 def empty_study(
@@ -50,6 +61,7 @@ def empty_study(
     *,
     amendments: tuple[Amendment, ...] = (),
     erased: frozenset[str] = frozenset(),
+    labels: frozenset[str] = frozenset(),
 ) -> StudyRecord:
     """Return the record of a study that has no pack; searches do not find it."""
     return StudyRecord(
@@ -68,4 +80,5 @@ def empty_study(
         last_received_us=0,
         amendments=amendments,
         erased=erased,
+        labels=labels,
     )

@@ -48,6 +48,8 @@ class StudyRecord:
             so do the records of its series.
         erased: SOP Instance UIDs of which no byte may be kept: what comes in under one of
             them again is not shown, and is taken out of its pack.
+        labels: what was said of it that no instance says: "vip", "teaching". Rules of access
+            go by them; they are no DICOM, and leave the archive as none.
     """
 
     tenant: str
@@ -66,6 +68,7 @@ class StudyRecord:
     has_cold_packs: bool = field(default=False, compare=False)
     amendments: tuple[Amendment, ...] = ()
     erased: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,35 +6,40 @@ parent of the server processes stays small.
 """
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pacs_cloud import __version__
 from pacs_cloud.bootstrap.supervisor import Role
+from pacs_cloud.cli.archive_commands import archive
 from pacs_cloud.cli.audit_commands import audit
 from pacs_cloud.cli.backup_commands import backups
+from pacs_cloud.cli.break_glass_commands import break_glass
 from pacs_cloud.cli.catalogue_commands import catalogue
 from pacs_cloud.cli.conflict_commands import conflicts
 from pacs_cloud.cli.correction_commands import corrections, patient
 from pacs_cloud.cli.correction_commands import study as study_commands
 from pacs_cloud.cli.cost_commands import cost
+from pacs_cloud.cli.deeds import put_on_record
 from pacs_cloud.cli.deid_commands import deid
 from pacs_cloud.cli.device_commands import device
 from pacs_cloud.cli.erase_commands import erase
 from pacs_cloud.cli.fixity_commands import fixity
 from pacs_cloud.cli.hold_commands import hold
 from pacs_cloud.cli.key_commands import key
+from pacs_cloud.cli.label_commands import label
 from pacs_cloud.cli.oidc_commands import oidc
 from pacs_cloud.cli.options import (
     AsJson,
+    Commands,
     Config,
     Data,
     Instance,
     Series,
     Study,
     Sure,
+    of_tenant,
     settings_of,
 )
 from pacs_cloud.cli.recall_commands import recall
@@ -50,6 +55,7 @@ COULD_NOT = 2
 
 app = typer.Typer(
     name="pacs-cloud",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,6 +63,7 @@ app = typer.Typer(
     help="A cloud-native PACS: DICOM in, packs in the bucket, DICOM and DICOMweb out.",
 )
 
+app.add_typer(archive)
 app.add_typer(upkeep)
 app.add_typer(backups)
 for name, commands in (
@@ -78,6 +85,8 @@ for name, commands in (
     ("audit", audit),
     ("device", device),
     ("share", share),
+    ("label", label),
+    ("break-glass", break_glass),
     ("oidc", oidc),
     ("deid", deid),
 ):
@@ -92,7 +101,7 @@ Dimse = Annotated[
 Aet = Annotated[str | None, typer.Option(help="Our application entity title.")]
 NoAuth = Annotated[
     bool | None,
-    typer.Option("--no-auth", help="No sign-in; loopback only. Changes nothing yet."),
+    typer.Option("--no-auth", help="No sign-in: everybody is administrator; loopback only."),
 ]
 
 
@@ -104,11 +113,17 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    tenant: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose part of the archive; else the settings' own."),
+    ] = None,
 ) -> None:
     del version
+    context.with_resource(of_tenant(tenant))
 
 
 @app.command()
@@ -163,60 +178,6 @@ def serve(
     serve_roles(settings, {role: counts[role]})
 
 
-@app.command("import")
-def import_(
-    path: Annotated[
-        str, typer.Argument(help="A folder, a file, a ZIP, or s3://bucket/prefix?endpoint=…")
-    ],
-    data: Data = None,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """Store every DICOM file of a folder, a ZIP or a bucket; repeat it safely.
-
-    Exits 1 if anything was refused; each refusal is listed with its reason.
-    """
-    from pacs_cloud.cli.importing import import_path
-
-    raise typer.Exit(import_path(settings_of(config, data=data), path, as_json=as_json))
-
-
-@app.command()
-def find(
-    keys: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]...",
-            help="Keys by keyword or tag, e.g. PatientName='SMITH*' StudyDate=20240101-",
-        ),
-    ] = None,
-    level: Annotated[str, typer.Option(help="study, series, instance or patient.")] = "study",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
-    data: Data = None,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """Search, newest first; wildcards * and ?, ranges a-b."""
-    from pacs_cloud.cli.finding import find_rows
-
-    settings = settings_of(config, data=data)
-    find_rows(settings, keys or [], level=level, limit=limit, as_json=as_json)
-
-
-@app.command()
-def get(
-    study: Study,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to write to.")],
-    data: Data = None,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a study's files as DIR/{study}/{series}/{sop}.dcm, as they were stored."""
-    from pacs_cloud.cli.getting import get_study
-
-    get_study(settings_of(config, data=data), study, output, as_json=as_json)
-
-
 @app.command()
 def send(
     study: Study,
@@ -229,23 +190,6 @@ def send(
     from pacs_cloud.cli.sending import send_study
 
     raise typer.Exit(send_study(settings_of(config, data=data), study, to, as_json=as_json))
-
-
-@app.command()
-def delete(
-    study: Study,
-    series: Series = "",
-    instance: Instance = "",
-    sure: Sure = False,
-    data: Data = None,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """Put a study, a series or an instance into the trash."""
-    from pacs_cloud.cli.deleting import delete as delete_
-
-    settings = settings_of(config, data=data)
-    delete_(settings, study, series, instance, sure=sure, as_json=as_json)
 
 
 @app.command()
@@ -271,6 +215,9 @@ def reject(
     settings = settings_of(config, data=data)
     names = study, series, instance
     reject_(settings, names, code, words=words, sure=sure, as_json=as_json)
+
+
+put_on_record(app)
 
 
 def main() -> None:

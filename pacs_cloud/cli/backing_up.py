@@ -14,8 +14,9 @@ from pacs_cloud.bootstrap.backing_up import (
     settings_json,
     spool_files,
 )
-from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counting, print_json, stderr, stdout
 from pacs_cloud.custody.backup.archive_file import BackupReader, Manifest
 from pacs_cloud.custody.backup.restoring import Restored, Restoring
@@ -88,7 +89,7 @@ def put_back(settings: Settings, file: str, *, replace: bool, do: bool, as_json:
 async def _restore(settings: Settings, file: str, *, replace: bool, do: bool) -> Restored:
     async with (
         backup_source(file) as path,
-        open_stores(settings, create=True, alone=True) as stores,
+        open_stores(settings, create=True, alone=True, looks=not do) as stores,
     ):
         with BackupReader(path) as backup, counting("restoring") as progress:
             task = progress.add_task("", total=2 * len(backup.names))

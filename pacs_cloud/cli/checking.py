@@ -7,7 +7,8 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import TypeVar
 
-from pacs_cloud.bootstrap.services import now_us, open_stores, policy_of
+from pacs_cloud.bootstrap.services import now_us, policy_of
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counting, print_rows, stderr
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity
 from pacs_cloud.custody.fsck import NEVER_YOUNG_US
@@ -51,7 +52,7 @@ def plain(finding: Finding) -> dict[str, str]:
 
 
 async def _check(settings: Settings, *, deep: bool) -> list[Finding]:
-    async with open_stores(settings, alone=True) as stores:
+    async with open_stores(settings, alone=True, looks=True) as stores:
         findings = check_archive(
             stores.objects, stores.catalogue, deep=deep, settled_us=_settled_us(settings)
         )
@@ -94,7 +95,7 @@ async def _repair(settings: Settings, *, deep: bool, dry: bool) -> list[Repaired
         settled_us=_settled_us(settings),
         grace_us=0 if settings.is_embedded else GRACE_US,
     )
-    async with open_stores(settings, alone=True) as stores:
+    async with open_stores(settings, alone=True, looks=dry) as stores:
         repaired = repair_archive(stores.objects, stores.catalogue, terms, dry=dry)
         found = await _counted("repairing", repaired)
         locks = await _counted("comparing locks", lock_findings(stores.objects, now_us=now_us()))

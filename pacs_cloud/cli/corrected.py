@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any, Final
 
-from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.cli.elements_text import element_text
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import print_json, print_rows, stdout
 from pacs_cloud.custody.corrections.listing import (
     CorrectionState,

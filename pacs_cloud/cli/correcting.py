@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pacs_cloud.bootstrap.correcting import corrector_of
-from pacs_cloud.bootstrap.services import Stores, now_us, open_stores
+from pacs_cloud.bootstrap.services import Stores, now_us
 from pacs_cloud.cli.elements_text import element_text
+from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.scopes import checked, scope_of
 from pacs_cloud.custody.corrections.applying import CarriedOut
@@ -110,9 +111,10 @@ def _elements(given: Iterable[str], emptied: Iterable[str]) -> Elements:
 
 
 async def _make(asked: Asked, order: Callable[[Stores], Awaitable[Order]]) -> int:
-    async with open_stores(asked.settings) as stores:
+    async with open_stores(asked.settings, looks=not asked.do) as stores:
         made = await order(stores)
         correction = made.correction
+        await concerns(asked.settings.tenant, correction.studies, looks=not asked.do)
         studies = await preview(stores.objects, stores.catalogue, correction, correction.studies)
         done = await corrector_of(stores).apply(correction) if asked.do else None
         name = correction.correction_id if asked.do else ""
@@ -132,7 +134,7 @@ def undo(asked: Asked, correction_id: str, *, only_merges: bool = False) -> int:
 
 async def _undo(asked: Asked, correction_id: str, *, only_merges: bool) -> int:
     tenant = asked.settings.tenant
-    async with open_stores(asked.settings) as stores:
+    async with open_stores(asked.settings, looks=not asked.do) as stores:
         state = await correction_state(stores.objects, tenant, correction_id)
         if only_merges and state.correction.kind is not CorrectionKind.PATIENT_MERGE:
             raise InvalidRequest("This is no patient merge: `corrections undo` takes it back.")
@@ -140,6 +142,7 @@ async def _undo(asked: Asked, correction_id: str, *, only_merges: bool) -> int:
             raise Conflict("This correction is undone already.")
         showing = await studies_showing(stores.catalogue, state)
         meant = [uid for uid in state.studies if showing.get(uid)]
+        await concerns(tenant, meant, looks=not asked.do)
         studies = await preview(stores.objects, stores.catalogue, state.correction, meant)
         covering = sorted({name for one in studies for name in one.covered_by})
         warnings = (

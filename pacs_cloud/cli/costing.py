@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from pacs_cloud.bootstrap.price_region import price_region
-from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.bootstrap.services import now_us
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Settings

@@ -16,8 +16,9 @@ from pacs_cloud.bootstrap.deidentifying import (
     located_of,
     stored_files,
 )
-from pacs_cloud.bootstrap.services import open_reading, open_stores
+from pacs_cloud.bootstrap.services import open_reading
 from pacs_cloud.cli.deid_projects import rules_in
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counted, counting, print_json, print_rows, stdout
 from pacs_cloud.custody.deid.escrow import Escrow, revealed
 from pacs_cloud.custody.deid.projects import project_named
@@ -71,7 +72,7 @@ def deidentify(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
     report = asyncio.run(_run(settings, wanted, options, rules_in(wanted.rules)))
     said = report.as_json()
     if wanted.report is not None:
-        _write(wanted.report, said)
+        write_report(wanted.report, said)
     if as_json:
         print_json(said)
     else:
@@ -98,7 +99,7 @@ async def _run(
     settings: Settings, wanted: Wanted, options: frozenset[Option] | None, rules: Rules | None
 ) -> Report:
     async with AsyncExitStack() as stack:
-        stores = await stack.enter_async_context(open_stores(settings))
+        stores = await stack.enter_async_context(open_stores(settings, looks=wanted.to is None))
         kept = await project_named(stores.objects, settings.tenant, wanted.project)
         project = kept.project
         escrow = Escrow(stores.objects, settings.tenant, project.name) if project.escrow else None
@@ -126,7 +127,8 @@ async def _all(run: DeidentifyingRun, files: AsyncIterator[BinaryIO], total: int
             await run.end()
 
 
-def _write(path: Path, said: dict[str, Any]) -> None:
+def write_report(path: Path, said: dict[str, Any]) -> None:
+    """Write what was done, as JSON; raises Unavailable."""
     try:
         path.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
     except OSError as error:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from pacs_cloud.bootstrap.services import Stores, now_us, open_reading, open_stores, trash_of
+from pacs_cloud.bootstrap.services import Stores, now_us, open_reading, trash_of
+from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import confirm, counted, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.scopes import checked, scope_of
 from pacs_cloud.custody.stored_pack import load_table
@@ -17,7 +18,11 @@ from pacs_cloud.custody.trash.listing import list_trash
 from pacs_cloud.custody.trash.marks import Scope, marks
 from pacs_cloud.custody.trash.purging import Purged, purge_readable, purge_study, tend_trash
 from pacs_cloud.dicom.uid import parse_uid
-from pacs_cloud.errors import NotFound
+from pacs_cloud.errors import InvalidRequest, NotFound
+from pacs_cloud.remote.address import remote_of
+from pacs_cloud.remote.connection import open_connection
+from pacs_cloud.remote.deleting import delete as delete_afar
+from pacs_cloud.remote.searching import places
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.cost.figures import size
 
@@ -37,9 +42,13 @@ def delete(
         InvalidUid: a UID is none.
         NotFound: there is nothing of it.
         Held: its study is on hold.
+        Unidentified, Denied, …: as `remote.answers.refusal`.
     """
     names = checked(study, series, instance)
     confirm(f"Delete {' / '.join(filter(None, names))}?", sure=sure)
+    if settings.remote:
+        _tell_of_afar(*asyncio.run(_delete_afar(settings, names)), as_json=as_json)
+        return
     scope, deleted = asyncio.run(_delete(settings, names))
     if as_json:
         print_json({**_plain(scope), "deleted": deleted, "days": settings.trash_days})
@@ -55,6 +64,30 @@ async def _delete(settings: Settings, names: tuple[str, str, str]) -> tuple[Scop
     async with _open(settings) as (stores, trash):
         scope = await scope_of(settings, stores, names)
         return scope, await trash.delete(scope)
+
+
+async def _delete_afar(settings: Settings, names: tuple[str, str, str]) -> tuple[Scope, int]:
+    study, series, instance = names
+    async with open_connection(remote_of(settings)) as connection:
+        found = await places(connection, study, series, instance)
+        if instance:
+            of_study = {one.series_instance_uid for one in found}
+            if len(of_study) > 1:
+                raise InvalidRequest("several series hold this instance: name one with --series")
+            (series,) = of_study
+        await delete_afar(connection, study, series, instance)
+    return Scope(settings.tenant, study, series, instance), len(found)
+
+
+def _tell_of_afar(scope: Scope, deleted: int, *, as_json: bool) -> None:
+    if as_json:
+        # How long its trash keeps them is not for DICOMweb to say.
+        print_json({**_plain(scope), "deleted": deleted, "days": None})
+    else:
+        stdout.print(
+            f"{counted(deleted, 'instance is', 'instances are')} deleted; whoever runs that archive"
+            " may bring them back while its trash has them."
+        )
 
 
 def show_trash(settings: Settings, *, as_json: bool) -> None:
@@ -164,6 +197,7 @@ async def _purge(settings: Settings, study: str, *, everything: bool) -> Purged:
         }
         if study and not studies:
             raise NotFound("Nothing of this is in the trash.")
+        await concerns(settings.tenant, studies)
         total = Purged()
         # One of many does not keep the others waiting; of one alone, what is wrong is told.
         work = purge_study if study else purge_readable

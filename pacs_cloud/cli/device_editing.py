@@ -9,8 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import print_json, print_rows, stdout
 from pacs_cloud.errors import Conflict, InvalidRequest, NotFound
 from pacs_cloud.identity.devices import (

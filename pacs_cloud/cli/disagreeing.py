@@ -4,10 +4,11 @@ import asyncio
 from functools import partial
 from typing import Any, Final
 
-from pacs_cloud.bootstrap.services import now_us, open_reading, open_stores
+from pacs_cloud.bootstrap.services import now_us, open_reading
 from pacs_cloud.catalogue.records import ConflictKind, HiddenReason
 from pacs_cloud.cli.comparing import compared_pixels, compared_tags, described, locate
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import print_json, print_rows, stdout
 from pacs_cloud.custody.conflicts.choice import promote
 from pacs_cloud.custody.conflicts.choice import undo as undo_promotion
@@ -65,6 +66,8 @@ def _said(count: int | None, largest: int | None) -> str:
 async def _show(settings: Settings, conflict_id: str) -> dict[str, Any]:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
         one = await disagreement(stores.catalogue, settings.tenant, conflict_id)
+        about = {one.newcomer.study_instance_uid, one.other.study_instance_uid}
+        await concerns(settings.tenant, about)
         if one.kind is ConflictKind.PATIENT:
             return _plain(one)
         find = partial(locate, reading.archive, stores.catalogue, settings.tenant)
@@ -94,6 +97,9 @@ def choose(settings: Settings, conflict_id: str, *, by: str, undo: bool, as_json
 async def _choose(settings: Settings, conflict_id: str, by: str, *, undo: bool) -> Disagreement:
     async with open_stores(settings) as stores:
         load = partial(load_table, stores.objects, stores.catalogue)
+        one = await disagreement(stores.catalogue, settings.tenant, conflict_id)
+        about = {one.newcomer.study_instance_uid, one.other.study_instance_uid}
+        await concerns(settings.tenant, about)
         now = await (undo_promotion if undo else promote)(
             stores.objects,
             stores.catalogue,

@@ -6,8 +6,9 @@ from functools import partial
 from typing import Final
 
 from pacs_cloud.bootstrap.erasing import erasure_of
-from pacs_cloud.bootstrap.services import Stores, now_us, open_stores
+from pacs_cloud.bootstrap.services import Stores, now_us
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.scopes import checked
 from pacs_cloud.custody.erasure.asking import ErasurePlan, ask, plan_erasure
@@ -65,7 +66,7 @@ def erase(
 async def _erase(
     settings: Settings, scope: Scope, reason: str, by: str, *, do: bool
 ) -> tuple[ErasurePlan, Erasing | None]:
-    async with open_stores(settings) as stores:
+    async with open_stores(settings, looks=not do) as stores:
         plan = await plan_erasure(stores.objects, stores.catalogue, scope, now_us=now_us())
         if not do:
             return plan, None

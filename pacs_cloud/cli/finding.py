@@ -1,14 +1,19 @@
-"""`find`: the same search as QIDO-RS and C-FIND, from the shell."""
+"""`find`: the same search as QIDO-RS and C-FIND, from the shell; here, or over QIDO-RS."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from pacs_cloud.bootstrap.services import open_reading, open_stores
+from pacs_cloud.bootstrap.services import open_reading
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import print_rows, stderr
 from pacs_cloud.dicom.dicomjson import keyword_of, path_of
 from pacs_cloud.dicom.elements import Element, Elements
 from pacs_cloud.errors import InvalidRequest
-from pacs_cloud.query.request import Level, SearchKey, SearchRequest, SearchResult
+from pacs_cloud.query.request import Level, SearchKey, SearchRequest
+from pacs_cloud.remote.address import remote_of
+from pacs_cloud.remote.connection import open_connection
+from pacs_cloud.remote.searching import Found, search
 from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Settings
 
@@ -18,6 +23,7 @@ LEVELS = {
     "series": Level.SERIES,
     "instance": Level.IMAGE,
 }
+_CHARSET: Final = "00080005"
 COLUMNS = {
     Level.PATIENT: ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     Level.STUDY: (
@@ -43,26 +49,47 @@ COLUMNS = {
 def find_rows(
     settings: Settings, keys: Sequence[str], *, level: str, limit: int, as_json: bool
 ) -> None:
-    """Print what matches; raises InvalidRequest, TooBroad, Unavailable."""
+    """Print what matches.
+
+    Raises:
+        InvalidRequest, TooBroad: it cannot be searched by that.
+        Unavailable: a store, or the archive elsewhere, does not answer.
+        Unidentified, Denied, …: as `remote.answers.refusal`.
+    """
     at = LEVELS.get(level)
     if at is None:
         raise InvalidRequest(f"--level is one of {', '.join(LEVELS)}, not {level!r}")
-    request = SearchRequest(at, tuple(map(_key, keys)), limit=limit)
-    found = asyncio.run(_search(settings, request))
-    rows = (
-        {keyword_of(tag): _plain(element) for tag, element in row.items()} for row in found.rows
-    )
+    asked = tuple(map(_key, keys))
+    found = asyncio.run((_from_afar if settings.remote else _search)(settings, at, asked, limit))
+    rows = ({keyword_of(tag): _plain(row[tag]) for tag in sorted(row)} for row in found.rows)
     print_rows(rows, COLUMNS[at], as_json=as_json, empty="Nothing matches.")
     if found.more is not None:
-        more = f"{found.more}" if found.more_is_exact else "many"
+        more = f"{found.more}" if found.is_exact else "many"
         stderr.print(f"{more} more; ask with a larger --limit or more keys")
-    for path in found.ignored:
-        stderr.print(f"not searched by: {'.'.join(map(keyword_of, path))}")
+    for warning in found.warnings:
+        stderr.print(warning)
 
 
-async def _search(settings: Settings, request: SearchRequest) -> SearchResult:
+async def _search(
+    settings: Settings, level: Level, keys: tuple[SearchKey, ...], limit: int
+) -> Found:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
-        return await reading.search.find(system(settings.tenant), request)
+        request = SearchRequest(level, keys, limit=limit)
+        found = await reading.search.find(system(settings.tenant), request)
+    # What is printed is UTF-8, whatever the data sets are in.
+    rows = [
+        {tag: element for tag, element in row.items() if "Value" in element and tag != _CHARSET}
+        for row in found.rows
+    ]
+    ignored = (f"not searched by: {'.'.join(map(keyword_of, path))}" for path in found.ignored)
+    return Found(rows, found.more, found.more_is_exact, tuple(ignored))
+
+
+async def _from_afar(
+    settings: Settings, level: Level, keys: tuple[SearchKey, ...], limit: int
+) -> Found:
+    async with open_connection(remote_of(settings)) as connection:
+        return await search(connection, level, keys, limit)
 
 
 def _key(text: str) -> SearchKey:

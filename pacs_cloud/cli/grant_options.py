@@ -12,7 +12,8 @@ from pacs_cloud.security.grant_text import grant_of, parse_grant
 GRANTS_HELP = """What they may: --role, once or several times; with --institution, --referring,
 --modality or --study for such studies only (several of one kind: any; several kinds: all).
 Where roles differ in their studies: --grant 'clinician;institution=North;modality=CT,MR'
---grant 'auditor'.
+--grant 'auditor'. Whoever shall see studies with a sensitive label is named for it:
+--grant 'radiologist' --grant 'radiologist;label=vip'.
 
 Roles: admin, ops, radiologist, clinician, referrer, technologist, researcher, auditor,
 device, guest."""

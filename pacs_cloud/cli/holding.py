@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 from typing import Final
 
-from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.cli.moments import end_of, last_day, when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr, stdout
 from pacs_cloud.custody.holds import HoldEntry, HoldKind, all_holds, hold_entries
 from pacs_cloud.custody.holds_locks import (

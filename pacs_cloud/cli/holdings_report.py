@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from pacs_cloud.bootstrap.price_region import price_region
-from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.cli.costing import print_bill, print_source, write_page
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counting, print_json, print_rows, stdout
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.settings import Settings

@@ -1,18 +1,24 @@
-"""`import`: a folder, a file, a ZIP or a bucket's prefix into the archive."""
+"""`import`: a folder, a file, a ZIP or a bucket's prefix into the archive, or one elsewhere."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from pacs_cloud.bootstrap.adapters import open_objects
-from pacs_cloud.bootstrap.services import open_intake, open_stores
+from pacs_cloud.bootstrap.services import open_intake
+from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import counted, print_json, stderr, stdout, weighing
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.ingest.import_sources import FolderSource, ImportSource, PrefixSource, ZipSource
 from pacs_cloud.ingest.importer import ImportedFile, Verdict, import_files, measure
+from pacs_cloud.remote.address import remote_of
+from pacs_cloud.remote.connection import open_connection
+from pacs_cloud.remote.storing import store_files
+from pacs_cloud.security.audit_event import MOST_STUDIES
 from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Settings, StoreUrl, parse_store_url
 
@@ -24,7 +30,7 @@ def import_path(settings: Settings, path: str, *, as_json: bool) -> int:
     """Import `path`; return the exit code.
 
     Args:
-        settings: of the archive, which is made if it is not there.
+        settings: of the archive, which is made if it is not there, or of one elsewhere.
         path: a folder, a file, a ZIP, or `s3://bucket/prefix?endpoint=…`.
         as_json: print an object a line for each refusal, then one for the whole.
 
@@ -34,9 +40,11 @@ def import_path(settings: Settings, path: str, *, as_json: bool) -> int:
     Raises:
         InvalidRequest: there is nothing at `path`.
         StorageFull: the disk is over its high-water mark.
-        Unavailable: a store cannot be used.
+        Unavailable: a store, or the archive elsewhere, cannot be used.
+        Unidentified, Denied, …: as `remote.answers.refusal`.
     """
-    counts = asyncio.run(_import(settings, path, as_json=as_json))
+    work = _import_afar if settings.remote else _import
+    counts = asyncio.run(work(settings, path, as_json=as_json))
     refused = counts[Verdict.REFUSED]
     if as_json:
         print_json(
@@ -50,20 +58,47 @@ def import_path(settings: Settings, path: str, *, as_json: bool) -> int:
 
 async def _import(settings: Settings, path: str, *, as_json: bool) -> Counter[Verdict]:
     counts: Counter[Verdict] = Counter()
+    studies: Counter[str] = Counter()
     async with (
         _open_source(path) as source,
         open_stores(settings, create=True) as stores,
         open_intake(settings, stores) as intake,
     ):
+        try:
+            with weighing("importing") as progress:
+                task = progress.add_task("", total=None)
+                total = await measure(source)
+                progress.update(task, total=total.length_bytes)
+                async for file in import_files(intake, system(settings.tenant), source):
+                    counts[file.verdict] += 1
+                    if file.study_instance_uid:
+                        studies[file.study_instance_uid] += 1
+                    if len(studies) >= MOST_STUDIES:
+                        await concerns(settings.tenant, studies, studies.total())
+                        studies.clear()
+                    progress.advance(task, file.length_bytes)
+                    if file.verdict is Verdict.REFUSED:
+                        _list(file, as_json=as_json)
+        finally:
+            await concerns(settings.tenant, studies, studies.total())
+    return counts
+
+
+async def _import_afar(settings: Settings, path: str, *, as_json: bool) -> Counter[Verdict]:
+    counts: Counter[Verdict] = Counter()
+    async with (
+        _open_source(path) as source,
+        open_connection(remote_of(settings)) as connection,
+    ):
         with weighing("importing") as progress:
-            task = progress.add_task("", total=None)
             total = await measure(source)
-            progress.update(task, total=total.length_bytes)
-            async for file in import_files(intake, system(settings.tenant), source):
-                counts[file.verdict] += 1
-                progress.advance(task, file.length_bytes)
-                if file.verdict is Verdict.REFUSED:
-                    _list(file, as_json=as_json)
+            task = progress.add_task("", total=total.length_bytes)
+            done = store_files(connection, source, partial(progress.advance, task))
+            async with aclosing(done) as files:
+                async for file in files:
+                    counts[file.verdict] += 1
+                    if file.verdict is Verdict.REFUSED:
+                        _list(file, as_json=as_json)
     return counts
 
 

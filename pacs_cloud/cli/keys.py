@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from pacs_cloud.bootstrap.accounts import api_keys_of
-from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.cli.moments import end_of, when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import print_json, print_rows, stderr, stdout
 from pacs_cloud.identity.keys import ApiKey, ApiKeys
 from pacs_cloud.security.api_keys import read_key
@@ -55,8 +56,12 @@ def add(
 
 def list_keys(settings: Settings, *, as_json: bool) -> None:
     """Print every key, also those that are over."""
-    keys = _with_keys(settings, lambda keys: keys.list())
-    print_rows([_plain(key) for key in keys], _COLUMNS, as_json=as_json, empty="There are no keys.")
+
+    async def every(keys: ApiKeys) -> list[dict[str, object]]:
+        return [_plain(key, opens=await keys.opens(key)) for key in await keys.list()]
+
+    rows = _with_keys(settings, every)
+    print_rows(rows, _COLUMNS, as_json=as_json, empty="There are no keys.")
 
 
 def revoke(settings: Settings, key_id: str, *, by: str, as_json: bool) -> None:
@@ -81,12 +86,12 @@ def _with_keys(
     return asyncio.run(run())
 
 
-def _plain(key: ApiKey) -> dict[str, object]:
+def _plain(key: ApiKey, *, opens: bool = True) -> dict[str, object]:
     return {
         "key": key.key_id,
         "note": key.note,
         "grants": [text for grant in key.grants for text in grant_texts(grant)],
-        "state": _state(key),
+        "state": _state(key, opens=opens),
         "until": when(key.until_us),
         "used": _day(key.used_day),
         "made": when(key.made_us),
@@ -96,10 +101,12 @@ def _plain(key: ApiKey) -> dict[str, object]:
     }
 
 
-def _state(key: ApiKey) -> str:
+def _state(key: ApiKey, *, opens: bool) -> str:
     if key.revoked_us:
         return "revoked"
-    return "active" if key.is_good(now_us()) else "over"
+    if not key.is_good(now_us()):
+        return "over"
+    return "active" if opens else "maker gone"
 
 
 def _day(day: int) -> str | None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pacs_cloud.bootstrap.services import open_reading, open_stores, reads_cold, trash_of
+from pacs_cloud.bootstrap.services import open_reading, reads_cold, trash_of
 from pacs_cloud.bootstrap.tier_checks import unmoved_words
 from pacs_cloud.bootstrap.tiers import due, expired, moved
 from pacs_cloud.catalogue.elements import first_text
 from pacs_cloud.catalogue.records import StudyRecord
+from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import confirm, counted, counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.tiering import INFEASIBLE, feasible_policies, movable_policies
 from pacs_cloud.custody.trash.deletion import Trash
@@ -70,7 +71,7 @@ async def _question(settings: Settings, policies: Sequence[Policy]) -> str:
     """Return what is to be confirmed, with its numbers."""
     packs: Counter[str] = Counter()
     length_bytes: Counter[str] = Counter()
-    async with open_stores(settings) as stores:
+    async with open_stores(settings, looks=True) as stores:
         async for move in due(settings, stores, policies):
             if not move.is_pinned:
                 packs[move.to] += 1
@@ -129,11 +130,16 @@ async def _expired(
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     scopes: list[Scope] = []
-    async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
+    async with (
+        open_stores(settings, looks=not delete) as stores,
+        open_reading(settings, stores) as reading,
+    ):
         # Of many studies nothing is kept but what is printed.
         async for study, policy in expired(settings, stores, policies):
             scopes.append(Scope(study.tenant, study.study_instance_uid))
             rows.append(_expired_row(study, policy))
+        studies = [scope.study_instance_uid for scope in scopes]
+        await concerns(settings.tenant, studies, looks=not delete)
         if delete:
             trash = trash_of(stores, reading.archive)
             for scope, row in zip(scopes, rows, strict=True):

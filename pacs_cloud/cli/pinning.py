@@ -7,9 +7,10 @@ from typing import Final
 
 from pacs_cloud.bootstrap.pinning import brought_back, moved_all_the_same
 from pacs_cloud.bootstrap.price_region import price_region
-from pacs_cloud.bootstrap.services import now_us, open_stores, wish_of
+from pacs_cloud.bootstrap.services import now_us, wish_of
 from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.cli.moments import end_of, last_day, when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import confirm, print_json, print_rows, stderr, stdout
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest, NotFound

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from pacs_cloud.bootstrap.price_region import price_region
-from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.bootstrap.tier_checks import unmoved_words
 from pacs_cloud.bootstrap.tiers import due
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counting, print_rows, stderr, stdout
 from pacs_cloud.cli.tiering import INFEASIBLE, movable_policies
 from pacs_cloud.errors import InvalidRequest

@@ -8,8 +8,9 @@ from rich.text import Text
 
 from pacs_cloud.bootstrap.rebuild_shares import ShareTask, processes_for, rebuild_in_shares
 from pacs_cloud.bootstrap.rebuilding import Begins, Rebuilding, open_rebuild
-from pacs_cloud.bootstrap.services import now_us, open_stores, policy_of
+from pacs_cloud.bootstrap.services import now_us, policy_of
 from pacs_cloud.cli.checking import plain
+from pacs_cloud.cli.on_record import open_stores, recorded
 from pacs_cloud.cli.output import counted, counting, print_json, stderr, stdout
 from pacs_cloud.custody.export import Exported, export_hash
 from pacs_cloud.custody.rebuild import Rebuilt, count_packs, rebuild
@@ -80,7 +81,10 @@ def _compared(is_equal: bool | None) -> str:
 async def _rebuild(
     settings: Settings, resume: bool, compare: bool
 ) -> tuple[Begins, Exported | None, Rebuilt, Exported]:
-    async with open_rebuild(settings, resume=resume, compare=compare) as work:
+    async with (
+        open_rebuild(settings, resume=resume, compare=compare) as work,
+        recorded(settings, work),
+    ):
         total = await count_packs(work.objects)
         stderr.print(f"{work.begins}: {total} packs")
         rebuilt = await _fill(settings, work, total)

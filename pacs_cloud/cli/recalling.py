@@ -8,13 +8,13 @@ from typing import Final
 from pacs_cloud.bootstrap.services import (
     Stores,
     now_us,
-    open_stores,
     reads_cold,
     recalls_of,
     wish_of,
 )
 from pacs_cloud.bootstrap.thumbnails import thumbnails_of
 from pacs_cloud.catalogue.records import PackRecord
+from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest, NotFound
@@ -95,6 +95,7 @@ async def _priors(settings: Settings, study: str, wanted: PriorsWanted) -> list[
     async with open_cold(settings) as stores:
         newcomer = await newcomer_of(stores.catalogue, settings.tenant, study)
         others = await priors(stores.catalogue, newcomer, wanted, now_us=now_us())
+        await concerns(settings.tenant, [one.study_instance_uid for one in others])
         return [
             await _started(
                 settings,

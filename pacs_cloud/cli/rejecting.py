@@ -11,11 +11,11 @@ from pacs_cloud.bootstrap.services import (
     now_us,
     open_intake,
     open_reading,
-    open_stores,
     trash_of,
 )
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import confirm, counted, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.scopes import checked, scope_of
 from pacs_cloud.cli.this_user import this_user
@@ -83,7 +83,7 @@ def reject(
 
 
 async def _choose(settings: Settings, names: tuple[str, str, str]) -> tuple[Scope, Chosen]:
-    async with open_stores(settings) as stores:
+    async with open_stores(settings, looks=True) as stores:
         scope = await scope_of(settings, stores, names)
         return scope, await choose(stores.objects, stores.catalogue, scope, _load(stores))
 
@@ -190,6 +190,7 @@ async def _undo(settings: Settings, note: str) -> tuple[Rejection, Rejection]:
             load_table=_load(stores),
         )
         before = await find()
+        await concerns(settings.tenant, [before.note.study_instance_uid])
         names = before.note.study_instance_uid, before.note.series_instance_uid
         await trash_of(stores, reading.archive).delete(Scope(settings.tenant, *names, note))
         return before, await find()

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Final
 
 from pacs_cloud.bootstrap.price_region import price_region
-from pacs_cloud.bootstrap.services import now_us, open_stores, repack_folder
+from pacs_cloud.bootstrap.services import now_us, repack_folder
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import confirm, counted, counting, print_json, stderr, stdout
 from pacs_cloud.custody.repack.due import repack_due, repack_series
 from pacs_cloud.custody.repack.plan import RepackTerms
@@ -98,7 +99,7 @@ def _fees(settings: Settings, read_bytes: Mapping[str, int]) -> str:
 
 
 async def _repack(settings: Settings, study: str, terms: RepackTerms) -> list[Repacked]:
-    async with open_stores(settings) as stores:
+    async with open_stores(settings, looks=terms.dry) as stores:
         folder = repack_folder(settings)
         with counting("series") as progress:
             task = progress.add_task("", total=None)

@@ -5,9 +5,10 @@ import re
 from dataclasses import asdict
 from typing import Final
 
-from pacs_cloud.bootstrap.services import now_us, open_stores
+from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.cli.checking import plain
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counted, print_json, print_rows, stdout, weighing
 from pacs_cloud.custody.findings import Finding
 from pacs_cloud.custody.fixity.findings import Found

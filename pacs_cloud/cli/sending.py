@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from pacs_cloud.bootstrap.dimse_doors import CallingContexts, device_peer
 from pacs_cloud.bootstrap.dimse_role import limits_of
-from pacs_cloud.bootstrap.services import open_reading, open_stores
+from pacs_cloud.bootstrap.services import open_reading
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counting, print_json, stderr, stdout
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.dimse.requestor import Peer

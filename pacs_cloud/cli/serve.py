@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pacs_cloud.bootstrap.accounts import accounts_of, welcome_link
 from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.bootstrap.supervisor import Role, supervise
+from pacs_cloud.bootstrap.tenants import as_tenant
 from pacs_cloud.settings import Settings
 
 
 def serve_roles(settings: Settings, counts: Mapping[Role, int]) -> None:
     """Run `counts` processes until told to stop; raises Unavailable."""
-    secret = None
+    secrets = dict[str, str]()
     if Role.WEB in counts and not settings.no_auth:
-        secret = asyncio.run(_first_secret(settings))
+        secrets = asyncio.run(_first_secrets(settings))
 
     def ready(actual: Settings) -> None:
         said = ["ready"]
@@ -29,18 +30,23 @@ def serve_roles(settings: Settings, counts: Mapping[Role, int]) -> None:
             said.append(f"aet={actual.aet}")
         sys.stdout.write(" ".join(said) + "\n")
         sys.stdout.flush()
-        if secret is not None:
-            sys.stderr.write(
-                f"the first administrator signs in at {welcome_link(actual, secret)}\n"
-            )
+        for tenant, secret in secrets.items():
+            of = "" if tenant == actual.tenant else f" of {tenant}"
+            link = welcome_link(as_tenant(actual, tenant), secret)
+            sys.stderr.write(f"the first administrator{of} signs in at {link}\n")
 
     asyncio.run(supervise(settings, counts, ready))
 
 
-async def _first_secret(settings: Settings) -> str | None:
-    """Return what begins an archive that has no user yet: its administrator's link."""
+async def _first_secrets(settings: Settings) -> dict[str, str]:
+    """Return what begins the archive of each tenant that has no user yet: a link's secret."""
+    found: dict[str, str] = {}
     async with open_stores(settings, create=True) as stores:
-        return await accounts_of(settings, stores.objects).first_link()
+        for tenant in dict.fromkeys((settings.tenant, *settings.http_tenants.values())):
+            secret = await accounts_of(settings, stores.objects, tenant).first_link()
+            if secret is not None:
+                found[tenant] = secret
+    return found
 
 
 def serve_supervised(role: Role) -> None:

@@ -1,5 +1,6 @@
 """`share`: the commands that make links for a second opinion, and end them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,9 +35,26 @@ def share_make(
     ] = False,
     name: Annotated[str, typer.Option(help="For whom it is; the receipts say so.")] = "",
     email: Annotated[str, typer.Option(help="Theirs, likewise.")] = "",
+    series: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the one study only this series; repeatable.", metavar="UID"),
+    ] = None,
     deidentify: Annotated[
-        bool, typer.Option("--deidentify", help="Refused: no link can promise that yet.")
+        bool,
+        typer.Option("--deidentify", help="It opens copies without what identifies the patient."),
     ] = False,
+    project: Annotated[
+        str,
+        typer.Option(
+            help="Whose pseudonyms these have, with --deidentify.",
+            metavar="NAME",
+            show_default="nobody's",
+        ),
+    ] = "",
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Where to write what was done to the copies, as JSON.", metavar="FILE"),
+    ] = None,
     by: By = "",
     data: Data = None,
     config: Config = None,
@@ -45,12 +63,28 @@ def share_make(
     """Make a link, and print it. It is shown once: only a hash of it is kept.
 
     Whoever has the link sees these studies. With --code they need a code as well: do not
-    send it the same way as the link.
+    send it the same way as the link. With --deidentify they see copies, which are made now,
+    and removed with the link.
     """
-    from pacs_cloud.cli.sharing import Given, make_share
+    from pacs_cloud.cli.sharing import make_share
+    from pacs_cloud.identity.shares_record import Guest
+    from pacs_cloud.identity.shares_wish import ShareWish
 
-    given = Given(tuple(study), reason, days, uses, download, reply, code, name, email, deidentify)
-    make_share(settings_of(config, data=data), given, by=by, as_json=as_json)
+    wish = ShareWish(
+        tuple(study),
+        reason,
+        days=days,
+        uses=uses,
+        may_download=download,
+        may_reply=reply,
+        with_codes=code,
+        guest=Guest(name, email) if name or email else None,
+        deidentify=deidentify,
+        project=project,
+        series=tuple(series or ()),
+    )
+    settings = settings_of(config, data=data)
+    make_share(settings, wish, by=by, report=report, as_json=as_json)
 
 
 @share.command("list")

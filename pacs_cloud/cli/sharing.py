@@ -2,19 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pacs_cloud.audit.asking import Deeds, Wanted, who_did
 from pacs_cloud.audit.reading import events
 from pacs_cloud.bootstrap.auditing import open_trail
-from pacs_cloud.bootstrap.services import Stores, now_us, open_stores
+from pacs_cloud.bootstrap.services import Stores, now_us, open_intake, open_reading
+from pacs_cloud.bootstrap.share_copies import copying, removing
+from pacs_cloud.bootstrap.tenants import site_of
+from pacs_cloud.cli.deidentifying import write_report
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counted, print_json, print_rows, stdout
+from pacs_cloud.dicom.deid.report import reason_text
+from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.identity.shares import MadeShare, Shares
-from pacs_cloud.identity.shares_record import Guest, Share, ShareState, share_path
+from pacs_cloud.identity.shares_record import Share, ShareState, share_path
 from pacs_cloud.identity.shares_wish import ShareWish
 from pacs_cloud.security.audit_event import AuditEvent, Kind, Outcome
 from pacs_cloud.security.caller import Caller, system
@@ -35,45 +41,25 @@ _COLUMNS: Final = (
 _DEED_COLUMNS: Final = ("kind", "outcome", "count", "studies", "first", "last", "from")
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What somebody typed."""
-
-    studies: tuple[str, ...]
-    reason: str
-    days: float
-    uses: int | None
-    download: bool
-    reply: bool
-    code: bool
-    name: str
-    email: str
-    deidentify: bool
-
-    def wish(self) -> ShareWish:
-        """Return what is meant."""
-        return ShareWish(
-            self.studies,
-            self.reason,
-            days=self.days,
-            uses=self.uses,
-            may_download=self.download,
-            may_reply=self.reply,
-            with_codes=self.code,
-            guest=Guest(self.name, self.email) if self.name or self.email else None,
-            deidentify=self.deidentify,
-        )
-
-
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncGenerator[tuple[Stores, Shares]]:
-    async with (
-        open_stores(settings) as stores,
-        open_trail(settings, stores, brief=True) as trail,
-    ):
+async def _opened(
+    settings: Settings, *, makes_copies: bool = False
+) -> AsyncGenerator[tuple[Stores, Shares]]:
+    async with AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(open_stores(settings))
+        trail = await stack.enter_async_context(open_trail(settings, stores, brief=True))
+        copies = removing(stores)
+        if makes_copies:
+            reading = await stack.enter_async_context(open_reading(settings, stores))
+            intake = await stack.enter_async_context(open_intake(settings, stores))
+            copies = copying(settings, stores, reading, intake)
         yield (
             stores,
-            Shares(stores.objects, stores.catalogue, settings.tenant, now_us, trail.record),
+            Shares(
+                *(stores.objects, stores.catalogue, settings.tenant, now_us, trail.record),
+                sensitive=settings.sensitive_labels,
+                copying=copies,
+            ),
         )
 
 
@@ -83,28 +69,41 @@ def _whoever(settings: Settings, by: str = "") -> Caller:
     return replace(itself, subject=f"{itself.subject}:{by}") if by else itself
 
 
-def make_share(settings: Settings, given: Given, *, by: str, as_json: bool) -> None:
-    """Make a link and print it.
+def make_share(
+    settings: Settings, wish: ShareWish, *, by: str, report: Path | None, as_json: bool
+) -> None:
+    """Make a link and print it; write to `report` what was done to the copies that it opens.
 
     Raises:
-        NotFound: there is no such study.
+        NotFound: there is no such study, series or project.
         InvalidRequest, InvalidUid: what is wished for cannot be.
     """
 
     async def make() -> MadeShare:
-        async with _opened(settings) as (_, shares):
-            return await shares.create(_whoever(settings, by), given.wish(), door=_DOOR)
+        async with _opened(settings, makes_copies=wish.deidentify) as (_, shares):
+            return await shares.create(_whoever(settings, by), wish, door=_DOOR)
 
+    if report is not None and not wish.deidentify:
+        raise InvalidRequest("--report is of what --deidentify does")
     made = asyncio.run(make())
-    link = _origin(settings) + share_path(made.share.share_id, made.secret)
+    said = made.report.as_json() if made.report else {}
+    link = site_of(settings) + share_path(made.share.share_id, made.secret)
     if as_json:
-        print_json({**_plain(made.share), "link": link, "codes": list(made.codes)})
-        return
+        print_json({**_plain(made.share), "link": link, "codes": list(made.codes), "report": said})
+    else:
+        _print_made(made, link, said)
+    if report is not None:  # the link is shown, whatever becomes of that
+        write_report(report, said)
+
+
+def _print_made(made: MadeShare, link: str, said: dict[str, Any]) -> None:
     stdout.print(link)
     for code in made.codes:
         stdout.print(f"code {code[:4]} {code[4:]}")
     uses = counted(made.share.most_uses, "time")
     stdout.print(f"It can be opened {uses} until {when(made.share.until_us)}.")
+    for why, count in said.get("withheld", {}).items():
+        stdout.print(f"left out: {counted(count, 'instance')}, {reason_text(why)}")
     if made.codes:
         stdout.print("Each use needs one of the codes: tell them another way than the link.")
 
@@ -149,16 +148,16 @@ async def _show(
 ) -> tuple[Share, dict[tuple[str, Kind, Outcome], Deeds]]:
     async with _opened(settings) as (stores, shares):
         share = await shares.read(_whoever(settings), share_id)
-        found = events(
-            stores.objects,
-            settings.audit_journals,
-            settings.tenant,
-            since_us=share.made_us,
-        )
+        # What guests of copies did is on record with these, but for their coming and replies.
+        tenants = {settings.tenant, share.guests_tenant(settings.tenant)}
 
         async def told() -> AsyncGenerator[AuditEvent]:
-            async for event, _ in found:
-                yield event
+            for tenant in sorted(tenants):
+                found = events(
+                    stores.objects, settings.audit_journals, tenant, since_us=share.made_us
+                )
+                async for event, _ in found:
+                    yield event
 
         return share, await who_did(told(), Wanted(who=share.subject))
 
@@ -178,15 +177,6 @@ def revoke_shares(settings: Settings, share_ids: Sequence[str], *, by: str, as_j
     asyncio.run(revoke())
 
 
-def _origin(settings: Settings) -> str:
-    """Return where browsers find the pages."""
-    public = urlsplit(settings.public_url)
-    if public.netloc:
-        return f"{public.scheme}://{public.netloc}"
-    scheme = "https" if settings.http_tls_certificate else "http"
-    return f"{scheme}://{settings.http}"
-
-
 def _plain(share: Share) -> dict[str, Any]:
     state = share.state(now_us())
     guest = share.guest
@@ -200,6 +190,10 @@ def _plain(share: Share) -> dict[str, Any]:
         "codes": share.needs_code,
         "guest": f"{guest.name} {guest.email}".strip() if guest else "",
         "studies": list(share.studies),
+        "series": list(share.series),
+        "deidentified": share.deidentify,
+        "project": share.project,
+        "withheld": share.withheld,
         "made": when(share.made_us),
         "made_by": share.made_by,
         "reason": share.reason,

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 import orjson
 
-from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.bootstrap.tier_checks import moved_by_rules, unreadable
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import print_rows, stderr, stdout
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.lifecycles import HasLifecycle

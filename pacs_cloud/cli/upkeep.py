@@ -10,9 +10,9 @@ from pacs_cloud.bootstrap.overview import (
     stalls_of,
     unmounted_tiers,
 )
-from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.bootstrap.stalls import Stall
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counted, counting, print_json, stdout
 from pacs_cloud.errors import PacsError
 from pacs_cloud.ingest.contents import spool_contents

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from pacs_cloud.bootstrap.accounts import accounts_of, welcome_link
-from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import confirm, print_json, print_rows, stderr, stdout
 from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.identity.accounts import Accounts

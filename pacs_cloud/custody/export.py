@@ -91,6 +91,7 @@ def _study(study: StudyRecord) -> dict[str, Any]:
         "series_count": study.series_count,
         "amendments": [amendment_fields(one) for one in study.amendments],
         "erased": sorted(study.erased),
+        "labels": sorted(study.labels),
         **_aggregate(study),
     }
 

@@ -190,8 +190,10 @@ class _StudyRebuild:
         infos = {key.pack_id: info for key, info in self._found.packs.items()}
         records = {one.pack_id: one for one in state.packs}
         amendments = self._remembered.amendments if self._remembered else ()
+        labels = self._remembered.labels if self._remembered else frozenset[str]()
         return (
             state.study.erased == self._erased
+            and state.study.labels == labels
             and state.study.amendments == amendments
             and records.keys() == infos.keys()
             and self._found.indexes.keys() == self._found.packs.keys()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from pacs_cloud.catalogue.aggregate import add_to_series, add_to_study, contribution_of
 from pacs_cloud.catalogue.decisions import Decision, standing
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.recompute import empty_study
+from pacs_cloud.catalogue.recompute import empty_study, is_remembered
 from pacs_cloud.catalogue.records import (
     HiddenReason,
     PackRecord,
@@ -26,6 +26,7 @@ from pacs_cloud.custody.findings import (
     about_pack,
     unknown_key,
 )
+from pacs_cloud.custody.labels import read_labels, standing_labels
 from pacs_cloud.custody.ledger import read_decisions
 from pacs_cloud.custody.ledger_check import against_ledger
 from pacs_cloud.custody.pack_check import PackReport, check_pack
@@ -146,10 +147,13 @@ class StudyCheck:
         found = self._found
         keys = [info.key for info in found.erasures]
         erased = tombstones(await read_erasures(self._objects, keys))
+        keys = [info.key for info in found.labels]
+        labels = standing_labels(await read_labels(self._objects, keys))
         amendments = state.study.amendments if state else ()
         names = found.tenant, found.study_instance_uid
-        if erased or amendments:
-            self._study = empty_study(*names, 0, erased=erased, amendments=amendments)
+        study = empty_study(*names, 0, erased=erased, amendments=amendments, labels=labels)
+        if is_remembered(study):
+            self._study = study
         keys = [info.key for info in found.ledger if is_amendment_key(info.key)]
         entries = [await read_entry(self._objects, key) for key in keys]
         return against_entries(*names, state, entries, settled_us=self._settled_us)

@@ -16,6 +16,8 @@ DEID = "deid/"
 AUDIT = "audit/"
 USERS, KEYS, TRIES, SESSIONS = "users/", "keys/", "tries/", "sessions/"
 SHARES = "shares/"
+LABELS = "labels/"
+GLASS = "glass/"
 KNOWN = (
     *(PACKS, INDEX, LEDGER, THUMBS, TRASH, RECALLS, FIXITY),
     *(HOLDS, ACCESS, REJECTIONS, PINS, ERASURES, CORRECTIONS, CORRECTING, TURNS),
@@ -24,10 +26,12 @@ KNOWN = (
     AUDIT,
     *(USERS, KEYS, TRIES, SESSIONS),
     SHARES,
+    LABELS,
+    GLASS,
 )
 """What the keys of this archive begin with."""
 
-_OF_STUDIES = (PACKS, INDEX, LEDGER, ERASURES)
+_OF_STUDIES = (PACKS, INDEX, LEDGER, ERASURES, LABELS)
 _BEHIND_ALL = "~"
 """Sorts behind every character of a key."""
 
@@ -43,6 +47,7 @@ class StudyObjects:
         indexes: its index objects.
         ledger: its decisions' objects, in key order.
         erasures: what was entered about its erasures, likewise.
+        labels: what was entered about its labels, likewise.
         strange: objects below its prefixes that are none of these.
     """
 
@@ -52,16 +57,17 @@ class StudyObjects:
     indexes: dict[PackKey, ObjectInfo] = field(default_factory=dict[PackKey, ObjectInfo])
     ledger: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
     erasures: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
+    labels: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
     strange: list[ObjectInfo] = field(default_factory=list[ObjectInfo])
 
 
 async def walk_studies(
     objects: ObjectStore, tenant: str | None = None
 ) -> AsyncIterator[StudyObjects | ObjectInfo]:
-    """Yield each study's objects, and every object of the four trees that is of no study.
+    """Yield each study's objects, and every object of the five trees that is of no study.
 
-    Packs, indexes, decisions and erasures lie in four trees of one shape,
-    `{tenant}/{ss}/{study}/…`, so that four listings side by side are enough: one
+    Packs, indexes, decisions, erasures and labels lie in five trees of one shape,
+    `{tenant}/{ss}/{study}/…`, so that five listings side by side are enough: one
     study is in memory at a time.
     """
     below = f"{tenant}/" if tenant is not None else ""
@@ -140,8 +146,9 @@ def _study_of(place: str) -> StudyObjects | None:
 
 
 def _add(study: StudyObjects, tree: str, info: ObjectInfo) -> None:
-    if tree in {LEDGER, ERASURES}:
-        (study.ledger if tree == LEDGER else study.erasures).append(info)
+    entered = {LEDGER: study.ledger, ERASURES: study.erasures, LABELS: study.labels}
+    if tree in entered:
+        entered[tree].append(info)
         return
     key = parse_pack_key(info.key)
     if key is None:

@@ -78,7 +78,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 has_started = True
                 headers = message["headers"]
-                is_tls = self._is_https or scope["scheme"] == "https"
+                is_tls = self._is_https or scope.get("scheme") == "https"
                 headers += self._secure.missing(headers, is_tls=is_tls)
                 headers.append((b"x-request-id", request_id))
             await send(message)

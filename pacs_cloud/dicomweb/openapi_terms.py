@@ -64,11 +64,12 @@ class Operation:
 ANY_REQUEST: Final = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.MISDIRECTED_REQUEST,
+    HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-"""What any request may get: malformed, to another host, too large a header, a store that does not
-answer."""
+"""What any request may get: malformed, to another host, one too many, too large a header, a store
+that does not answer."""
 
 GUARDED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 """What any request may get for something that is not for anybody."""

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from pacs_cloud import errors
 from pacs_cloud.dicomweb.media import UnsupportedMedia
 from pacs_cloud.dicomweb.responses import Bytes
+from pacs_cloud.identity.user import LockedOut
 from pacs_cloud.objectstore.port import Availability
 from pacs_cloud.tiering.recall.demand import BeingRecalled, time_text
 
@@ -40,6 +41,7 @@ _TABLE: Final[tuple[tuple[type[errors.PacsError], HTTPStatus, int | None], ...]]
     (errors.NotFound, HTTPStatus.NOT_FOUND, None),
     (errors.Conflict, HTTPStatus.CONFLICT, None),
     (errors.Unidentified, HTTPStatus.UNAUTHORIZED, None),
+    (LockedOut, HTTPStatus.TOO_MANY_REQUESTS, None),
     (errors.Denied, HTTPStatus.FORBIDDEN, None),
     (errors.Offline, HTTPStatus.SERVICE_UNAVAILABLE, None),
     (errors.TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS, None),
@@ -53,6 +55,7 @@ _OWN_WORDS: Final = {
     errors.Held: "The study is on hold: nothing of it is deleted before that ends.",
     errors.Conflict: "Something else is already there, or changed meanwhile.",
     errors.Unidentified: "Sign in, or send a key: `Authorization: Bearer …`.",
+    LockedOut: "Too many tries have failed: wait before the next one.",
     errors.Denied: "Not for this caller.",
     BeingRecalled: "The bytes are in a cold tier, and are being recalled.",
     errors.NeverRestored: "The bytes are in a cold tier, and their store brings nothing back:"
@@ -80,7 +83,7 @@ def of_error(error: errors.PacsError) -> Bytes:
             headers = {"connection": "close"} if isinstance(error, BodyTooSlow) else None
             if status is HTTPStatus.UNAUTHORIZED:
                 headers = {"www-authenticate": 'Bearer realm="pacs"'}  # RFC 9110 11.6.1
-            knows_when = isinstance(error, errors.Offline | errors.TooManyRequests)
+            knows_when = isinstance(error, errors.Offline | errors.TooManyRequests | LockedOut)
             return problem(
                 status,
                 detail,

@@ -76,11 +76,12 @@ class Stow:
         caller = caller_of(request)
         source = Source(Door.STOW, calling=caller.subject, address=caller.address)
         await require(self._witness, caller, Action.STORE)
+        only = None
         if study is not None:
-            await self._admission.admit(caller, Action.STORE, study)
+            only = await self._admission.admit(caller, Action.STORE, study)
         session = self._intake.session(caller, source, is_admitted=study is not None)
         base_url = f"{root}/studies{f'/{study}' if study else ''}"
-        parts = Parts(session, study, base_url, body.root, self._gate, self._max_body_bytes)
+        parts = Parts(session, study, base_url, body.root, self._gate, self._max_body_bytes, only)
         is_whole = True
         try:
             async with aclosing(body.events()) as events:

@@ -47,6 +47,7 @@ class Parts:
         root: MediaType,
         gate: asyncio.Semaphore,
         max_bytes: int,
+        series: frozenset[str] | None = None,
     ) -> None:
         """Begin with nothing.
 
@@ -59,6 +60,7 @@ class Parts:
             gate: how many instances are put together at a time, for all requests.
             max_bytes: that bulk data may make of them all: instances may share it, and many
                 would be far more than the body.
+            series: of the study the only ones accepted; None for any.
         """
         self.session = session
         self.bulk = StowBulk(session, base_url)
@@ -67,7 +69,7 @@ class Parts:
         self.stored: list[Stored] = []
         self.failed: list[Failure] = []
         self.unreadable: list[Failure] = []
-        self._study = study
+        self._study, self._series = study, series
         self._root = root
         self._gate = gate
         self._bulk_left = max_bytes
@@ -78,6 +80,9 @@ class Parts:
         self._metadata: tuple[MediaType, bytearray] | None = None
         self._has_bulk = False
         self._nested: tuple[MultipartReader, dict[str, str]] | None = None
+
+    def _new_file(self) -> Reception:
+        return self.session.begin_file(study_instance_uid=self._study, series=self._series)
 
     async def take(self, event: PartEvent) -> None:
         """Take the next thing that the body brings.
@@ -129,7 +134,7 @@ class Parts:
             self._files_left -= 1
             if self._files_left < 0:
                 raise InvalidRequest(f"A body may have up to {MAX_FILES} instances.")
-            self._reception = self.session.begin_file(study_instance_uid=self._study)
+            self._reception = self._new_file()
         elif kind.name in _METADATA or (kind.name in {media.JSON, media.XML} and not location):
             self._metadata = kind, bytearray()
         elif location:
@@ -201,7 +206,7 @@ class Parts:
         try:
             while batch := await asyncio.to_thread(_next_pieces, pieces):
                 if reception is None:
-                    reception = self.session.begin_file(study_instance_uid=self._study)
+                    reception = self._new_file()
                 for piece in batch:
                     await self._copy(piece, reception)
             assert reception is not None

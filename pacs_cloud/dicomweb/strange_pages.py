@@ -20,6 +20,15 @@ WRITING: Final = frozenset({"POST", "DELETE"})
 """The methods that change something here."""
 
 
+@lru_cache(256)
+def host_name(host: bytes) -> str:
+    """Return the name, or the address, in a Host field, in lower case; "" where it has none."""
+    try:
+        return (urlsplit(b"//" + host).hostname or b"").decode("ascii")
+    except ValueError:  # a bracket that is no IPv6 address; no ASCII
+        return ""
+
+
 class StrangePages:
     """Refuses what only the browser of somebody led astray would send."""
 
@@ -35,7 +44,8 @@ class StrangePages:
             origins: whose scripts may write, as browsers write them; `*` is none of them.
         """
         public = urlsplit(public_url)
-        self._names = None if names is None else {*map(str.lower, names), public.hostname or ""}
+        ours = {public.hostname, *map(str.lower, names or ())}
+        self._names = None if names is None else ours
         self._origins = frozenset(origins) | {f"{public.scheme}://{public.netloc}".lower()}
         self._is_ours = lru_cache(256)(self._is_our_name)
 
@@ -57,12 +67,8 @@ class StrangePages:
         return None
 
     def _is_our_name(self, host: bytes) -> bool:
-        try:
-            name = urlsplit(b"//" + host).hostname
-            text = (name or b"").decode("ascii")
-        except ValueError:  # a bracket that is no IPv6 address; no ASCII
-            return False
-        if text == "localhost" or text in (self._names or ()):
+        text = host_name(host)
+        if text == "localhost" or (self._names and text in self._names):
             return True
         try:
             ipaddress.ip_address(text)

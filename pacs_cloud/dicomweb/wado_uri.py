@@ -61,7 +61,9 @@ class WadoUri:
         (located,) = await self._archive.instances.locate(caller, study, series, instance)
         content = await self._choose(located, ranges)
         if content.name == media.DICOM:
-            await self._archive.instances.admission.admit(caller, Action.DOWNLOAD, study)
+            (located,) = await self._archive.instances.locate(
+                caller, study, series, instance, to=Action.DOWNLOAD
+            )
             return await self._file(request, located, content)
         if one_of(request, "transferSyntax") is not None:
             raise InvalidRequest("transferSyntax goes with application/dicom only.")

@@ -39,17 +39,10 @@ _OF_PATIENT: Final = frozenset(attributes.PATIENT_TAGS) | computed.PATIENT_COMPU
 class CFind:
     """Searches in one information model."""
 
-    def __init__(self, search: Search, model: Model, ae_title: str) -> None:
-        """Search with `search`.
-
-        Args:
-            search: the query service.
-            model: which levels there are.
-            ae_title: where matches can be retrieved: our own.
-        """
+    def __init__(self, search: Search, model: Model) -> None:
+        """Search with `search`, in `model`."""
         self._search = search
         self._model = model
-        self._ae_title = ae_title
 
     def open(self, operation: Operation, /) -> IdentifierSink:
         """Return what takes the identifier."""
@@ -75,11 +68,13 @@ class CFind:
         returns = request.returns or frozenset()
         is_all_supported = identifier.keys.keys() - _OURS <= returns
         status = Status.PENDING if is_all_supported else Status.PENDING_WITH_UNSUPPORTED_KEYS
+        # Another of our titles may be another tenant's.
+        called = operation.association.request.called_ae_title
         async with aclosing(self._search.rows(operation.caller, request)) as rows:
             async for row in rows:
                 if operation.cancelled.is_set():
                     return Response(Status.CANCELLED)
-                answer = self._answer(identifier, returns, row)
+                answer = _answer(identifier, returns, row, called)
                 await operation.respond(Response(status, _encode(answer, identifier, syntax)))
         return Response(Status.CANCELLED if operation.cancelled.is_set() else Status.SUCCESS)
 
@@ -88,13 +83,16 @@ class CFind:
         is_too_much = isinstance(error, TooBroad | Unavailable)
         return refusal(error, Status.OUT_OF_RESOURCES if is_too_much else None)
 
-    def _answer(self, identifier: Identifier, returns: frozenset[str], row: Elements) -> Elements:
-        """Return a row with everything that was asked for, empty where there is no value."""
-        answer: Elements = {tag: row.get(tag) or {"vr": vr_of(tag)} for tag in returns}
-        answer[QUERY_RETRIEVE_LEVEL] = {"vr": "CS", "Value": [identifier.level.name]}
-        # PS3.4 C.4.1.1.3.2 wants it in every answer, asked for or not.
-        answer[_RETRIEVE_AE_TITLE] = {"vr": "AE", "Value": [self._ae_title]}
-        return answer
+
+def _answer(
+    identifier: Identifier, returns: frozenset[str], row: Elements, ae_title: str
+) -> Elements:
+    """Return a row with everything that was asked for, empty where there is no value."""
+    answer: Elements = {tag: row.get(tag) or {"vr": vr_of(tag)} for tag in returns}
+    answer[QUERY_RETRIEVE_LEVEL] = {"vr": "CS", "Value": [identifier.level.name]}
+    # PS3.4 C.4.1.1.3.2 wants it in every answer, asked for or not.
+    answer[_RETRIEVE_AE_TITLE] = {"vr": "AE", "Value": [ae_title]}
+    return answer
 
 
 def _request(identifier: Identifier, extension: QueryExtension) -> SearchRequest:

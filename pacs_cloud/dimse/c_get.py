@@ -10,6 +10,7 @@ from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.tally import Tally
 from pacs_cloud.dimse.transfer import Dispatch, send_over
 from pacs_cloud.errors import Offline, PacsError, TooBroad, Unavailable
+from pacs_cloud.security.caller import Action
 
 
 class CGet:
@@ -28,7 +29,7 @@ class CGet:
         """Send each instance with a C-STORE sub-operation; return the last response.
 
         Raises:
-            Denied: the peer may not read.
+            Denied: the peer may not search, or not take files away.
             InvalidRequest: the identifier is wrong.
             InvalidInstance: it cannot be decoded.
             TooBroad, Unavailable: what it names could not be found out.
@@ -37,7 +38,9 @@ class CGet:
         """
         syntax = operation.context.transfer_syntax
         identifier = read_identifier(sink.data, syntax, self._model)
-        instances = await select(self._shelf, operation.caller, identifier, self._model)
+        instances = await select(
+            self._shelf, operation.caller, identifier, self._model, Action.DOWNLOAD
+        )
         await self._shelf.archive.require(instances)
         await record_sending(self._shelf, operation.caller, "C-GET", instances)
         tally = Tally(len(instances))

@@ -67,7 +67,9 @@ class CMove:
         syntax = operation.context.transfer_syntax
         identifier = read_identifier(sink.data, syntax, self._model)
         destination, archive = await self._destination(operation), self._shelf.archive
-        instances = await select(self._shelf, operation.caller, identifier, self._model)
+        instances = await select(
+            self._shelf, operation.caller, identifier, self._model, Action.SEND
+        )
         if self._patience is None:
             await archive.require(instances)
         else:

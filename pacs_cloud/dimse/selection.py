@@ -22,7 +22,7 @@ from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.security.audit_event import Kind
-from pacs_cloud.security.caller import Caller
+from pacs_cloud.security.caller import Action, Caller
 from pacs_cloud.security.witness import NOBODY, Witness
 
 _NAMES: Final[Mapping[Level, frozenset[str]]] = {
@@ -50,15 +50,17 @@ class Shelf:
 
 
 async def select(
-    shelf: Shelf, caller: Caller, identifier: Identifier, model: Model
+    shelf: Shelf, caller: Caller, identifier: Identifier, model: Model, to: Action
 ) -> list[Located]:
     """Return the visible instances that `identifier` names, in the order they are best read.
+
+    They are those with which the caller may do `to`, of those that they may find.
 
     Unique keys of higher levels narrow the choice where they are given: with
     UIDs below them nothing is ambiguous without, negotiated or not.
 
     Raises:
-        Denied: the caller may not search, or not read.
+        Denied: the caller may not search, or not do that.
         InvalidRequest: the unique key of its level is missing, or a key is wrong.
         TooBroad: the search for them would read too much.
         Unavailable: a store does not answer.
@@ -81,17 +83,17 @@ async def select(
             wanted.setdefault(place, set()).add(text(row, SOP_INSTANCE_UID))
     found: list[Located] = []
     for (study, series), instances in wanted.items():
-        found += await _located(shelf, caller, study, series, instances)
+        found += await _located(shelf, caller, study, series, instances, to)
     return found
 
 
 async def _located(
-    shelf: Shelf, caller: Caller, study: str, series: str, instances: set[str]
+    shelf: Shelf, caller: Caller, study: str, series: str, instances: set[str], to: Action
 ) -> tuple[Located, ...]:
     try:
-        located = await shelf.archive.instances.locate(caller, study, series or None)
+        located = await shelf.archive.instances.locate(caller, study, series or None, to=to)
     except NotFound:
-        return ()  # deleted since it was found
+        return ()  # deleted since it was found, or not for the caller
     if instances == {""}:
         return located
     return tuple(one for one in located if one.instance.sop_instance_uid in instances)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pacs_cloud.errors import Corrupt, InvalidRequest
+from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest
 from pacs_cloud.objectstore.numbered import read_last, write_next
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.security.caller import Action
@@ -39,8 +39,8 @@ ACTIONS: Final[Mapping[DeviceService, frozenset[Action]]] = {
     DeviceService.VERIFY: frozenset(),
     DeviceService.STORE: frozenset({Action.STORE}),
     DeviceService.FIND: frozenset({Action.SEARCH}),
-    DeviceService.GET: frozenset({Action.SEARCH, Action.READ}),
-    DeviceService.MOVE: frozenset({Action.SEARCH, Action.READ, Action.SEND}),
+    DeviceService.GET: frozenset({Action.SEARCH, Action.DOWNLOAD}),
+    DeviceService.MOVE: frozenset({Action.SEARCH, Action.SEND}),
 }
 """What each of them takes: whoever retrieves finds first what the identifier names."""
 
@@ -273,7 +273,13 @@ async def _write(objects: ObjectStore, tenant: str, title: str, state: DeviceSta
         "device": None if state.device is None else _DEVICE.dump_python(state.device, mode="json"),
     }
     folder = f"{DEVICES}{tenant}/{folder_name(title)}/"
-    await write_next(objects, folder, state.number, orjson.dumps(fields))
+    try:
+        await write_next(objects, folder, state.number, orjson.dumps(fields))
+    except Conflict as error:
+        # It may be theirs that was built upon ours.
+        raise Conflict(
+            f"somebody changes {title} too: look at it, and say again what is to be"
+        ) from error
 
 
 def _decode(last: tuple[int, bytes]) -> DeviceState:

@@ -3,6 +3,9 @@
 Each is a numbered state at `keys/{tenant}/{id}/{number}.json` (`states`), which is never
 removed: it can be told later whose a key was. Of the secret a hash is kept. Processes know
 the whole table, and look once every `keep_s` what has changed: an unknown key costs nothing.
+
+A key that a local user has made opens nothing unless they could make it now: while they are
+disabled, or not an administrator, and for ever once they are removed.
 """
 
 import asyncio
@@ -11,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pacs_cloud.errors import InvalidRequest, NotFound
+from pacs_cloud.identity.register import Register, administers
 from pacs_cloud.identity.states import States
-from pacs_cloud.identity.user import line_of
+from pacs_cloud.identity.user import LOCAL, line_of
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.security.api_keys import is_key_id, new_key, read_key
 from pacs_cloud.security.caller import Caller, Grant
@@ -71,9 +75,11 @@ class ApiKeys:
             objects: the store.
             tenant: whose.
             now_us: tells the time, microseconds since 1970 UTC.
-            keep_s: how long the table is believed: so long does a revoked key go on.
+            keep_s: how long the table is believed: so long does a revoked key go on, or one
+                whose maker lost their rights.
         """
         self._states = States(objects, f"{KEYS}{tenant}/", ApiKey, now_us)
+        self._makers = Register(objects, tenant, now_us, keep_s=keep_s)
         self._tenant = tenant
         self._now_us = now_us
         self._keep_us = round(keep_s * 1_000_000)
@@ -91,11 +97,26 @@ class ApiKeys:
             return None
         now_us = self._now_us()
         key = (await self._known(now_us)).get(shown.key_id)
-        if key is None or not shown.is_kept_as(key.digest) or not key.is_good(now_us):
+        if key is None or not shown.is_kept_as(key.digest) or not await self.opens(key):
             return None
         if key.used_day < now_us // _DAY_US:
             await self._note_use(key.key_id, now_us // _DAY_US)
         return Caller(self._tenant, key.subject, key.grants, address)
+
+    async def opens(self, key: ApiKey) -> bool:
+        """Return whether a key opens anything: it is good, and its maker could make it now."""
+        if not key.is_good(self._now_us()):
+            return False
+        if not key.made_by.startswith(LOCAL):
+            return True  # made by an operator, or by somebody whom a provider vouched for
+        maker = await self._makers.user(key.made_by.removeprefix(LOCAL))
+        return (
+            maker is not None
+            and not maker.is_disabled
+            and administers(maker.grants)
+            # Whoever was given the name of somebody who is removed is not its maker.
+            and maker.made_us <= key.made_us
+        )
 
     async def create(
         self, grants: Sequence[Grant], *, until_us: int, note: str, by: str = ""

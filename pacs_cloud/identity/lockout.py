@@ -134,8 +134,9 @@ class Lockout:
             name = await self._states.kept_anew(attempt.name)
             address = await self._states.kept_anew(place) if attempt.address else None
             until_us = _until_us(attempt, name, address)
-        if until_us > self._now_us():
-            raise LockedOut(until_us)
+        now_us = self._now_us()
+        if until_us > now_us:
+            raise LockedOut(until_us, now_us)
 
     async def failed(self, attempt: Attempt) -> None:
         """Count a failure; no more where others have locked it meanwhile."""

@@ -145,7 +145,7 @@ class Register:
         self, name: str, grants: Sequence[Grant], *, by: str = "", even_last: bool = False
     ) -> User:
         """Let a user be this and nothing else, in sessions that go on, too; raises as `disable`."""
-        if not _administers(tuple(grants)):
+        if not administers(tuple(grants)):
             await self._refuse_last(name, even_last=even_last)
         return await self._change(name, lambda account: replace(account, grants=tuple(grants)), by)
 
@@ -280,12 +280,13 @@ class Register:
             raise Conflict("this is the last administrator who can sign in")
 
 
-def _administers(grants: tuple[Grant, ...]) -> bool:
+def administers(grants: tuple[Grant, ...]) -> bool:
+    """Return whether these let somebody administer, without bounds."""
     return any(grant.role is Role.ADMIN and grant.rules is None for grant in grants)
 
 
 def _can_administer(user: User) -> bool:
-    return user.has_password and not user.is_disabled and _administers(user.grants)
+    return user.has_password and not user.is_disabled and administers(user.grants)
 
 
 def _without_link(account: Account) -> Account:

@@ -17,7 +17,7 @@ from pacs_cloud.identity.account import user_id
 from pacs_cloud.identity.accounts import Accounts
 from pacs_cloud.identity.external import ExternalUser
 from pacs_cloud.identity.states import States
-from pacs_cloud.identity.user import User
+from pacs_cloud.identity.user import LOCAL, User
 from pacs_cloud.security.caller import Caller, Grant
 from pacs_cloud.security.session_tokens import SessionClaims, SessionSigner
 
@@ -26,7 +26,6 @@ IDLE_S: Final = 30 * 60
 LONGEST_S: Final = 12 * 3600
 _RENEWED: Final = 10
 """A token is renewed once a tenth of its idle time is over: not with each answer."""
-_LOCAL: Final = "user:"
 _READ: Final = 1024
 """Tokens whose signature is not checked again."""
 _MOST_ENDED: Final = 256
@@ -113,7 +112,7 @@ class Sessions:
             InvalidRequest: they are of another tenant, or called as a local user is.
         """
         del address
-        if user.tenant != self._tenant or user.subject.startswith(_LOCAL):
+        if user.tenant != self._tenant or user.subject.startswith(LOCAL):
             raise InvalidRequest("no provider vouches for such a user here")
         vouched = Vouched(user.display_name, user.grants, user.until_us)
 
@@ -134,8 +133,8 @@ class Sessions:
         standing = await self._standings.kept(user_id(claims.subject))
         if standing is not None and claims.session_id in standing.ended:
             return None
-        if claims.subject.startswith(_LOCAL):
-            user = await self._accounts.user(claims.subject.removeprefix(_LOCAL))
+        if claims.subject.startswith(LOCAL):
+            user = await self._accounts.user(claims.subject.removeprefix(LOCAL))
             is_good = user is not None and not user.is_disabled and user.mark == claims.mark
             return user if is_good else None
         if standing is None or standing.vouched is None or standing.mark != claims.mark:
@@ -190,8 +189,8 @@ class Sessions:
 
     async def end_all_of(self, subject: str) -> None:
         """End all sessions of a subject, `user:anna` or a provider's; raises NotFound."""
-        if subject.startswith(_LOCAL):
-            await self.end_all(subject.removeprefix(_LOCAL))
+        if subject.startswith(LOCAL):
+            await self.end_all(subject.removeprefix(LOCAL))
 
         def over(standing: Standing | None) -> Standing | None:
             mark = random.token_hex(8)

@@ -6,29 +6,33 @@ removed: it can be told later who was let at what. Of its secret a hash is kept.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Final
 
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.visibility import Admission
 from pacs_cloud.errors import Denied, NotFound, Unidentified
 from pacs_cloud.identity.external import ExternalUser
+from pacs_cloud.identity.shares_making import Copying, MadeShare, SharedStudies, ShareMaking
 from pacs_cloud.identity.shares_noting import Record, ShareNoting
 from pacs_cloud.identity.shares_record import (
     Share,
     ShareState,
     ShareUse,
+    copies_tenant,
     is_share_id,
     is_share_secret,
     share_id_of,
 )
-from pacs_cloud.identity.shares_wish import ShareWish, needed, wished
+from pacs_cloud.identity.shares_tending import ShareTending
+from pacs_cloud.identity.shares_wish import ShareWish
 from pacs_cloud.identity.states import States
 from pacs_cloud.identity.user import CodeNeeded
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.security import access
 from pacs_cloud.security.audit_event import Outcome
 from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.labels import SENSITIVE
 
 SHARES: Final = "shares/"
 _KEEP_S: Final = 1.0
@@ -51,21 +55,6 @@ class WrongCode(Unidentified):
     """A link's secret is right, and the one-time code is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class MadeShare:
-    """A share that was just made: the only time that its secrets are known.
-
-    Attributes:
-        share: as it is kept.
-        secret: of its link.
-        codes: for one session each.
-    """
-
-    share: Share
-    secret: str
-    codes: tuple[str, ...] = ()
-
-
 class Shares:
     """The links of one tenant."""
 
@@ -78,6 +67,8 @@ class Shares:
         record: Record,
         *,
         keep_s: float = _KEEP_S,
+        sensitive: frozenset[str] = SENSITIVE,
+        copying: Copying | None = None,
     ) -> None:
         """Keep them in a store.
 
@@ -89,19 +80,27 @@ class Shares:
             record: puts events on record.
             keep_s: how long `still` believes what was read: so long does a link go on that
                 another process has revoked.
+            sensitive: labels that hide a study from whoever is not named for them.
+            copying: makes and removes what links open that leave out who the patient is;
+                None: there are none of these.
         """
         self.tenant = tenant
         self._states = States(
             objects, f"{SHARES}{tenant}/", Share, now_us, keep_s=min(keep_s, _KEEP_S)
         )
-        self._catalogue = catalogue
-        self._admission = Admission(catalogue)
         self._now_us = now_us
+        self._copying = copying
         self._noting = ShareNoting(tenant, now_us, record)
+        studies = SharedStudies(tenant, catalogue, sensitive)
+        kept = (studies, self._states, self._noting)
+        self._making = ShareMaking(*kept, copying, now_us)
+        self._tending = ShareTending(*kept, copying, now_us) if copying else None
         self._looking = asyncio.Lock()
 
     async def still(self, caller: Caller) -> Caller | None:
         """Return a guest with what their share gives now; whoever is no guest as they are.
+
+        A guest of copies is of the tenant in which these lie: no door shows them another.
 
         Returns:
             None: the share is over.
@@ -109,7 +108,10 @@ class Shares:
         share_id = share_id_of(caller.subject)
         if share_id is None:
             return caller
-        if caller.tenant != self.tenant or not is_share_id(share_id):
+        if not is_share_id(share_id) or caller.tenant not in {
+            self.tenant,
+            copies_tenant(share_id),
+        }:
             return None
         share = self._states.remembered(share_id)
         if share is None:
@@ -117,10 +119,10 @@ class Shares:
                 share = await self._states.kept(share_id)
         if share is None or not share.is_good(self._now_us()):
             return None
-        return replace(caller, grants=share.grants)
+        return replace(caller, tenant=share.guests_tenant(self.tenant), grants=share.grants)
 
     async def create(self, caller: Caller, wish: ShareWish, *, door: str) -> MadeShare:
-        """Make a link, put it on record, and return it.
+        """Make a link, put it on record, and return it; durable by then, copies and all.
 
         Args:
             caller: who shares; what they may not do themselves no link of theirs does.
@@ -129,26 +131,12 @@ class Shares:
 
         Raises:
             Denied: the caller may not share, or not hand out files.
-            NotFound: there is no such study, or not for the caller.
+            NotFound: there is no such study, series or project, or not for the caller.
             InvalidRequest: the wish is none that can be met; says what to change.
+            Offline: something that is to be copied lies in a cold class.
+            Conflict: somebody has ended it meanwhile.
         """
-        access.require(caller, Action.SHARE)
-        share, secret, codes = wished(wish, caller, self._now_us())
-        for study in share.studies:
-            for action in needed(wish):
-                await self._admission.admit(caller, action, study)
-        found = await self._catalogue.studies_by_uid(self.tenant, list(share.studies))
-        missing = len(share.studies) - len(found)
-        if caller.tenant != self.tenant or missing:
-            raise NotFound("there is no such study")
-
-        def made(known: Share | None) -> Share:
-            assert known is None, "128 random bits came twice"
-            return share
-
-        await self._states.change(share.share_id, made)
-        await self._noting.change(caller, share, "link made", door)
-        return MadeShare(share, secret, codes)
+        return await self._making.make(caller, wish, door)
 
     async def look(self, share_id: str, secret: str, *, address: str) -> Share:
         """Return the share that a link would open now; that uses nothing up.
@@ -216,7 +204,9 @@ class Shares:
             raise WrongCode("the code is not right")
         await self._noting.login(share, address, "link redeemed", Outcome.SUCCESS)
         name = share.guest.name if share.guest else "Guest"
-        return ExternalUser(self.tenant, share.subject, name, share.grants, share.until_us)
+        # Nobody is shown copies but by `still`: their UIDs may be those of the studies.
+        grants = () if share.deidentify else share.grants
+        return ExternalUser(self.tenant, share.subject, name, grants, share.until_us)
 
     async def read(self, caller: Caller, share_id: str) -> Share:
         """Return a share as it is now, for who made it or administers; raises NotFound."""
@@ -247,9 +237,11 @@ class Shares:
             return replace(share, revoked_us=now_us, revoked_by=caller.subject)
 
         share = await self._states.change(share_id, revoked)
-        if share is None:
-            return await self._states.read(share_id) or before
-        await self._noting.change(caller, share, "link revoked", door)
+        if share is not None:
+            await self._noting.change(caller, share, "link revoked", door)
+        share = share or await self._states.read(share_id) or before
+        if share.deidentify and self._copying is not None:
+            await self._copying.remove(copies_tenant(share_id))
         return share
 
     async def of_guest(self, caller: Caller) -> Share | None:
@@ -258,6 +250,11 @@ class Shares:
         if share_id is None or await self.still(caller) is None:
             return None
         return await self._states.kept(share_id)
+
+    async def tend(self, left: AbstractSet[str]) -> set[str]:
+        """Remove the copies of links that are over; as `ShareTending.tend`."""
+        assert self._tending is not None, "whoever tends links removes copies"
+        return await self._tending.tend(left)
 
     def _is_theirs(self, caller: Caller, share: Share) -> bool:
         if caller.tenant != self.tenant:

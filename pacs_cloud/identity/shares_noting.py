@@ -45,6 +45,10 @@ class ShareNoting:
         details = [
             ("share", share.share_id),
             ("may", " ".join(sorted(share.grants[0].actions or ()))),
+            *([("series", " ".join(share.series))] if share.series else []),
+            *([("without", "identity")] if share.deidentify else []),
+            *([("project", share.project)] if share.project else []),
+            *([("withheld", str(share.withheld))] if share.withheld else []),
             ("reason", share.reason),
             *([("guest", f"{guest.name} {guest.email}".strip())] if guest else []),
         ]

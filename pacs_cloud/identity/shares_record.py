@@ -12,11 +12,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from pacs_cloud.security.caller import Action, Grant, Role
-from pacs_cloud.security.rules import StudyRule
+from pacs_cloud.security.caller import Action, Caller, Grant, Role
+from pacs_cloud.security.rules import StudyRule, rules_despite
 
 GUEST: Final = "guest:"
 """What the subjects of whoever came by a link begin with; the rest is the share's id."""
+COPIES: Final = "share_"
+"""What the tenants begin with in which the copies lie that links open without what identifies
+the patient. No archive is set up for such a tenant: a configured name has no underscore."""
+MAKING_US: Final = 86_400_000_000
+"""A link whose copies are not there after so long was given up: whoever made them is gone."""
 MOST_WRONG: Final = 10
 """So many wrong codes close a share for good. A code has eight digits, so that a thief of the
 link who tries guesses one of three in three cases of ten million."""
@@ -30,13 +35,15 @@ class ShareState(StrEnum):
     """What becomes of whoever opens a link."""
 
     OPEN = "open"
+    PREPARING = "preparing"
+    """What it opens is being copied, without what identifies the patient."""
     REVOKED = "revoked"
     EXPIRED = "expired"
     LOCKED = "locked"
     """Too many codes were wrong."""
     USED_UP = "used-up"
     UNKNOWN = "unknown"
-    """It asks for what this release cannot do."""
+    """It opens nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,19 @@ class ShareUse:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedCopy:
+    """A study that a link opens without what identifies the patient.
+
+    Attributes:
+        original: Study Instance UID of what was shared.
+        copy: of what is seen by the link.
+    """
+
+    original: str
+    copy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A link, as the store has it.
 
@@ -73,12 +93,18 @@ class Share:
         share_id: 32 hex digits, which the link shows too.
         digest: of its secret.
         studies: Study Instance UIDs, the only ones that it opens.
+        series: of the one study the only series that it opens, by their UIDs; none: all.
         until_us: when it ends, sessions and all.
         most_uses: how many sessions it begins.
         may_download: whether instances are handed out as files, too.
         may_reply: whether its guests may bring instances to these studies.
-        deidentify: whether all that is shown goes without what identifies the patient. No
-            link can promise that yet, and one that does opens nothing here.
+        deidentify: whether it opens copies without what identifies the patient, and nothing of
+            the studies themselves.
+        project: by whose name these are known (`deid project`); "": by nobody's.
+        copies: what stands for its studies, once that is there.
+        withheld: how many instances were left out of these.
+        labels: sensitive ones of its studies, which whoever made it was let see.
+        removed_us: when they were removed behind its end; 0: they were not.
         guest: for whom it is; None: for whoever has it.
         needs_code: whether each session needs a one-time code.
         codes: hashes of those that are left.
@@ -109,6 +135,12 @@ class Share:
     wrong_codes: int = 0
     revoked_us: int = 0
     revoked_by: str = ""
+    series: tuple[str, ...] = ()
+    project: str = ""
+    copies: tuple[SharedCopy, ...] = ()
+    withheld: int = 0
+    removed_us: int = 0
+    labels: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -116,19 +148,54 @@ class Share:
         return f"{GUEST}{self.share_id}"
 
     @property
+    def opens(self) -> tuple[str, ...]:
+        """The Study Instance UIDs that its guests see: of the copies, where it has some."""
+        return tuple(one.copy for one in self.copies) if self.deidentify else self.studies
+
+    @property
     def grants(self) -> tuple[Grant, ...]:
-        """What its guests are."""
+        """What its guests are, in the tenant that is theirs (`guests_tenant`)."""
         actions = {Action.SEARCH, Action.READ}
         if self.may_download:
             actions.add(Action.DOWNLOAD)
-        if self.may_reply:
+        if self.may_reply and not self.deidentify:
             actions.add(Action.STORE)
-        rule = StudyRule(studies=frozenset(self.studies))
-        return (Grant(Role.GUEST, (rule,), frozenset(actions)),)
+        series = () if self.deidentify else self.series
+        return (_guest_of(self.opens, frozenset(actions), series, self.labels),)
+
+    def guests_tenant(self, tenant: str) -> str:
+        """Return whose data its guests see: the tenant's, or what was copied for them alone."""
+        return copies_tenant(self.share_id) if self.deidentify else tenant
+
+    def replier(self, caller: Caller, tenant: str, study: str) -> tuple[Caller, str] | None:
+        """Return who brings a guest's reply, and to which study; None: to none.
+
+        Args:
+            caller: the guest.
+            tenant: of the share.
+            study: the one that they see.
+        """
+        if not self.may_reply or study not in self.opens:
+            return None
+        if not self.deidentify:
+            return caller, study
+        original = next(one.original for one in self.copies if one.copy == study)
+        actions = frozenset({Action.SEARCH, Action.STORE})
+        grant = _guest_of((original,), actions, labels=self.labels)
+        return Caller(tenant, caller.subject, (grant,), caller.address), original
 
     def is_good(self, now_us: int) -> bool:
         """Return whether sessions that it has begun go on."""
-        return not self.revoked_us and now_us < self.until_us and not self.deidentify
+        return not self.revoked_us and now_us < self.until_us and bool(self.opens)
+
+    def is_over(self, now_us: int) -> bool:
+        """Return whether it opens nothing for good, and no session goes on."""
+        return bool(self.revoked_us) or now_us >= self.until_us
+
+    def is_given_up(self, now_us: int) -> bool:
+        """Return whether nobody makes its copies any more, and never has finished them."""
+        is_made = not self.deidentify or bool(self.copies)
+        return not is_made and now_us >= self.made_us + MAKING_US
 
     def state(self, now_us: int) -> ShareState:
         """Return what becomes of whoever opens it now."""
@@ -136,8 +203,8 @@ class Share:
             return ShareState.REVOKED
         if now_us >= self.until_us:
             return ShareState.EXPIRED
-        if self.deidentify or not self.studies:
-            return ShareState.UNKNOWN
+        if not self.opens:
+            return ShareState.PREPARING if self.deidentify else ShareState.UNKNOWN
         if len(self.uses) >= self.most_uses:
             return ShareState.USED_UP
         if self.wrong_codes >= MOST_WRONG:
@@ -156,6 +223,16 @@ class Share:
             if hmac.compare_digest(one, mine):
                 found = one
         return found
+
+
+def _guest_of(
+    studies: tuple[str, ...],
+    actions: frozenset[Action],
+    series: tuple[str, ...] = (),
+    labels: tuple[str, ...] = (),
+) -> Grant:
+    rule = StudyRule(studies=frozenset(studies), series=frozenset(series))
+    return Grant(Role.GUEST, rules_despite(rule, frozenset(labels)), actions)
 
 
 def new_share_id() -> str:
@@ -201,6 +278,11 @@ def is_share_secret(text: str) -> bool:
 def share_id_of(subject: str) -> str | None:
     """Return the share that a guest came by, None for whoever is no guest."""
     return subject.removeprefix(GUEST) if subject.startswith(GUEST) else None
+
+
+def copies_tenant(share_id: str) -> str:
+    """Return the tenant in which the copies lie that a share opens."""
+    return f"{COPIES}{share_id}"
 
 
 def share_path(share_id: str, secret: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from pacs_cloud.dicom.deid.project import checked_name
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.identity.shares_record import (
@@ -25,6 +26,7 @@ USES_WITH_CODES: Final = 3
 MOST_USES: Final = 100
 MOST_CODES: Final = 20
 MOST_STUDIES: Final = 50
+MOST_SERIES: Final = 200
 LONGEST_REASON: Final = 500
 
 
@@ -42,6 +44,9 @@ class ShareWish:
         with_codes: whether each session needs a code that goes another way.
         guest: for whom; None: for whoever has the link.
         deidentify: whether what identifies the patient is left out.
+        project: by whose pseudonyms patients and UIDs are known then (`deid project`); "": by
+            such that nobody can follow.
+        series: of the one study only these series; none: all.
     """
 
     studies: tuple[str, ...]
@@ -53,12 +58,19 @@ class ShareWish:
     with_codes: bool = False
     guest: Guest | None = None
     deidentify: bool = False
+    project: str = ""
+    series: tuple[str, ...] = ()
 
 
 def needed(wish: ShareWish) -> tuple[Action, ...]:
-    """Return what whoever shares must be allowed themselves."""
+    """Return what whoever shares must be allowed themselves.
+
+    To leave something out takes no right besides; to do that under a project's pseudonyms, which
+    say who is who to whoever has others of them, does.
+    """
     more = (Action.DOWNLOAD,) if wish.may_download else ()
-    return (Action.SHARE, Action.READ, *more)
+    known = (Action.DEIDENTIFY,) if wish.project else ()
+    return (Action.SHARE, Action.READ, *more, *known)
 
 
 def wished(wish: ShareWish, caller: Caller, now_us: int) -> tuple[Share, str, tuple[str, ...]]:
@@ -66,11 +78,11 @@ def wished(wish: ShareWish, caller: Caller, now_us: int) -> tuple[Share, str, tu
     studies = tuple(dict.fromkeys(parse_uid(one.strip()) for one in wish.studies))
     if not 1 <= len(studies) <= MOST_STUDIES:
         raise InvalidRequest(f"a link opens 1 to {MOST_STUDIES} studies")
-    if wish.deidentify:
-        raise InvalidRequest(
-            "links cannot leave out yet what identifies the patient: de-identify the study,"
-            " and share the result"
-        )
+    series = tuple(dict.fromkeys(parse_uid(one.strip()) for one in wish.series))
+    if len(series) > MOST_SERIES or (series and len(studies) > 1):
+        raise InvalidRequest(f"a link opens 1 to {MOST_SERIES} series of one study")
+    if wish.project and not wish.deidentify:
+        raise InvalidRequest("a project is for links that leave out who the patient is")
     reason = " ".join(wish.reason.split())
     if not 1 <= len(reason) <= LONGEST_REASON or not reason.isprintable():
         raise InvalidRequest(f"say why, in up to {LONGEST_REASON} characters")
@@ -93,6 +105,9 @@ def wished(wish: ShareWish, caller: Caller, now_us: int) -> tuple[Share, str, tu
         most_uses=most_uses,
         may_download=wish.may_download,
         may_reply=wish.may_reply,
+        deidentify=wish.deidentify,
+        project=checked_name(wish.project) if wish.project else "",
+        series=series,
         guest=_guest(wish.guest),
         needs_code=wish.with_codes,
         codes=tuple(code_hash(secret, one) for one in codes),

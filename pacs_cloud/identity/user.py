@@ -12,6 +12,8 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+|-]{0,127}")
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _LONGEST_EMAIL: Final = 254
 _LINE: Final = 128
+LOCAL: Final = "user:"
+"""What subjects of local users begin with."""
 
 
 class CodeNeeded(Unidentified):
@@ -23,11 +25,13 @@ class LockedOut(Denied):
 
     Attributes:
         until_us: when the next try is taken, microseconds since 1970 UTC.
+        retry_after_s: how long that is from now.
     """
 
-    def __init__(self, until_us: int) -> None:
+    def __init__(self, until_us: int, now_us: int) -> None:
         super().__init__("too many tries that failed; wait before the next one")
         self.until_us = until_us
+        self.retry_after_s = max(1, -(-(until_us - now_us) // 1_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class User:
     @property
     def subject(self) -> str:
         """Who, as the audit trail names them."""
-        return f"user:{self.name}"
+        return f"{LOCAL}{self.name}"
 
     def caller(self, address: str) -> Caller:
         """Return them as somebody who asks, from an address."""

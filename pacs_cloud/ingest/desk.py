@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pacs_cloud.ingest.admission import Admission
 from pacs_cloud.ingest.buffers import Buffers
 from pacs_cloud.ingest.counters import Counters
+from pacs_cloud.ingest.deflated_admission import DeflatedAdmission
 from pacs_cloud.ingest.long_instance import LongAdmission
 from pacs_cloud.ingest.spool import Spool
 
@@ -17,6 +18,7 @@ class Desk:
     Attributes:
         spool: where instances go.
         admission: reads the headers of instances that fit a buffer, on the loop.
+        deflated_admission: reads those of deflated ones, on a thread.
         long_admission: reads those of longer ones, on threads.
         buffers: what receptions fill.
         counters: what is counted.
@@ -25,6 +27,7 @@ class Desk:
 
     spool: Spool
     admission: Admission
+    deflated_admission: DeflatedAdmission
     long_admission: LongAdmission
     buffers: Buffers
     counters: Counters

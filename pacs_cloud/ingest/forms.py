@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pacs_cloud.dicom.part10 import FileMeta, encode_file_meta, read_file_meta
+from pacs_cloud.errors import InvalidInstance, Refusal
 from pacs_cloud.ingest.admission import Admission, Admitted, Claim, View
 
 
@@ -29,6 +30,10 @@ class Layout(NamedTuple):
 class Form(Protocol):
     """How the bytes of one reception are to be read."""
 
+    def transfer_syntax_uid(self, layout: Layout) -> str:
+        """Return how the data set is encoded, as its sender says."""
+        ...
+
     def layout(self, start: View) -> Layout:
         """Return the layout, given the first received bytes; raises InvalidInstance."""
         ...
@@ -43,6 +48,11 @@ class DatasetForm:
     """A C-STORE's data set: the file meta information before it is ours (PS3.10 7.1)."""
 
     claim: Claim
+
+    def transfer_syntax_uid(self, layout: Layout) -> str:
+        """Return what the request said."""
+        del layout
+        return self.claim.transfer_syntax_uid
 
     def layout(self, start: View) -> Layout:
         """Return our file meta information, always the same for the same instance."""
@@ -67,9 +77,16 @@ class FileForm:
 
     Attributes:
         study_instance_uid: the only study accepted; None for any.
+        series: the only series accepted, by their UIDs; None for any.
     """
 
     study_instance_uid: str | None
+    series: frozenset[str] | None = None
+
+    def transfer_syntax_uid(self, layout: Layout) -> str:
+        """Return what the file meta information says."""
+        assert layout.meta is not None
+        return layout.meta.transfer_syntax_uid
 
     def layout(self, start: View) -> Layout:
         """Return where the data set begins."""
@@ -79,4 +96,14 @@ class FileForm:
     def admit(self, admission: Admission, layout: Layout, dataset: View) -> Admitted:
         """Check the file."""
         assert layout.meta is not None
-        return admission.file(layout.meta, dataset, study_instance_uid=self.study_instance_uid)
+        only = self.study_instance_uid
+        admitted = admission.file(layout.meta, dataset, study_instance_uid=only)
+        header = admitted.header
+        if self.series is not None and header.series_instance_uid not in self.series:
+            raise InvalidInstance(
+                "an instance of another series",
+                Refusal.WRONG_STUDY,
+                sop_class_uid=header.sop_class_uid,
+                sop_instance_uid=header.sop_instance_uid,
+            )
+        return admitted

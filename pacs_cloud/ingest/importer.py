@@ -19,7 +19,7 @@ COMMIT_BYTES = 512 << 20
 """An import commits after so many files or bytes, so that little is repeated after a stop."""
 
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
-_HEAD_BYTES = 132  # PS3.10 7.1: the preamble, and "DICM"
+HEAD_BYTES = 132  # PS3.10 7.1: the preamble, and "DICM"
 
 
 class Verdict(StrEnum):
@@ -48,6 +48,7 @@ class ImportedFile:
         reason: of a refusal (`errors.Refusal`'s values, "unreadable-file") or of a
             skip ("dicomdir", "not-dicom"); else "".
         message: of a refusal, for people; else "".
+        study_instance_uid: of an instance that was taken in; else "".
     """
 
     name: str
@@ -55,6 +56,7 @@ class ImportedFile:
     verdict: Verdict
     reason: str = ""
     message: str = ""
+    study_instance_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class _Taken:
 
     file: FoundFile
     number: int
+    study_instance_uid: str
 
 
 async def measure(source: ImportSource) -> Total:
@@ -164,17 +167,17 @@ async def _take(session: Session, file: FoundFile) -> _Taken | ImportedFile:
     try:
         head = b""
         async for piece in pieces:
-            if len(head) < _HEAD_BYTES:
+            if len(head) < HEAD_BYTES:
                 head += piece
-                if len(head) < _HEAD_BYTES:
+                if len(head) < HEAD_BYTES:
                     continue
-                if (reason := _no_instance(file, head)) is not None:
+                if (reason := no_instance(file, head)) is not None:
                     return _skipped(file, reason)
                 reception.write(head)
             else:
                 reception.write(piece)
             await reception.drain()
-        if len(head) < _HEAD_BYTES:
+        if len(head) < HEAD_BYTES:
             return _skipped(file, "not-dicom")
         receipt = await reception.finish()
     except InvalidInstance as error:
@@ -189,18 +192,18 @@ async def _take(session: Session, file: FoundFile) -> _Taken | ImportedFile:
         reception.abort()
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()
-    return _Taken(file, receipt.number)
+    return _Taken(file, receipt.number, receipt.study_instance_uid)
 
 
 def _skipped(file: FoundFile, reason: str) -> ImportedFile:
     return ImportedFile(file.name, file.length_bytes, Verdict.SKIPPED, reason)
 
 
-def _no_instance(file: FoundFile, head: bytes) -> str | None:
+def no_instance(file: FoundFile, head: bytes) -> str | None:
     """Return why a file is no instance; a medium's directory tells by name or class (PS3.10 8)."""
     if file.name.rpartition("/")[2].upper() == "DICOMDIR":
         return "dicomdir"
-    if head[_HEAD_BYTES - 4 : _HEAD_BYTES] != b"DICM":
+    if head[HEAD_BYTES - 4 : HEAD_BYTES] != b"DICM":
         return "not-dicom"
     try:
         return "dicomdir" if read_file_meta(head).sop_class_uid == _DICOMDIR_CLASS else None
@@ -217,6 +220,7 @@ async def _commit(session: Session, taken: list[_Taken | ImportedFile]) -> list[
             one.file.name,
             one.file.length_bytes,
             Verdict(outcomes[one.number].status),
+            study_instance_uid=one.study_instance_uid,
         )
         for one in taken
     ]

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +20,7 @@ from pacs_cloud.ingest.buffers import Buffers
 from pacs_cloud.ingest.closed import ClosedPack
 from pacs_cloud.ingest.committer import Committer
 from pacs_cloud.ingest.counters import Counters
+from pacs_cloud.ingest.deflated_admission import DeflatedAdmission
 from pacs_cloud.ingest.desk import Desk
 from pacs_cloud.ingest.directory import abandoned_directories, take_spool_directory
 from pacs_cloud.ingest.just_sealed import JustSealed
@@ -115,6 +117,7 @@ class Intake:
         self._desk = Desk(
             spool=self._spool,
             admission=admission,
+            deflated_admission=DeflatedAdmission(accepts_class),
             long_admission=LongAdmission(accepts_class),
             buffers=Buffers(self.options.buffer_bytes),
             counters=self.counters,
@@ -142,6 +145,7 @@ class Intake:
             finally:
                 await self._spool.aclose()
                 await self._committer.aclose(self._grace_s)
+                await asyncio.to_thread(self._desk.deflated_admission.close)
         finally:
             self._directory.release()
 
@@ -152,20 +156,23 @@ class Intake:
             caller: who brings the instances, and whose they are; a tenant's name has at most
                 64 characters.
             source: where they come from; its names are shortened to 64 characters.
-
             is_admitted: whether the caller was let at the one study that is brought.
+
+        Whoever may store with some studies only adds to them: nothing that they bring takes
+        the place of what is there, whatever the archive's policy is.
 
         Raises:
             Denied: the caller may not store, or with some studies only.
             InvalidRequest: the tenant's name is longer.
         """
         access.require(caller, Action.STORE)
-        if access.is_bounded(caller, Action.STORE) and not is_admitted:
+        is_bounded = access.is_bounded(caller, Action.STORE)
+        if is_bounded and not is_admitted:
             raise Denied(f"{caller.subject} may bring instances to some studies only")
         tenant = caller.tenant
         if len(tenant) > NAME_CHARACTERS:
             raise InvalidRequest(f"a tenant's name of {len(tenant)} characters")
-        return Session(self._desk, tenant, clipped(source))
+        return Session(self._desk, tenant, clipped(replace(source, yields=is_bounded)))
 
     async def drained(self) -> None:
         """Return when every closed or recovered pack is committed; open ones do not count."""

@@ -135,7 +135,7 @@ class Reception:
                 repeated, digest = False, arrival.digest()
                 number = await self._sender.closed(arrival, closed)
             else:
-                arrival = self._arrive()
+                arrival = await self._arrive()
                 placed = self._desk.spool.append(
                     arrival, self._sender, sync=self._sender.waits_for_sync
                 )
@@ -165,12 +165,20 @@ class Reception:
             number=number,
         )
 
-    def _arrive(self) -> Arrival:
+    async def _arrive(self) -> Arrival:
         """Return the instance in the buffer, admitted; raises InvalidInstance."""
         received = b"" if self._buffer is None else memoryview(self._buffer)[: self._used_bytes]
         layout = self._form.layout(received)
-        dataset = received[layout.skip :]
-        admitted = self._form.admit(self._desk.admission, layout, dataset)
+        syntax = self._form.transfer_syntax_uid(layout)
+        deflated = self._desk.deflated_admission
+        if deflated.is_for(syntax, len(received) - layout.skip):
+            # Whoever brings it may go away meanwhile, and the buffer to somebody else.
+            received = memoryview(bytes(received))
+            dataset = received[layout.skip :]
+            admitted = await deflated.admit(self._form, layout, dataset)
+        else:
+            dataset = received[layout.skip :]
+            admitted = self._form.admit(self._desk.admission, layout, dataset)
         self._length_bytes += len(layout.prefix)
         return Arrival(
             admitted=admitted,

@@ -45,13 +45,16 @@ class Session:
         claim = Claim(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         return Reception(self._desk, self, DatasetForm(claim))
 
-    def begin_file(self, *, study_instance_uid: str | None = None) -> Reception:
+    def begin_file(
+        self, *, study_instance_uid: str | None = None, series: frozenset[str] | None = None
+    ) -> Reception:
         """Receive a whole Part 10 file, which is kept byte for byte.
 
         Args:
             study_instance_uid: the only study accepted; None for any.
+            series: of that the only series accepted; None for any.
         """
-        return Reception(self._desk, self, FileForm(study_instance_uid))
+        return Reception(self._desk, self, FileForm(study_instance_uid, series))
 
     def side_file(self) -> SideFile:
         """Return an empty file on the spool's disk for what waits beside an instance.

@@ -21,6 +21,7 @@ from pacs_cloud.objectstore.sealing import (
     HEADER_BYTES,
     SEALED_CHUNK_BYTES,
     KeyRing,
+    Rings,
     Seal,
     opened_length,
     sealed_length,
@@ -45,16 +46,16 @@ class EncryptedObjectStore:
     or for other keys, is Corrupt or Denied, never read.
     """
 
-    def __init__(self, inner: ObjectStore, ring: KeyRing, scratch: Scratch) -> None:
+    def __init__(self, inner: ObjectStore, rings: Rings, scratch: Scratch) -> None:
         """Lie over a store.
 
         Args:
             inner: the store, already open.
-            ring: the key-encryption keys.
+            rings: the key-encryption keys, by what they are for.
             scratch: where files are sealed to, before `inner` takes them.
         """
         self._inner = inner
-        self._ring = ring
+        self._rings = rings
         self._scratch = scratch
         self._seals: OrderedDict[str, Seal] = OrderedDict()
 
@@ -67,7 +68,8 @@ class EncryptedObjectStore:
         source = Source(len(data), lambda offset, length: data[offset : offset + length])
 
         async def put() -> ObjectInfo:
-            sealed = await _worked(len(data), lambda: self._sealed(key, data))
+            ring = await self._rings.ring_of(key)
+            sealed = await _worked(len(data), lambda: _sealed(ring, key, data))
             return _opened(await self._inner.put_new(key, sealed, tags=tags))
 
         return await claim(self, key, source, put)
@@ -86,8 +88,9 @@ class EncryptedObjectStore:
             source = Source(size, lambda offset, length: os.pread(file, length, offset))
 
             async def put() -> ObjectInfo:
+                ring = await self._rings.ring_of(key)
                 with self._scratch() as (sealed, into):
-                    await asyncio.to_thread(self._seal_file, key, file, size, into)
+                    await asyncio.to_thread(_seal_file, ring, key, file, size, into)
                     return _opened(await self._inner.put_file(key, Path(sealed), tags=tags))
 
             return await claim(self, key, source, put)
@@ -189,15 +192,18 @@ class EncryptedObjectStore:
                 return await read(kept)
             except Corrupt:
                 self._seals.pop(key, None)  # the key may have been removed and written anew
-        seal = self._ring.open(key, await self._inner.get(key, 0, HEADER_BYTES))
+        seal = await self._seal_of(key, await self._inner.get(key, 0, HEADER_BYTES))
         self._seals[key] = seal
         if len(self._seals) > SEALS_KEPT:
             self._seals.popitem(last=False)
         return await read(seal)
 
+    async def _seal_of(self, key: str, header: bytes) -> Seal:
+        return (await self._rings.ring_of(key)).open(key, header)
+
     async def _whole(self, key: str) -> bytes:
         sealed = await self._inner.get(key)
-        seal = self._ring.open(key, sealed[:HEADER_BYTES])
+        seal = await self._seal_of(key, sealed[:HEADER_BYTES])
         if len(sealed) != sealed_length(seal.length_bytes):
             raise Corrupt(f"{key} has not the size that it was sealed with")
         chunks = memoryview(sealed)[HEADER_BYTES:]
@@ -238,20 +244,22 @@ class EncryptedObjectStore:
             yield data[max(0, start - position) : end - position]
             number += -(-whole // SEALED_CHUNK_BYTES)
 
-    def _sealed(self, key: str, data: bytes | memoryview) -> bytes:
-        header, seal = self._ring.new(key, len(data))
-        return b"".join([header, *seal.sealed(0, data)])
 
-    def _seal_file(self, key: str, file: int, size: int, into: int) -> None:
-        header, seal = self._ring.new(key, size)
-        with open(into, "wb", closefd=False) as out:
-            out.write(header)
-            for offset in range(0, max(1, size), _SEALED_AT_ONCE):
-                wanted = min(_SEALED_AT_ONCE, size - offset)
-                data = os.pread(file, wanted, offset)
-                if len(data) != wanted:
-                    raise Corrupt(f"the file to store as {key} was cut")
-                out.writelines(seal.sealed(offset // SEAL_CHUNK_BYTES, data))
+def _sealed(ring: KeyRing, key: str, data: bytes | memoryview) -> bytes:
+    header, seal = ring.new(key, len(data))
+    return b"".join([header, *seal.sealed(0, data)])
+
+
+def _seal_file(ring: KeyRing, key: str, file: int, size: int, into: int) -> None:
+    header, seal = ring.new(key, size)
+    with open(into, "wb", closefd=False) as out:
+        out.write(header)
+        for offset in range(0, max(1, size), _SEALED_AT_ONCE):
+            wanted = min(_SEALED_AT_ONCE, size - offset)
+            data = os.pread(file, wanted, offset)
+            if len(data) != wanted:
+                raise Corrupt(f"the file to store as {key} was cut")
+            out.writelines(seal.sealed(offset // SEAL_CHUNK_BYTES, data))
 
 
 async def _worked(length_bytes: int, work: Callable[[], bytes]) -> bytes:

@@ -14,7 +14,7 @@ from pacs_cloud.objectstore.ranges import check_range, end_within
 from pacs_cloud.objectstore.sealing import (
     CHUNK_BYTES,
     HEADER_BYTES,
-    KeyRing,
+    Rings,
     opened_length,
 )
 from pacs_cloud.objectstore.uploads import KeepsParts
@@ -27,9 +27,9 @@ class BucketStore(ObjectStore, KeepsEarlier, KeepsParts, HasLifecycle, Protocol)
 class EncryptedBucket(EncryptedObjectStore):
     """As its parent, with what a bucket has besides."""
 
-    def __init__(self, inner: BucketStore, ring: KeyRing, scratch: Scratch) -> None:
+    def __init__(self, inner: BucketStore, rings: Rings, scratch: Scratch) -> None:
         """Lie over a bucket's store; as the parent."""
-        super().__init__(inner, ring, scratch)
+        super().__init__(inner, rings, scratch)
         self._bucket = inner
 
     async def earlier(self, key: str) -> builtins.list[str]:
@@ -48,7 +48,7 @@ class EncryptedBucket(EncryptedObjectStore):
         if size < HEADER_BYTES:
             raise Corrupt(f"{key} is not sealed")
         header = await self._bucket.get_version(key, version, 0, HEADER_BYTES)
-        seal = self._ring.open(key, header)
+        seal = await self._seal_of(key, header)
         end = end_within(key, seal.length_bytes, start, end)
         if start == end:
             return b""

@@ -29,7 +29,8 @@ async def write_next(objects: ObjectStore, folder: str, number: int, data: bytes
     """Write the object of that number, and remove those before it.
 
     Raises:
-        Conflict: somebody else has, or went on from there.
+        Conflict: somebody else has, or went on from there. Whether that was from this very
+            one, which counts then, only what is written can tell (as `identity.states` has it).
     """
     mine = _key(folder, number)
     await objects.put_new(mine, data)

@@ -198,7 +198,7 @@ class S3ObjectStore:
             by_tag=await bucket.moves_by_tag(),
             reads_cold=bucket.config.reads_cold,
             lacking=self._lacking,
-            encryption=bucket.config.encryption,
+            encryption=bucket.config.encryption(key),
         )
         return await bucket.of_one(f"move {key}", mover.move(storage_class))
 
@@ -253,7 +253,7 @@ class S3ObjectStore:
         self, key: str, data: bytes | memoryview, tags: dict[str, str], storage_class: str
     ) -> Written:
         done = await obstore.put_async(
-            self._bucket.writing,
+            self._bucket.writing(key),
             self._bucket.path(key),
             data,
             attributes={"Storage-Class": storage_class} if storage_class else None,
@@ -279,5 +279,5 @@ class S3ObjectStore:
             checksum=bool(self._bucket.config.checksum),
             tags=tags,
             storage_class=storage_class,
-            encryption=self._bucket.config.encryption,
+            encryption=self._bucket.config.encryption(key),
         )

@@ -1,6 +1,6 @@
 """One bucket, open: its clients, its keys' names, its errors, and what it was found to be like."""
 
-from collections.abc import Awaitable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -27,7 +27,7 @@ class _Open:
 
     client: Any
     reading: S3Store
-    writing: S3Store
+    writing: Callable[[str], S3Store]
 
 
 class ServerKind(NamedTuple):
@@ -72,10 +72,9 @@ class S3Bucket:
         """Obstore's client for reading."""
         return self._opened.reading
 
-    @property
-    def writing(self) -> S3Store:
-        """Obstore's client for writing."""
-        return self._opened.writing
+    def writing(self, key: str) -> S3Store:
+        """Return obstore's client for writing the object `key`."""
+        return self._opened.writing(self.config.kms_key_of(key))
 
     @property
     def _opened(self) -> _Open:

@@ -1,15 +1,19 @@
 """Two clients of one bucket: obstore for bytes, aiobotocore for the rest."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from obstore.store import S3Store
 
+from pacs_cloud.aws import new_session
 from pacs_cloud.errors import Denied, InvalidRequest
 from pacs_cloud.objectstore.s3_endpoints import moves_by_tag
+from pacs_cloud.objectstore.tenants import tenant_in
 
 if TYPE_CHECKING:  # obstore's own rule: these names exist in its stubs alone
     from obstore.store import ClientConfig, S3Credential
@@ -46,6 +50,7 @@ class S3Config:
         sse: what every object is encrypted with by the store, copies by moves too;
             "" for the bucket's default.
         kms_key: ARN, id or alias of the KMS key; "" for the account's own for S3.
+        kms_keys: those of tenants who have their own.
         connect_timeout_s, read_timeout_s: of one connection, of one silence.
         upload_timeout_s: for one object, or one part, of up to 64 MiB.
         retries: after a first failure, with exponential waits of at most 2 s.
@@ -65,6 +70,7 @@ class S3Config:
     reads_cold: bool = False
     sse: Literal["AES256", "aws:kms", "aws:kms:dsse", ""] = ""
     kms_key: str = ""
+    kms_keys: Mapping[str, str] = field(default_factory=dict[str, str])
     connect_timeout_s: float = 3.0
     read_timeout_s: float = 20.0
     upload_timeout_s: float = 300.0
@@ -75,19 +81,23 @@ class S3Config:
             raise InvalidRequest("an access key and its secret go together")
         if self.prefix and not self.prefix.endswith("/"):
             raise InvalidRequest(f"a prefix ends in '/': {self.prefix!r}")
-        if self.kms_key and not self.sse.startswith("aws:kms"):
+        if (self.kms_key or self.kms_keys) and not self.sse.startswith("aws:kms"):
             raise InvalidRequest("a KMS key needs sse=aws:kms")
 
-    @property
-    def encryption(self) -> dict[str, Any]:
-        """What puts and copies by botocore say of encryption."""
+    def kms_key_of(self, key: str) -> str:
+        """Return the KMS key of the object `key`, by whose it is."""
+        return self.kms_keys.get(tenant_in(key), self.kms_key)
+
+    def encryption(self, key: str) -> dict[str, Any]:
+        """Return what puts and copies of the object `key` by botocore say of encryption."""
         if not self.sse:
             return {}
         # A bucket key saves most calls of KMS; S3 has none for DSSE.
         said: dict[str, Any] = {"ServerSideEncryption": self.sse}
         if self.sse == "aws:kms":
             said["BucketKeyEnabled"] = True
-        return said | ({"SSEKMSKeyId": self.kms_key} if self.kms_key else {})
+        kms_key = self.kms_key_of(key)
+        return said | ({"SSEKMSKeyId": kms_key} if kms_key else {})
 
     @property
     def moves_by_tag(self) -> bool:
@@ -97,7 +107,7 @@ class S3Config:
 
 async def session_of(config: S3Config) -> tuple[AioSession, str]:
     """Return AWS's chain with the given keys in front, and the region."""
-    session = AioSession()
+    session = new_session()
     if config.access_key_id:
         session.set_credentials(
             config.access_key_id, config.secret_access_key, config.session_token or None
@@ -109,7 +119,7 @@ async def session_of(config: S3Config) -> tuple[AioSession, str]:
 
 def default_region(session: AioSession | None = None) -> str:
     """Return the region in AWS's environment or profile, else us-east-1."""
-    return (session or AioSession()).get_config_variable("region") or "us-east-1"
+    return (session or new_session()).get_config_variable("region") or "us-east-1"
 
 
 def botocore_options(config: S3Config) -> dict[str, Any]:
@@ -129,8 +139,12 @@ def botocore_options(config: S3Config) -> dict[str, Any]:
     }
 
 
-def stores_of(config: S3Config, session: AioSession, region: str) -> tuple[S3Store, S3Store]:
-    """Return obstore's clients for reading and for writing; they differ in time limits.
+def stores_of(
+    config: S3Config, session: AioSession, region: str
+) -> tuple[S3Store, Callable[[str], S3Store]]:
+    """Return obstore's client for reading, and what returns one for writing with a KMS key.
+
+    They differ in time limits.
 
     A read may take as long as its reader wants, while the store keeps sending; a
     write's silence is the upload itself, so that only its whole can be limited.
@@ -161,17 +175,16 @@ def stores_of(config: S3Config, session: AioSession, region: str) -> tuple[S3Sto
     if config.sse:
         options["server_side_encryption"] = config.sse
         options["sse_bucket_key_enabled"] = config.sse == "aws:kms"
-        if config.kms_key:
-            options["sse_kms_key_id"] = config.kms_key
     timeouts: dict[str, ClientConfig] = {
         "read": {"timeout": "1day", "read_timeout": timedelta(seconds=config.read_timeout_s)},
         "write": {"timeout": timedelta(seconds=config.upload_timeout_s)},
     }
 
-    def store(limits: "ClientConfig") -> S3Store:
+    def store(limits: "ClientConfig", kms_key: str = "") -> S3Store:
+        with_key: Options = {"sse_kms_key_id": kms_key} if kms_key else {}
         return S3Store(
             config.bucket,
-            config=options,
+            config={**options, **with_key},
             client_options={
                 "allow_http": config.endpoint.startswith("http://"),
                 "connect_timeout": timedelta(seconds=config.connect_timeout_s),
@@ -189,4 +202,4 @@ def stores_of(config: S3Config, session: AioSession, region: str) -> tuple[S3Sto
             credential_provider=credentials,
         )
 
-    return store(timeouts["read"]), store(timeouts["write"])
+    return store(timeouts["read"]), cache(partial(store, timeouts["write"]))

@@ -15,7 +15,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
@@ -52,6 +52,14 @@ def _chunks_of(length_bytes: int) -> int:
     return max(1, -(-length_bytes // CHUNK_BYTES))
 
 
+class Rings(Protocol):
+    """Whose key-encryption keys an object has."""
+
+    async def ring_of(self, key: str) -> "KeyRing":
+        """Return those for the object `key`; raises Denied or Unavailable."""
+        ...
+
+
 class KeyRing:
     """Key-encryption keys: one that seals, and older ones that only open.
 
@@ -70,6 +78,11 @@ class KeyRing:
     def __repr__(self) -> str:
         """Name no key."""
         return f"KeyRing({len(self._ciphers)} keys)"
+
+    async def ring_of(self, key: str) -> "KeyRing":
+        """Return this one: it can be that of all objects (`Rings`)."""
+        del key
+        return self
 
     def new(self, key: str, length_bytes: int) -> tuple[bytes, "Seal"]:
         """Return a new object's header, and what its chunks are sealed with."""

@@ -10,23 +10,29 @@ def walk(root: Path, prefix: str, after: str) -> Iterator[tuple[str, os.stat_res
     """Yield key and status of each file whose key begins with `prefix` and sorts behind `after`.
 
     The order is that of the keys' bytes, as S3 lists them. A symbolic link is told as
-    what it is, and not followed. What appears or goes meanwhile may or may not be told.
+    what it is, and not followed. What appears or goes meanwhile may or may not be told; but of
+    a name that goes once another one behind it is there one of the two is.
     """
     yield from _walk(str(root), "", prefix, after)
 
 
 def _walk(root: str, folder: str, prefix: str, after: str) -> Iterator[tuple[str, os.stat_result]]:
-    for name in _sorted_names(root, folder):
-        key = folder + name
-        if not may_hold(key, prefix, after):
-            continue
-        if key.endswith("/"):
-            yield from _walk(root, key, prefix, after)
-        else:
+    is_whole = False
+    while not is_whole:
+        is_whole = True
+        for name in _sorted_names(root, folder):
+            key = folder + name
+            if not may_hold(key, prefix, after):
+                continue
+            if key.endswith("/"):
+                yield from _walk(root, key, prefix, after)
+                continue
             try:
                 status = os.lstat(f"{root}/{key}")
             except FileNotFoundError:
-                continue
+                # What takes its place was named before it went: only since we looked.
+                after, is_whole = key, False
+                break
             if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
                 yield key, status
 

@@ -7,7 +7,7 @@ in the table's order. `zstd -dc index.zst` prints them all.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
@@ -113,7 +113,7 @@ def _table_json(index: PackIndex) -> dict[str, Any]:
         "series_instance_uid": index.series_instance_uid,
         "replaces": index.replaces,
         **merged,
-        "sources": [asdict(source) for source in index.sources],
+        "sources": [source.as_json() for source in index.sources],
         "common": index.common,
         "pixels": [Fragment(pixels) for pixels in places],
         "instances": instances,
@@ -180,7 +180,11 @@ def _table_from_json(fields: dict[str, Any]) -> PackIndex:
     pack_id, tenant, study, series = (_checked(fields[name], str) for name in names)
     merged_rev = fields.get("merged_rev")
     sources = tuple(
-        Source(Door(row["door"]), *(_checked(row[name], str) for name in _SOURCE_TEXTS))
+        Source(
+            Door(row["door"]),
+            *(_checked(row[name], str) for name in _SOURCE_TEXTS),
+            yields=_checked(row.get("yields", False), bool),
+        )
         for row in fields["sources"]
     )
     pixels = [_pixels_from_json(row) for row in fields["pixels"]]

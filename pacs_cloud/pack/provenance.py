@@ -54,16 +54,7 @@ def encode_provenance(provenance: Provenance) -> bytes:
 @lru_cache(256)  # an association sends many instances
 def _origin(tenant: str, whole_source: Source) -> bytes:
     """Return the JSON of all but the time, its last brace left out."""
-    source = clipped(whole_source)
-    return orjson.dumps(
-        {
-            "tenant": tenant,
-            "door": source.door,
-            "called": source.called,
-            "calling": source.calling,
-            "address": source.address,
-        }
-    )[:-1]
+    return orjson.dumps({"tenant": tenant} | clipped(whole_source).as_json())[:-1]
 
 
 def decode_provenance(data: bytes) -> Provenance:
@@ -76,10 +67,12 @@ def decode_provenance(data: bytes) -> Provenance:
         fields = orjson.loads(data)
         texts = [fields[name] for name in ("tenant", "called", "calling", "address")]
         tenant, called, calling, address = texts
-        source = Source(Door(fields["door"]), called, calling, address)
+        yields = fields.get("yields", False)
+        source = Source(Door(fields["door"]), called, calling, address, yields)
         received_us = fields["received_us"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt("a member's provenance cannot be read") from error
-    if not all(isinstance(text, str) for text in texts) or not isinstance(received_us, int):
+    are_texts = all(isinstance(text, str) for text in texts)
+    if not are_texts or not isinstance(received_us, int) or not isinstance(yields, bool):
         raise Corrupt("a member's provenance cannot be read")
     return Provenance(tenant, source, received_us)

@@ -20,6 +20,7 @@ from pacs_cloud.query.request import HeaderPlace, Level, Row, SearchRequest, Sea
 from pacs_cloud.query.walk import Budget, Candidate, candidates
 from pacs_cloud.security.audit_event import Kind
 from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.labels import SENSITIVE
 from pacs_cloud.security.witness import NOBODY, Witness, require
 
 _OF_PATIENT = frozenset((SPECIFIC_CHARACTER_SET, *PATIENT_TAGS))
@@ -40,6 +41,7 @@ class Search:
         max_rows: int = 10_000,
         can_be_read: computed.CanBeRead = computed.always,
         witness: Witness = NOBODY,
+        sensitive: frozenset[str] = SENSITIVE,
     ) -> None:
         """Search `catalogue`.
 
@@ -50,6 +52,7 @@ class Search:
             max_rows: of one answer of `find`.
             can_be_read: tells whether a pack is ONLINE, or NEARLINE.
             witness: puts on record who searched for what.
+            sensitive: labels that hide a study from whoever is not named for them.
         """
         self._catalogue = catalogue
         self._parts = Parts(catalogue, tables, can_be_read=can_be_read)
@@ -58,6 +61,7 @@ class Search:
         self._max_rows = max_rows
         self._can_be_read = can_be_read
         self._witness = witness
+        self._sensitive = sensitive
 
     async def find(self, caller: Caller, request: SearchRequest) -> SearchResult:
         """Return the rows of `request`, newest study first, in a stable order.
@@ -166,7 +170,7 @@ class Search:
         patients: set[Patient | str] = set()
         async with aclosing(found) as studies:
             async for candidate in studies:
-                if not sees(caller, Action.SEARCH, candidate.study):
+                if not sees(caller, Action.SEARCH, candidate.study, self._sensitive):
                     continue
                 candidate = await self._as_seen(caller, candidate, budget)  # noqa: PLW2901 - narrowed
                 if not candidate.study.series_count:
@@ -200,7 +204,7 @@ class Search:
     async def _as_seen(self, caller: Caller, candidate: Candidate, budget: Budget) -> Candidate:
         """Return a study as if it had no other series than those that the caller sees."""
         study = candidate.study
-        only = seen_series(caller, Action.SEARCH, study)
+        only = seen_series(caller, Action.SEARCH, study, self._sensitive)
         if only is None:
             return candidate
         every = await self._catalogue.series(study.tenant, study.study_instance_uid)
@@ -243,7 +247,8 @@ class Search:
         studies = [
             (await self._as_seen(caller, one, budget)).study
             async for one in found
-            if _patient_of(one.study) == patient and sees(caller, Action.SEARCH, one.study)
+            if _patient_of(one.study) == patient
+            and sees(caller, Action.SEARCH, one.study, self._sensitive)
         ]
         return computed.of_patient(studies)
 

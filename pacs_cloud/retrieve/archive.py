@@ -31,6 +31,7 @@ from pacs_cloud.retrieve.tables import PackTables
 from pacs_cloud.retrieve.thumbnails import AtHand, Thumbnails, always_at_hand
 from pacs_cloud.retrieve.transcoding import Transcoder
 from pacs_cloud.retrieve.viewed_headers import ViewedHeaders
+from pacs_cloud.security.labels import SENSITIVE
 from pacs_cloud.security.witness import NOBODY, Witness
 
 
@@ -69,6 +70,7 @@ class Archive:
         opened: Opened = not_told,
         witness: Witness = NOBODY,
         at_hand: AtHand = always_at_hand,
+        sensitive: frozenset[str] = SENSITIVE,
     ) -> None:
         """Put the parts together.
 
@@ -85,6 +87,7 @@ class Archive:
             opened: is told of each request that opens a study.
             witness: puts on record who saw what.
             at_hand: tells whether a pack can be read now.
+            sensitive: labels that hide a study from whoever is not named for them.
         """
         self.objects = objects
         self._demand = demand
@@ -95,8 +98,9 @@ class Archive:
             headers_max_bytes=headers_max_bytes,
         )
         data_sets = DataSets(objects, inflated_max_bytes=inflated_max_bytes)
-        self.instances = Instances(catalogue, self.tables, opened=opened, witness=witness)
-        self._readable = Instances(catalogue, self.tables, demand, opened, witness)
+        told = opened, witness, sensitive
+        self.instances = Instances(catalogue, self.tables, no_demand, *told)
+        self._readable = Instances(catalogue, self.tables, demand, *told)
         self.frames = Frames(data_sets)
         self.bulk = Bulk(data_sets)
         self.metadata = Metadata(self.tables)

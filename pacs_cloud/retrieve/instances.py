@@ -18,6 +18,7 @@ from pacs_cloud.retrieve.pieces import Slice
 from pacs_cloud.retrieve.tables import PackTables, ref_of
 from pacs_cloud.security.audit_event import Kind
 from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.labels import SENSITIVE
 from pacs_cloud.security.witness import NOBODY, Witness
 
 _TABLES_AT_ONCE = 16
@@ -134,13 +135,15 @@ class Instances:
         demand: Demand = no_demand,
         opened: Opened = not_told,
         witness: Witness = NOBODY,
+        sensitive: frozenset[str] = SENSITIVE,
     ) -> None:
         """Find instances, and give them out where `demand` has seen to their packs.
 
-        `opened` is told of each study of which something is given out, and `witness` to whom.
+        `opened` is told of each study of which something is given out, and `witness` to whom;
+        `sensitive` are the labels that hide a study from whoever is not named for them.
         """
         self._catalogue = catalogue
-        self.admission = Admission(catalogue, witness)
+        self.admission = Admission(catalogue, witness, sensitive=sensitive)
         self._tables = tables
         self._demand = demand
         self._opened = opened

@@ -4,14 +4,16 @@ A door makes a `Caller`, or lets nobody in. Services take that instead of a tena
 ask here: a door that forgets to say who asks does not type-check.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pacs_cloud.errors import Denied
 from pacs_cloud.security.caller import Action, Caller, Grant, Role
-from pacs_cloud.security.rules import StudyFacts
+from pacs_cloud.security.rules import StudyFacts, StudyRule, rules_despite
 
 _READING: Final = frozenset({Action.SEARCH, Action.READ, Action.DOWNLOAD})
+_SEEING: Final = frozenset({Action.SEARCH, Action.READ})
 
 ALLOWED: Final[Mapping[Role, frozenset[Action]]] = {
     Role.ADMIN: frozenset(Action),
@@ -30,6 +32,7 @@ ALLOWED: Final[Mapping[Role, frozenset[Action]]] = {
 
 BOUNDED: Final = frozenset({Role.REFERRER, Role.RESEARCHER, Role.GUEST})
 """Roles that see nothing unless a rule says what."""
+_EVERY: Final = (StudyRule(),)
 
 
 def may(caller: Caller, action: Action) -> bool:
@@ -43,18 +46,25 @@ def require(caller: Caller, action: Action) -> None:
         raise Denied(f"{caller.subject} may not {action}")
 
 
-def is_bounded(caller: Caller, action: Action) -> bool:
-    """Return whether there may be studies with which somebody may not do it."""
-    return not any(_allows(grant, action) and _is_unlimited(grant) for grant in caller.grants)
+def is_bounded(caller: Caller, action: Action, sensitive: frozenset[str] = frozenset()) -> bool:
+    """Return whether there may be studies with which somebody may not do it.
+
+    Args:
+        caller: who.
+        action: what.
+        sensitive: the sensitive labels that these studies may have.
+    """
+    return not any(
+        _allows(grant, action)
+        and _is_unlimited(grant)
+        and (not sensitive or _overlooks_labels(grant, action))
+        for grant in caller.grants
+    )
 
 
 def may_with(caller: Caller, action: Action, facts: StudyFacts) -> bool:
     """Return whether somebody may do something with a study of their tenant."""
-    return any(
-        _allows(grant, action)
-        and (_is_unlimited(grant) or any(rule.fits(facts) for rule in grant.rules or ()))
-        for grant in caller.grants
-    )
+    return any(True for _ in _fitting(caller, action, facts))
 
 
 def series_with(caller: Caller, action: Action, facts: StudyFacts) -> frozenset[str] | None:
@@ -63,21 +73,56 @@ def series_with(caller: Caller, action: Action, facts: StudyFacts) -> frozenset[
     Where `may_with` is not true that is none.
     """
     only: set[str] = set()
+    for rule in _fitting(caller, action, facts):
+        if not rule.series:
+            return None
+        only |= rule.series
+    return frozenset(only)
+
+
+def with_broken_glass(caller: Caller, studies: frozenset[str], sensitive: frozenset[str]) -> Caller:
+    """Return somebody as they are while they have broken the glass of some studies.
+
+    Each role of theirs that may do so sees these, and finds them, as far as it sees anything.
+
+    Args:
+        caller: who; whoever may not break the glass gets nothing by it.
+        studies: these alone, by their UIDs.
+        sensitive: the archive's sensitive labels: none of them hides these studies.
+    """
+    rules = rules_despite(StudyRule(studies=studies), sensitive)
+    opened = tuple(
+        Grant(grant.role, rules, _SEEING if grant.actions is None else _SEEING & grant.actions)
+        for grant in caller.grants
+        if _allows(grant, Action.BREAK_GLASS)
+    )
+    return replace(caller, grants=(*caller.grants, *opened))
+
+
+def _fitting(caller: Caller, action: Action, facts: StudyFacts) -> Iterator[StudyRule]:
+    """Yield each rule by which somebody may do it; of a grant without rules the empty one."""
     for grant in caller.grants:
         if not _allows(grant, action):
             continue
-        if _is_unlimited(grant):
-            return None
-        for rule in grant.rules or ():
-            if rule.fits(facts):
-                if not rule.series:
-                    return None
-                only |= rule.series
-    return frozenset(only)
+        shown = facts
+        if facts.is_sensitive_by and _overlooks_labels(grant, action):
+            shown = replace(facts, is_sensitive_by=frozenset())
+        for rule in _EVERY if _is_unlimited(grant) else grant.rules or ():
+            if rule.fits(shown):
+                yield rule
 
 
 def _allows(grant: Grant, action: Action) -> bool:
     return action in ALLOWED[grant.role] and (grant.actions is None or action in grant.actions)
+
+
+def _overlooks_labels(grant: Grant, action: Action) -> bool:
+    """Return whether no label hides a study from a grant.
+
+    Administrators see all that they may. And whoever brings in whatever comes is no
+    further shown anything by it: a modality goes on with its patient.
+    """
+    return grant.role is Role.ADMIN or (action is Action.STORE and grant.rules is None)
 
 
 def _is_unlimited(grant: Grant) -> bool:

@@ -91,10 +91,18 @@ WHOLE_STUDY: Final = "study"
 """The `action` of a deletion that takes a study whole: that has a message of its own."""
 
 
+OVERRIDE_STARTED: Final = "override started"
+OVERRIDE_STOPPED: Final = "override stopped"
+"""The `action` of broken glass, for DICOM an emergency override, by which its messages differ."""
+_STOPPED: Final = Message(ALERT, "E", Code("110138", "Emergency Override Stopped"))
+
+
 def message_of(event: AuditEvent) -> Message:
     """Return what kind of message tells an event."""
     if event.kind in {Kind.DELETE, Kind.ERASE} and event.action == WHOLE_STUDY:
         return Message(STUDY_DELETED, "D")
+    if event.kind is Kind.BREAK_GLASS and event.action == OVERRIDE_STOPPED:
+        return _STOPPED
     if event.kind is Kind.CHANGE and not event.studies and event.patients:
         return Message(PATIENT_RECORD, "U")
     return _MESSAGES[event.kind]

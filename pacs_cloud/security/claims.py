@@ -68,6 +68,7 @@ class RuleTemplate(BaseModel):
     referring_physicians: _Wanted | None = None
     modalities: _Wanted | None = None
     studies: _Wanted | None = None
+    labels: _Wanted | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -188,5 +189,5 @@ def _rule(template: RuleTemplate, claims: Mapping[str, Any]) -> StudyRule | None
         values = values_at(claims, wanted.claim) if isinstance(wanted, FromClaim) else wanted
         if not values:
             return None
-        fields[name] = frozenset(values)
+        fields[name] = frozenset(map(str.lower, values) if name == "labels" else values)
     return StudyRule(**fields)

@@ -11,15 +11,19 @@ from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidInstance, InvalidRequest
 from pacs_cloud.security.access import BOUNDED
 from pacs_cloud.security.caller import Grant, Role
+from pacs_cloud.security.labels import label_of
 from pacs_cloud.security.rules import StudyRule
 
 WORDS: Final[Mapping[str, str]] = {
     "institution": "institutions",
     "referring": "referring_physicians",
     "modality": "modalities",
+    "label": "labels",
     "study": "studies",
+    "series": "series",
 }
 """By what is written, the field of a rule."""
+_UIDS: Final[Mapping[str, str]] = {"study": "Study", "series": "Series"}
 _LONGEST: Final = 324
 """Five components of a person name in three groups are no longer (PS3.5 6.2, VR PN)."""
 
@@ -52,6 +56,8 @@ def grant_of(role: str, said: Mapping[str, Sequence[str]]) -> Grant:
             raise InvalidRequest(f"{word!r} is not one of {_words()}")
         if texts:
             fields[WORDS[word]] = frozenset(_values(word, texts))
+    if "series" in fields and "studies" not in fields:
+        raise InvalidRequest("series= goes with study=: it says which series of that study")
     if not fields:
         if known in BOUNDED:
             raise InvalidRequest(f"a {known} sees nothing unless it is said which studies")
@@ -80,16 +86,18 @@ def _values(word: str, texts: Sequence[str]) -> list[str]:
             raise InvalidRequest(f"{word}= wants a value, without a semicolon")
     if word == "modality":
         return [value.upper() for value in values]
-    if word == "study":
-        return [_uid(value) for value in values]
+    if word == "label":
+        return [label_of(value) for value in values]
+    if word in _UIDS:
+        return [_uid(word, value) for value in values]
     return values
 
 
-def _uid(value: str) -> str:
+def _uid(word: str, value: str) -> str:
     try:
         return parse_uid(value)
     except InvalidInstance as error:
-        raise InvalidRequest("study= wants a Study Instance UID") from error
+        raise InvalidRequest(f"{word}= wants a {_UIDS[word]} Instance UID") from error
 
 
 def _words() -> str:

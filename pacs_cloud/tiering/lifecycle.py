@@ -47,6 +47,12 @@ _DELETED: Final = {
 }
 """The template's rules for old versions, and the keys that each is for."""
 
+_DELETED_SECRETS: Final = {
+    f"expire-deleted-{keys}": f"{keys}/"
+    for keys in ("users", "keys", "tries", "sessions", "shares", "glass")
+}
+"""Likewise, of hashes of passwords and keys that count no more: they go after a day."""
+
 _APART_DAYS: Final = 30
 """S3 refuses a rule that moves on from STANDARD_IA sooner; ours wait so long in every class."""
 
@@ -106,9 +112,10 @@ def base_rules(
             "ID": name,
             "Status": "Enabled",
             "Filter": {"Prefix": prefix + keys},
-            "NoncurrentVersionExpiration": {"NoncurrentDays": noncurrent_days},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": days},
         }
-        for name, keys in _DELETED.items()
+        for rules, days in ((_DELETED, noncurrent_days), (_DELETED_SECRETS, 1))
+        for name, keys in rules.items()
     ]
     return [uploads, *deleted]
 

@@ -12,7 +12,8 @@ from pacs_cloud.security.audit_event import Kind, Outcome
 from pacs_cloud.web.local_paths import HOME
 from pacs_cloud.web.noting import Noting
 from pacs_cloud.web.own_keys import OwnKeys, may_make, role_choices
-from pacs_cloud.web.refusals import Failure, sentence
+from pacs_cloud.web.own_shares import may_share
+from pacs_cloud.web.refusals import Failure, sentence, waiting
 from pacs_cloud.web.roles_text import grant_text
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.templating import Templates
@@ -72,10 +73,20 @@ class Account:
             local=who if isinstance(who, User) else None,
             grants=[grant_text(grant) for grant in who.grants],
             keys=await self._keys.of(visit),
+            may_break_glass=self._may_break_glass(visit),
+            may_share=self._may_share(visit),
             roles=role_choices() if may_make(visit) else None,
             notice=notice,
             failures=failures or {},
         )
+
+    def _may_break_glass(self, visit: Visit) -> bool:
+        glass = self._services.glass
+        return glass is not None and glass.may(visit.who.caller(address=""))
+
+    def _may_share(self, visit: Visit) -> bool:
+        has_links = self._services.sharing is not None
+        return has_links and may_share(visit.who.caller(address=""))
 
     async def change_password(self, request: Request) -> Response:
         """Change it; every other session ends."""
@@ -96,7 +107,8 @@ class Account:
             await self._noting.note(
                 request, visit, Kind.ADMINISTER, "password", outcome=Outcome.MINOR
             )
-            return await self.page(visit, status, failures={"password": failure})
+            page = await self.page(visit, status, failures={"password": failure})
+            return waiting(page, error)
         await self._noting.note(request, visit, Kind.ADMINISTER, "password")
         return await self._visits.begin(request, user, f"{HOME}?done=password#main")
 

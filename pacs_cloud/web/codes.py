@@ -15,7 +15,7 @@ from pacs_cloud.web.forms import Form
 from pacs_cloud.web.local_paths import HOME
 from pacs_cloud.web.noting import Noting
 from pacs_cloud.web.proving import prove
-from pacs_cloud.web.refusals import Failure, see_other
+from pacs_cloud.web.refusals import Failure, see_other, waiting
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.templating import Templates
 from pacs_cloud.web.visits import Visit, Visits
@@ -85,7 +85,8 @@ class Codes:
     ) -> Response:
         await self._noting.note(request, visit, Kind.ADMINISTER, action, outcome=Outcome.MINOR)
         failure, status = why_refused(error, with_code="code" in form.fields)
-        return await self._account.page(visit, status, failures={"codes": failure})
+        page = await self._account.page(visit, status, failures={"codes": failure})
+        return waiting(page, error)
 
     def _page(
         self,

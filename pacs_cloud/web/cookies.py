@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,10 +27,13 @@ def session_cookie_of(scope: Mapping[str, Any], public_url: str = "") -> str | N
 
 def is_plain_loopback(scope: Mapping[str, Any]) -> bool:
     """Return whether a request came without TLS to what its client calls by a loopback name."""
-    if scope.get("scheme", "http") != "http":
-        return False
+    return scope.get("scheme", "http") == "http" and _is_loopback(field_of(scope, b"host"))
+
+
+@lru_cache(maxsize=64)  # a viewer's requests all name the same host
+def _is_loopback(host: str) -> bool:
     try:
-        name = urlsplit(f"//{field_of(scope, b'host')}").hostname or ""
+        name = urlsplit(f"//{host}").hostname or ""
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False

@@ -4,6 +4,8 @@ import re
 from typing import Final
 
 HOME: Final = "/account"
+BREAK_GLASS: Final = "/break-glass"
+SHARES: Final = "/shares"
 
 _LOCAL: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,1000}")
 """A path as a URL has it: browsers take a backslash for a slash, and leave control characters

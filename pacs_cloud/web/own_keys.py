@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from pacs_cloud.errors import Denied, InvalidRequest, NotFound
 from pacs_cloud.identity.keys import ApiKey
-from pacs_cloud.identity.user import User
+from pacs_cloud.identity.user import LockedOut, User
 from pacs_cloud.security.access import BOUNDED, is_bounded
 from pacs_cloud.security.audit_event import Kind, Outcome
 from pacs_cloud.security.caller import Action, Grant, Role
@@ -66,7 +66,8 @@ class OwnKeys:
         """Make a key, and show it once.
 
         Raises:
-            Denied: for whoever does not administer: a key goes on when its maker's rights end.
+            Denied: for whoever does not administer: a key may be more than its maker is.
+            LockedOut: there were too many tries.
             NotProven: a local user's password, or code, is wrong: a key outlasts their session.
             InvalidRequest: its note, role or time is none of those offered.
         """
@@ -84,6 +85,8 @@ class OwnKeys:
                 await self._noting.note(
                     request, visit, Kind.ADMINISTER, "key made", outcome=Outcome.MINOR
                 )
+                if isinstance(error, LockedOut):
+                    raise
                 raise NotProven("the password is not right") from error
         until_us = self._services.now_us() + int(days) * _DAY_US
         key, secret = await self._services.keys.create(

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from pacs_cloud import errors
+from pacs_cloud.identity.user import LockedOut
 from pacs_cloud.web.forms import NotOurPage, NotProven
 from pacs_cloud.web.local_paths import HOME
 from pacs_cloud.web.templating import PAGE_HEADERS, Templates
@@ -74,6 +75,14 @@ _TABLE: Final[tuple[tuple[type[errors.PacsError], Words], ...]] = (
             "Your session is over. Nothing was changed. Sign in, and do it again.",
             "/sign-in",
             "Sign in",
+        ),
+    ),
+    (
+        LockedOut,
+        Words(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "Too many tries",
+            "Nothing was changed. Wait some minutes before you try again.",
         ),
     ),
     (
@@ -142,7 +151,7 @@ class Refusals:
         is_read = request.method in {"GET", "HEAD"}
         if words.status is HTTPStatus.UNAUTHORIZED and is_read and wants_page(request):
             return to_sign_in(request)
-        return self.answer(request, words, words.detail or sentence(error))
+        return waiting(self.answer(request, words, words.detail or sentence(error)), error)
 
     def answer(self, request: Request, words: Words, detail: str) -> Response:
         """Return a page for somebody who reads, a problem for a program."""
@@ -158,6 +167,13 @@ class Refusals:
         if words.status is HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["retry-after"] = str(_BUSY_S)
         return response
+
+
+def waiting(response: Response, error: errors.PacsError) -> Response:
+    """Return an answer that says when to try again, where that is known (RFC 9110 10.2.3)."""
+    if isinstance(error, LockedOut | errors.TooManyRequests):
+        response.headers["retry-after"] = str(error.retry_after_s)
+    return response
 
 
 def to_sign_in(request: Request) -> Response:

@@ -80,8 +80,12 @@ def _rule(rule: StudyRule) -> str:
         words.append(f"referred by {_listed(sorted(rule.referring_physicians), 'or')}")
     if rule.modalities:
         words.append(f"of modality {_listed(sorted(rule.modalities), 'or')}")
+    if rule.labels:
+        words.append(f"labelled {_listed(sorted(rule.labels), 'or')}")
     if rule.studies:
         words.append("named one by one" if len(rule.studies) > 1 else "named by its UID")
+    if rule.series:
+        words.append("of these some series")
     return " and ".join(words) or "of any kind"
 
 

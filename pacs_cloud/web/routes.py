@@ -9,10 +9,12 @@ from starlette.routing import BaseRoute, Route
 
 from pacs_cloud.web.account import Account
 from pacs_cloud.web.assets import Assets
+from pacs_cloud.web.break_glass import BreakGlassPage
 from pacs_cloud.web.codes import Codes
-from pacs_cloud.web.local_paths import HOME
+from pacs_cloud.web.local_paths import BREAK_GLASS, HOME, SHARES
 from pacs_cloud.web.oidc import CALLBACK, END, START, OidcPages
 from pacs_cloud.web.own_keys import OwnKeys
+from pacs_cloud.web.own_shares import OwnShares
 from pacs_cloud.web.refusals import Refusals, see_other
 from pacs_cloud.web.resource import resource
 from pacs_cloud.web.services import WebServices
@@ -69,8 +71,19 @@ def routes(services: WebServices) -> list[BaseRoute]:
             resource(CALLBACK, refusals, get=oidc.callback),
             resource(END, refusals, get=oidc.end),
         ]
+    if services.glass is not None:
+        glass = BreakGlassPage(services, services.glass, templates, visits)
+        found += [
+            resource(BREAK_GLASS, refusals, get=glass.show, post=glass.open),
+            resource(f"{BREAK_GLASS}/end", refusals, get=glass.show, post=glass.end),
+        ]
     if services.sharing is not None:
         found += share_routes(services, services.sharing, templates, refusals, visits)
+        shares = OwnShares(services, services.sharing.shares, templates, visits)
+        found += [
+            resource(SHARES, refusals, get=shares.show, post=shares.make),
+            resource(f"{SHARES}/revoke", refusals, get=shares.show, post=shares.revoke),
+        ]
     return found
 
 

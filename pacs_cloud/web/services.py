@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from pacs_cloud.identity.accounts import Accounts
+from pacs_cloud.identity.break_glass import BreakGlass
 from pacs_cloud.identity.keys import ApiKeys
 from pacs_cloud.identity.oidc import OidcProvider
 from pacs_cloud.identity.sessions import Sessions
@@ -27,6 +28,7 @@ class WebServices:
         provider_name: what the button to it calls it; "": in general words.
         public_url: what clients call this archive, when a proxy changes it.
         sharing: opens links for guests; None: links lead nowhere.
+        glass: opens studies in an emergency; None: nobody breaks it here.
     """
 
     tenant: str
@@ -40,3 +42,4 @@ class WebServices:
     provider_name: str = ""
     public_url: str = ""
     sharing: ShareServices | None = None
+    glass: BreakGlass | None = None

@@ -35,6 +35,7 @@ _OVER: Final[Mapping[ShareState, str]] = {
     ShareState.REVOKED: "Whoever made it has ended it.",
     ShareState.EXPIRED: "It was good for a time, and that is over.",
     ShareState.USED_UP: "It was opened as often as it may be.",
+    ShareState.PREPARING: "What it is to open is not there yet.",
     ShareState.LOCKED: "Too many codes were wrong, so that it was closed.",
 }
 _NO_CODE: Final = Failure("A code is needed", "It is told to you another way.")

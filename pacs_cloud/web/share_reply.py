@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -10,13 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.errors import InvalidInstance, InvalidRequest, NotFound
+from pacs_cloud.errors import Denied, InvalidInstance, InvalidRequest, NotFound
 from pacs_cloud.ingest.reception import Reception
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.source import Door, Source
-from pacs_cloud.security import access
 from pacs_cloud.security.audit_event import Kind, event_of
-from pacs_cloud.security.caller import Action
+from pacs_cloud.security.caller import Action, Caller
 from pacs_cloud.web.forms import CSRF, NotOurPage, refuse_strangers
 from pacs_cloud.web.refusals import sentence
 from pacs_cloud.web.services import WebServices
@@ -38,6 +38,9 @@ _PREAMBLE: Final = 132
 """Bytes that tell a Part 10 file: 128, and `DICM` (PS3.10 7.1)."""
 _ASIDE: Final = "the archive has something else under its identifier; it was kept aside"
 _THERE: Final = "the archive had it already"
+_OF_A_COPY: Final = (
+    "DICOM files are of the copy that you see, which nobody else has: send a report as PDF"
+)
 _REMARKS: Final[Mapping[str, str]] = {
     "kept-first": _ASIDE,
     "quarantined": _ASIDE,
@@ -73,7 +76,8 @@ class ShareReply:
         """
         refuse_strangers(request, self._services.public_url)
         guest = await self._guests.of(request)
-        access.require(guest.caller, Action.STORE)
+        if not guest.share.may_reply:
+            raise Denied("this link takes no replies")
         begun: list[_Reply] = []
         try:
             reply = await self._taken(request, guest, begun)
@@ -82,7 +86,7 @@ class ShareReply:
             for one in begun:
                 one.abort()
         if received:
-            await self._note(guest, reply.study, received)
+            await self._note(reply.terms, received)
         status = HTTPStatus.OK if received else HTTPStatus.UNPROCESSABLE_ENTITY
         return await self._viewing.overview(
             request, guest, status, replies=tuple(reply.failed), received=received
@@ -116,43 +120,64 @@ class ShareReply:
         csrf, study = (fields.get(one, b"").decode("utf-8", "replace") for one in (CSRF, "study"))
         if not self._services.sessions.is_csrf(guest.visit.token, csrf):
             raise NotOurPage("the form was made for another session")
-        if study not in guest.share.studies:
+        replier = guest.share.replier(guest.caller, self._services.tenant, study)
+        if replier is None:
             raise NotFound("there is no such study")
-        await self._sharing.admission.admit(guest.caller, Action.STORE, study)
-        found = await self._contents.study(guest.caller, study, whole=False)
+        caller, study = replier
+        only = await self._sharing.admission.admit(caller, Action.STORE, study)
+        found = await self._contents.study(caller, study, whole=False)
         if found is None:
             raise NotFound("there is no such study")
-        caller = guest.caller
         source = Source(Door.STOW, calling=caller.subject, address=caller.address)
         session = self._sharing.intake.session(caller, source, is_admitted=True)
-        return _Reply(session, study, found.elements, self._services.now_us())
+        refused = _OF_A_COPY if guest.share.deidentify else ""
+        terms = _Terms(caller, study, found.elements, only, refused)
+        return _Reply(session, terms, self._services.now_us())
 
-    async def _note(self, guest: GuestVisit, study: str, received: int) -> None:
+    async def _note(self, terms: "_Terms", received: int) -> None:
         event = event_of(
-            guest.caller,
+            terms.caller,
             Kind.STORE,
             "share",
             self._services.now_us(),
             action="reply",
-            studies=(study,),
+            studies=(terms.study,),
             instances=received,
         )
         await self._services.record(event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a reply may be.
+
+    Attributes:
+        caller: who brings it.
+        study: where it belongs.
+        header: attributes of that.
+        series: those that DICOM files may be of; None: any.
+        no_dicom: why there may be none; "": there may be.
+    """
+
+    caller: Caller
+    study: str
+    header: Elements
+    series: frozenset[str] | None
+    no_dicom: str
 
 
 class _Reply:
     """The files of one form.
 
     Attributes:
-        study: where they belong.
+        terms: what they may be.
         failed: of what was not stored, the name and why.
     """
 
-    def __init__(self, session: Session, study: str, header: Elements, now_us: int) -> None:
-        self.study = study
+    def __init__(self, session: Session, terms: _Terms, now_us: int) -> None:
+        self.terms = terms
         self.failed: list[tuple[str, str]] = []
         self._session = session
-        self._header = header
         self._now_us = now_us
         self._names: list[str] = []
         self._count = 0
@@ -216,8 +241,12 @@ class _Reply:
         head, self._head = bytes(self._head), bytearray()
         if head.startswith(PDF):
             self._pdf = bytearray()
+        elif head[128:132] == b"DICM" and self.terms.no_dicom:
+            self._refused = self.terms.no_dicom
         elif head[128:132] == b"DICM":
-            self._reception = self._session.begin_file(study_instance_uid=self.study)
+            self._reception = self._session.begin_file(
+                study_instance_uid=self.terms.study, series=self.terms.series
+            )
         else:
             self._refused = "it is neither a PDF nor a DICOM file"
         await self.take(head)
@@ -243,8 +272,9 @@ class _Reply:
             self.failed.append((self._name, self._refused))
 
     async def _wrap(self, pdf: bytes) -> None:
-        pieces = encapsulated(pdf, self.study, self._header, now_us=self._now_us)
-        self._reception = self._session.begin_file(study_instance_uid=self.study)
+        study = self.terms.study
+        pieces = encapsulated(pdf, study, self.terms.header, now_us=self._now_us)
+        self._reception = self._session.begin_file(study_instance_uid=study)
         for piece in await asyncio.to_thread(list, pieces):
             self._reception.write(piece)
             await self._reception.drain()

@@ -54,7 +54,7 @@ class ShareViewing:
             received: how many instances of it were; None: there was none.
         """
         share = guest.share
-        studies = [(uid, await self._contents.study(guest.caller, uid)) for uid in share.studies]
+        studies = [(uid, await self._contents.study(guest.caller, uid)) for uid in share.opens]
         response = self._templates.page(
             "share_overview.html",
             status,

@@ -13,7 +13,7 @@ from pacs_cloud.web.cookies import is_plain_loopback
 from pacs_cloud.web.first_step import FirstSteps
 from pacs_cloud.web.local_paths import local_path
 from pacs_cloud.web.noting import Noting
-from pacs_cloud.web.refusals import Failure, see_other
+from pacs_cloud.web.refusals import Failure, see_other, waiting
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.templating import Templates
 from pacs_cloud.web.visits import Visits, address_of
@@ -111,17 +111,14 @@ class SignIn:
         await self._noting.login(request, "sign-in", subject, outcome)
 
     def _locked(self, request: Request, locked: LockedOut, after: str, name: str) -> Response:
-        wait_s = max(1, -(-(locked.until_us - self._services.now_us()) // 1_000_000))
-        minutes = -(-wait_s // 60)
+        minutes = -(-locked.retry_after_s // 60)
         failure = Failure(
             "Too many tries",
             f"Wait {f'{minutes} minutes' if minutes > 1 else 'a minute'}, and try again. If it"
             " was not you who tried, tell whoever administers this archive.",
         )
         status = HTTPStatus.TOO_MANY_REQUESTS
-        response = self._form(request, status, after, name=name, failure=failure)
-        response.headers["retry-after"] = str(wait_s)
-        return response
+        return waiting(self._form(request, status, after, name=name, failure=failure), locked)
 
     def _form(
         self,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
+from pacs_cloud.aws import new_session
 from pacs_cloud.errors import InvalidRequest, NotFound, Unavailable
 from pacs_cloud.workqueue.bounds import WAIT_MAX_S, check_delay, check_hold, check_lease
 from pacs_cloud.workqueue.jobs import Job, decode, encode
@@ -65,7 +65,7 @@ class SqsWorkQueue:
 
     async def __aenter__(self) -> Self:
         config = self._config
-        session = AioSession()
+        session = new_session()
         if config.access_key_id:
             session.set_credentials(
                 config.access_key_id, config.secret_access_key, config.session_token or None

@@ -804,6 +804,22 @@ class CatalogueContract:
         assert await shelf.amend(STUDY, [])
         assert await catalogue.study(TENANT, STUDY) is None
 
+    async def test_labels_are_in_the_record_whichever_way_it_is_read(
+        self, catalogue: Catalogue, shelf: Shelf
+    ) -> None:
+        await shelf.commit(pack([instance(f"{SERIES}.1")]))
+        (plain,) = await catalogue.studies_by_uid(TENANT, [STUDY])
+        assert plain.labels == frozenset()
+        labels = frozenset({"teaching", "vip"})
+        after = replace(plain, labels=labels, rev=plain.rev + 1)
+        await catalogue.commit(StudyChange(TENANT, STUDY, plain, after))
+        await shelf.commit(pack([instance(f"{SERIES}.2")]), now_us=NOW_US + 60)
+        (study,) = await catalogue.studies_by_uid(TENANT, [STUDY])
+        assert (study.instance_count, study.labels) == (2, labels)
+        (page,) = (await catalogue.studies(TENANT, ByPatient("P1"))).studies
+        (exported,) = [one.study async for one in catalogue.export()]
+        assert page == exported == study
+
     async def test_corrections_of_many_packs_take_several_changes(
         self, catalogue: Catalogue, shelf: Shelf
     ) -> None:

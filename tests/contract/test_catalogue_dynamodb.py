@@ -195,7 +195,7 @@ async def test_a_table_that_is_not_there_is_unavailable(dynamodb_table: Place) -
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    config = DynamodbConfig("t", "us-east-1", "http://127.0.0.1:9", "key", "secret")
+    config = DynamodbConfig("t", "us-east-1", "http://127.0.0.1:9", "key", "secret", retries=1)
     async with DynamodbCatalogue(config) as catalogue:
         with pytest.raises(Unavailable):
             await catalogue.study(TENANT, STUDY)

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-READY = re.compile(r"^ready http=(http://\S+) dimse=(\S+):(\d+) aet=(\S+)$")
+import warm_start
+
+READY = re.compile(r"^ready http=(https?://\S+) dimse=(\S+):(\d+) aet=(\S+)$")
 START_SECONDS = 90
 STOP_SECONDS = 90
 ANY = "127.0.0.1:0"
@@ -22,13 +24,20 @@ ANY = "127.0.0.1:0"
 class Archive:
     """A running `pacs-cloud up` on the data directory `data`."""
 
-    def __init__(self, data: Path, *, log: Path, prefix: Sequence[str] = ()) -> None:
-        """Start it, under the command `prefix` (strace); return before it serves."""
+    def __init__(
+        self,
+        data: Path,
+        *,
+        log: Path,
+        prefix: Sequence[str] = (),
+        words: Sequence[str] = ("--no-auth",),
+    ) -> None:
+        """Start it with `words`, under the command `prefix` (strace); return before it serves."""
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [
                     *prefix,
-                    *_command("up", "--no-auth", "--data", data, "--dimse", ANY, "--http", ANY),
+                    *_command("up", *words, "--data", data, "--dimse", ANY, "--http", ANY),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -132,9 +141,11 @@ class Archive:
 
 
 @contextlib.contextmanager
-def running(data: Path, *, log: Path, prefix: Sequence[str] = ()) -> Iterator[Archive]:
+def running(
+    data: Path, *, log: Path, prefix: Sequence[str] = (), words: Sequence[str] = ("--no-auth",)
+) -> Iterator[Archive]:
     """Run the archive for the block and stop it in good order; killed when the block fails."""
-    archive = Archive(data, log=log, prefix=prefix)
+    archive = Archive(data, log=log, prefix=prefix, words=words)
     try:
         archive.wait_ready()
         yield archive
@@ -146,13 +157,7 @@ def running(data: Path, *, log: Path, prefix: Sequence[str] = ()) -> Iterator[Ar
 
 def fsck(data: Path) -> tuple[int, list[dict[str, Any]]]:
     """Return the exit code and the findings of `pacs-cloud fsck`."""
-    ended = subprocess.run(
-        _command("fsck", "--data", data, "--json"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    ended = warm_start.run("fsck", "--data", data, "--json", timeout_s=600)
     if ended.returncode not in {0, 1}:
         return ended.returncode, [{"error": ended.stderr[-3000:]}]
     return ended.returncode, [json.loads(line) for line in ended.stdout.splitlines() if line]

@@ -9,6 +9,7 @@ import pytest
 from e2e.browsers import chromium, looked_at, opened
 from integration.share_house import ANNA, SHARED, Archived, shared_archive
 from pacs_cloud.identity.shares_record import Guest, share_path
+from web_site import GOOD
 
 PDF = b"%PDF-1.7\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF"
 
@@ -84,6 +85,38 @@ async def test_it_is_pasted_where_no_script_runs(browser: Any, archive: Archived
         await page.get_by_role("button", name="Go on").click()
         await page.get_by_role("button", name="Open").click()
         await page.get_by_text("SHARED, SUSAN").wait_for()
+
+
+async def test_staff_make_a_link_and_end_it(browser: Any, archive: Archived) -> None:
+    accounts = archive.services.accounts
+    await accounts.redeem(await accounts.create("anna", ANNA.grants), GOOD)
+    async with opened(browser, archive.url) as page:
+        await page.goto("/sign-in")
+        await page.get_by_label("Name").fill("anna")
+        await page.get_by_label("Password", exact=True).fill(GOOD)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/account**")
+        await page.get_by_role("link", name="Share studies").click()
+        await page.goto(f"/shares?study={SHARED}")
+        await page.get_by_label("Why?").fill("a second opinion")
+        await page.get_by_label("For whom?").fill("Dr. Eve")
+        await page.get_by_label("Only with a code").check()
+        await page.get_by_label("Without who the patient is").check()
+        await looked_at(page, "shares_form")
+        await page.get_by_role("button", name="Make the link").click()
+        await page.get_by_role("heading", name="Copy it now").wait_for()
+        await page.get_by_role("button", name="Copy the link").wait_for()
+        await looked_at(page, "shared")
+        link = await page.locator("#link").inner_text()
+        assert link.startswith(f"{archive.url}/share/")
+        await page.get_by_role("link", name="I have kept it").click()
+        await page.get_by_text("Dr. Eve", exact=True).wait_for()
+        await page.get_by_text("Studies and receipts").click()
+        await page.get_by_text("It was never opened").wait_for()
+        await looked_at(page, "shares")
+        await page.get_by_role("button", name="End the link for Dr. Eve").click()
+        await page.get_by_text("The link is ended").wait_for()
+        assert link.partition("#")[2] not in await page.content()
 
 
 async def pictures_are_there(page: Any) -> None:

@@ -15,11 +15,14 @@ from pydicom.data import get_testdata_file
 
 from integration.dicomweb_archive import BOUNDARY, multipart
 from pacs_cloud.bootstrap.authenticating import Authentication
-from pacs_cloud.bootstrap.services import now_us
+from pacs_cloud.bootstrap.services import Reading, Stores, now_us
+from pacs_cloud.bootstrap.share_copies import copying
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.dicomweb.app import Services, create_app
 from pacs_cloud.identity.accounts import Accounts
+from pacs_cloud.identity.break_glass import BreakGlass
 from pacs_cloud.identity.keys import ApiKeys
 from pacs_cloud.identity.sessions import Sessions
 from pacs_cloud.identity.shares import MadeShare, Shares
@@ -34,9 +37,11 @@ from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.security.audit_event import AuditEvent
 from pacs_cloud.security.caller import Caller, Grant, Role, system
 from pacs_cloud.security.witness import NOBODY
+from pacs_cloud.settings import Settings
 from pacs_cloud.web.routes import OPEN_FOLDERS, open_paths, routes
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.share_services import ShareServices
+from pacs_cloud.workqueue.sqlite import SqliteWorkQueue
 from web_site import CHEAP, SECRETS, Browser, Clock, hidden, serving
 
 SHARED, OTHER, ELSEWHERE = "1.2.826.0.1.81", "1.2.826.0.1.82", "1.2.826.0.1.83"
@@ -139,7 +144,9 @@ class GuestBrowser(Browser):
 
 
 @asynccontextmanager
-async def shared_archive(folder: Path) -> AsyncIterator[Archived]:
+async def shared_archive(
+    folder: Path, *, policy: ConflictPolicy = ConflictPolicy.KEEP_FIRST
+) -> AsyncIterator[Archived]:
     """Serve an archive in `folder`, with links."""
     clock = Clock()
     events: list[AuditEvent] = []
@@ -154,7 +161,9 @@ async def shared_archive(folder: Path) -> AsyncIterator[Archived]:
         objects = await stack.enter_async_context(LocalObjectStore(folder / "objects"))
         catalogue = await stack.enter_async_context(SqliteCatalogue(folder / "catalogue.sqlite"))
         intake = await stack.enter_async_context(
-            Intake(folder / "spool", objects, catalogue, IntakeOptions(linger_s=0.05))
+            Intake(
+                folder / "spool", objects, catalogue, IntakeOptions(linger_s=0.05), policy=policy
+            )
         )
         archive = stack.enter_context(closing(Archive(catalogue, objects)))
         search = Search(catalogue, archive.tables)
@@ -162,13 +171,16 @@ async def shared_archive(folder: Path) -> AsyncIterator[Archived]:
         accounts = Accounts(objects, "default", clock, keep_s=0, argon2id=CHEAP)
         sessions = Sessions(accounts, SECRETS, clock)
         keys = ApiKeys(objects, "default", clock, keep_s=0)
-        shares = Shares(objects, catalogue, "default", clock, record)
+        stores = Stores(objects, catalogue, SqliteWorkQueue(folder / "queue.sqlite"))
+        reading = Reading(archive, search)
+        copies = copying(Settings(data=folder), stores, reading, intake)
+        shares = Shares(objects, catalogue, "default", clock, record, copying=copies)
         admission = archive.instances.admission
         sharing = ShareServices(shares, search, admission, intake)
-        services = WebServices(
-            "default", accounts, sessions, keys, SECRETS, clock, record, sharing=sharing
-        )
-        identify = Authentication(keys, sessions, shares)
+        glass = BreakGlass(objects, catalogue, "default", clock, record, keep_s=0, lasts_s=3600)
+        given = accounts, sessions, keys, SECRETS, clock, record
+        services = WebServices("default", *given, sharing=sharing, glass=glass)
+        identify = Authentication("default", keys, sessions, shares, glass)
         pages = routes(services)
         app = create_app(
             Services(intake, search, archive, ready, identify, NOBODY, trash),

@@ -75,6 +75,12 @@ def callers() -> dict[str, Caller | None]:
     }
     looks = frozenset({Action.SEARCH, Action.READ})
     made["only-looks"] = Caller("default", "user:x", (Grant(Role.RADIOLOGIST, None, looks),))
+    # What somebody may with one study is nothing that they may with another that they see.
+    made["more-elsewhere"] = Caller(
+        "default",
+        "user:x",
+        (Grant(Role.TECHNOLOGIST, (ELSEWHERE,)), Grant(Role.CLINICIAN, (HERE,), looks)),
+    )
     for role in Role:
         made[f"{role}"] = Caller("default", "user:x", (Grant(role),))
         made[f"{role}-here"] = Caller("default", "user:x", (Grant(role, (ELSEWHERE, HERE)),))

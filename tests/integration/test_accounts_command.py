@@ -169,7 +169,7 @@ class TestUsers:
     @pytest.mark.parametrize(
         ("flags", "start"),
         [
-            ({"public_url": "https://pacs.example/x"}, "https://pacs.example/x/welcome#"),
+            ({"public_url": "https://pacs.example/x"}, "https://pacs.example/welcome#"),
             ({"http": "127.0.0.1:0"}, "/welcome#"),
             ({"http": "127.0.0.1:9000"}, "http://127.0.0.1:9000/welcome#"),
         ],

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_command_line import data, folder, lines, pacs
+from test_command_line import data, imported, lines, pacs
 
 from pacs_cloud.bootstrap.auditing import open_trail
 from pacs_cloud.bootstrap.services import now_us, open_stores
@@ -16,7 +16,7 @@ from pacs_cloud.security.audit_event import AuditEvent, Kind
 from pacs_cloud.settings import Settings, load_settings
 from unit.audit.audit_schema import read
 
-__all__ = ["data", "folder"]
+__all__ = ["data", "imported"]
 
 
 def settings_at(data: Path) -> Settings:
@@ -86,8 +86,9 @@ def test_events_are_listed_filtered_and_exported(data: Path) -> None:
 def test_a_changed_byte_is_found_and_named(data: Path) -> None:
     put_on_record(settings_at(data), read_event("1.2.3"))
     done = pacs("audit", "verify", "--data", data)
-    assert "As it was written: 1 event in 1 part of 1 chain." in done.stdout
-    (path,) = (data / "objects" / "audit").rglob("*.jsonl")
+    assert "As it was written: 3 events in 2 parts of 1 chain." in done.stdout
+    parts = (data / "objects" / "audit").rglob("*.jsonl")
+    (path,) = (one for one in parts if b"user:anna" in one.read_bytes())
     path.write_bytes(path.read_bytes().replace(b"user:anna", b"user:Anna"))
     (finding,) = lines(pacs("audit", "verify", "--data", data, "--json", code=1))
     assert finding == {

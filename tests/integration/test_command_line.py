@@ -2,9 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+import warm_start
 from crash.archive import Archive, running
 
 CT = Path(str(get_testdata_file("CT_small.dcm")))
@@ -25,15 +26,7 @@ def pacs(
     *words: str | Path, code: int | None = 0, cwd: Path | None = None
 ) -> subprocess.CompletedProcess:
     """Run the program; it has to end with `code`, None for any."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pacs_cloud", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=cwd,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
+    done = warm_start.run(*words, cwd=cwd, env={**os.environ, "NO_COLOR": "1"})
     assert code is None or done.returncode == code, (done.stdout[-2000:], done.stderr[-2000:])
     return done
 
@@ -42,10 +35,8 @@ def lines(done: subprocess.CompletedProcess) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def two_good_files(folder: Path) -> Path:
     """Two good files, one that is no DICOM, one cut short."""
-    folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
     (folder / "ct.dcm").write_bytes(CT.read_bytes())
     (folder / "deep" / "mr").write_bytes(MR.read_bytes())
@@ -55,10 +46,21 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def data(tmp_path: Path, folder: Path) -> Path:
-    """An archive with the two good files."""
-    pacs("import", folder, "--data", tmp_path / "data", code=1)
-    return tmp_path / "data"
+def folder(tmp_path: Path) -> Path:
+    return two_good_files(tmp_path / "in")
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with the two good files; what changes it changes a copy."""
+    made = tmp_path_factory.mktemp("imported")
+    pacs("import", two_good_files(made / "in"), "--data", made / "data", code=1)
+    return made / "data"
+
+
+@pytest.fixture
+def data(tmp_path: Path, imported: Path) -> Path:
+    return shutil.copytree(imported, tmp_path / "data")
 
 
 @pytest.fixture
@@ -97,9 +99,9 @@ def test_find_get_and_what_comes_out_is_what_went_in(data: Path, tmp_path: Path)
     assert path.read_bytes() == CT.read_bytes()
 
 
-def test_find_at_every_level(data: Path) -> None:
+def test_find_at_every_level(imported: Path) -> None:
     for level, count in (("patient", 2), ("study", 2), ("series", 2), ("instance", 2)):
-        assert len(lines(pacs("find", "--json", "--data", data, "--level", level))) == count
+        assert len(lines(pacs("find", "--json", "--data", imported, "--level", level))) == count
 
 
 @pytest.mark.parametrize(
@@ -118,9 +120,9 @@ def test_find_at_every_level(data: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_2(
-    data: Path, tmp_path: Path, words: tuple[str, ...], told: str
+    imported: Path, tmp_path: Path, words: tuple[str, ...], told: str
 ) -> None:
-    done = pacs(*words, "--data", data, code=2, cwd=tmp_path)
+    done = pacs(*words, "--data", imported, code=2, cwd=tmp_path)
     assert told in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stdout == ""
@@ -199,8 +201,20 @@ def test_a_process_that_dies_is_started_again(archive: Archive) -> None:
 
 
 def test_help_teaches() -> None:
-    words = "up serve import find get send delete trash status fsck rebuild"
-    for command in words.split():
-        assert command in pacs("--help").stdout
+    commands = [
+        "up",
+        "serve",
+        "import",
+        "find",
+        "get",
+        "send",
+        "delete",
+        "trash",
+        "status",
+        "fsck",
+        "rebuild",
+    ]
+    assert set(commands) <= set(pacs("--help").stdout.split())
+    for command in commands:
         assert "Usage" in pacs(command, "--help").stdout
     assert pacs("--version").stdout.startswith("pacs-cloud ")

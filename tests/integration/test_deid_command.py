@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
+import warm_start
 from deid_samples import STUDY, part10, patient, presentation_state, report, with_pixels
 from deid_scanner import leaks, person_in, read
 from pacs_cloud.settings import load_settings
@@ -19,14 +19,7 @@ NAMES = ("Lüdenscheidt", "PAT-445566", "Zellweger", STUDY, "Gallus", "ACC778899
 
 
 def pacs(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pacs_cloud", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
+    done = warm_start.run(*words, env={**os.environ, "NO_COLOR": "1"})
     assert done.returncode == code, (done.stdout[-2000:], done.stderr[-2000:])
     return done
 

@@ -193,6 +193,8 @@ async def test_tenants_do_not_see_each_other(tmp_path: Path) -> None:
                 keys = identifier_of("STUDY", StudyInstanceUID="")
                 matches = list(association.send_c_find(keys, STUDY_FIND))
                 assert matches[-1][0].Status == 0
+                # Whoever goes by that title retrieves from the same tenant.
+                assert {one.RetrieveAETitle for _, one in matches[:-1]} <= {called}
                 found.append(len(matches) - 1)
                 association.release()
             return found

@@ -116,6 +116,33 @@ def test_a_bucket_that_locks_objects_if_that_is_wanted(
                 s3.get_object_lock_configuration(Bucket=f"p-{name}")
 
 
+def test_roles_may_use_the_keys_of_tenants(moto_endpoint: Endpoint) -> None:
+    name = f"cfn-{uuid.uuid4().hex[:12]}"
+    keys = [f"arn:aws:kms:eu-central-1:123456789012:key/{one}" for one in "ab"]
+    parameters = {**dict.fromkeys(NAMES, name), "TenantKmsKeyArns": ",".join(keys)}
+    with (
+        closing(moto_endpoint.client("cloudformation")) as client,
+        closing(moto_endpoint.client("iam")) as iam,
+    ):
+        client.create_stack(
+            StackName=f"pacs-{name}",
+            TemplateBody=PATH.read_text(encoding="utf-8"),
+            Capabilities=["CAPABILITY_IAM"],
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+            ],
+        )
+        (stack,) = client.describe_stacks(StackName=f"pacs-{name}")["Stacks"]
+        made = {entry["OutputKey"]: entry["OutputValue"] for entry in stack["Outputs"]}
+        assert "KeyPolicyArn" not in made
+        arn = made["TenantKeyPolicyArn"]
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        document = iam.get_policy_version(PolicyArn=arn, VersionId=version)
+    (statement,) = document["PolicyVersion"]["Document"]["Statement"]
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert statement["Resource"] == keys
+
+
 class TestDeployedByCloudFormation:
     """On moto, the one server here that speaks CloudFormation."""
 
@@ -205,7 +232,7 @@ class TestDeployedByCloudFormation:
         ("role", "trees"),
         [
             ("Receiver", {"users", "tries"}),
-            ("Web", {"users", "keys", "tries", "sessions", "shares"}),
+            ("Web", {"users", "keys", "tries", "sessions", "shares", "glass"}),
         ],
     )
     def test_an_edge_removes_nothing_but_what_changes_of_users(

@@ -67,7 +67,7 @@ async def test_a_provider_is_tried_out(tmp_path: Path) -> None:
     async with real_provider(tmp_path) as provider:
         said = await told(provider, tmp_path, "check")
         assert said["exit"] == 0
-        assert said["redirect_uri"] == "https://pacs.example/archive/oidc/callback"
+        assert said["redirect_uri"] == "https://pacs.example/oidc/callback"
         assert (said["issuer"], said["grants"]) == (provider.issuer, 2)
         assert (said["sign_in"], said["bearer_tokens"]) == (True, True)
         assert len(said["keys"]) == 4

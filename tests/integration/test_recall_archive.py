@@ -134,7 +134,14 @@ async def house(folder: Path, delay_s: float, **more: Any) -> AsyncGenerator[Hou
     """Open an archive that holds FILES, whose cold class takes so long."""
     objects_url = f"file://{folder}/objects?recall_delay_s={delay_s}"
     settings = Settings.model_validate(
-        {"data": folder, "objects": objects_url, "stop_grace_s": 2, "pack_linger_s": 0.05, **more}
+        {
+            "data": folder,
+            "objects": objects_url,
+            "stop_grace_s": 2,
+            "pack_linger_s": 0.05,
+            "no_auth": True,
+            **more,
+        }
     )
     async with (
         CountingStore(folder / "objects", recall_delay_s=delay_s) as objects,

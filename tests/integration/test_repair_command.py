@@ -3,12 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import warm_start
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.holds import HOLD_ENTRIES
 from pacs_cloud.objectstore.local import LocalObjectStore
@@ -26,14 +26,7 @@ async def made(tmp_path: Path) -> list[Made]:
 
 
 def pacs(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pacs_cloud", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
+    done = warm_start.run(*words, env={**os.environ, "NO_COLOR": "1"})
     assert done.returncode == code, (done.stdout[-2000:], done.stderr[-2000:])
     return done
 

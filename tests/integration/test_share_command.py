@@ -3,12 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import orjson
 import pytest
 from pydicom import dcmread
 
 from integration.test_command_line import CT, lines, pacs
 from pacs_cloud.bootstrap.services import now_us, open_stores
 from pacs_cloud.identity.shares import LinkOver, Shares
+from pacs_cloud.identity.shares_record import copies_tenant
 from pacs_cloud.security.audit_event import AuditEvent
 from pacs_cloud.settings import load_settings
 
@@ -33,6 +35,11 @@ async def opened(data: Path, share_id: str, secret: str, code: str) -> list[Audi
         shares = Shares(stores.objects, stores.catalogue, settings.tenant, now_us, record)
         await shares.redeem(share_id, secret, code, address="192.0.2.7")
     return recorded
+
+
+async def studies_of(data: Path, tenant: str) -> int:
+    async with open_stores(load_settings({"data": data})) as stores:
+        return len([state async for state in stores.catalogue.export(tenant)])
 
 
 def test_a_link_from_its_making_to_its_end(data: Path) -> None:
@@ -84,9 +91,27 @@ def test_a_link_from_its_making_to_its_end(data: Path) -> None:
     assert "shares/" not in pacs("fsck", "--data", data, code=None).stdout
 
 
+def test_copies_from_their_making_to_their_end(data: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    wish = ("--reason", "a second opinion", "--deidentify", "--report", report)
+    made = lines(pacs("share", "make", STUDY, *wish, "--data", data, "--json"))[0]
+    share_id, tenant = made["share"], copies_tenant(made["share"])
+    assert (made["deidentified"], made["state"]) == (True, "open")
+    assert orjson.loads(report.read_bytes())["written"] == made["report"]["written"] == 1
+    copies = [one for one in (data / "objects").rglob("*") if tenant in one.parts]
+    assert copies
+    pacs("rebuild", "--data", data)
+    assert asyncio.run(studies_of(data, tenant)) == 1  # a catalogue that is made anew has it
+    pacs("share", "revoke", share_id, "--data", data)
+    assert [one for one in (data / "objects").rglob("*.zip") if tenant in one.parts] == []
+    assert asyncio.run(studies_of(data, tenant)) == 0
+
+
 def test_what_cannot_be_is_said_so(data: Path) -> None:
     for words, said in (
-        ((STUDY, "--reason", "why", "--deidentify"), "de-identify the study"),
+        ((STUDY, "--reason", "why", "--deidentify", "--project", "X"), "no project X"),
+        ((STUDY, "--reason", "why", "--project", "X"), "leave out who the patient is"),
+        ((STUDY, "--reason", "why", "--series", "1.2.3"), "no such series"),
         ((STUDY, "--reason", "why", "--days", "400"), "up to 366 days"),
         ((STUDY, "--reason", "why", "--email", "eve@example.org"), "has a name"),
         (("1.2.3", "--reason", "why"), "no such study"),

@@ -91,6 +91,21 @@ class TestPassword:
         assert statuses[0] == 403
         assert statuses[-1] == 429
 
+    @pytest.mark.parametrize("path", ["/account/password", "/account/codes", "/account/keys"])
+    async def test_whoever_is_locked_out_is_told_until_when(
+        self, pages: Site, browser: Browser, path: str
+    ) -> None:
+        await pages.accounts.set_grants("anna", (Grant(Role.ADMIN),), even_last=True)
+        wrong = {"old": "guess", "new": OTHER, "password": "guess"}
+        form = {"csrf": await browser.csrf(), "label": "robot", "role": "device", "days": "7"}
+        for _ in range(40):
+            answer = await browser.post(path, {**form, **wrong})
+            if answer.status_code == 429:
+                break
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 3600
+        assert "Too many tries" in visible(answer.text)
+
 
 class TestCodes:
     async def begin(self, browser: Browser) -> pyotp.TOTP:

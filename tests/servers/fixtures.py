@@ -11,8 +11,9 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ import pytest
 from infra import provision
 from infra.template import read
 from servers import discovery
-from servers.endpoint import Endpoint, Kind
+from servers.endpoint import Endpoint, Kind, Service
 from servers.keeper import SERVERS
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
 RUN_LOCK = pytest.StashKey[Any]()
+CLIENTS = ExitStack()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let the run's servers end, and take their data away."""
+    CLIENTS.close()
     lock = config.stash.get(RUN_LOCK, None)
     if lock is None:
         return
@@ -111,6 +114,12 @@ def sqs_server(request: pytest.FixtureRequest) -> Endpoint:
     return server(request.param, request.config)
 
 
+@cache
+def _client(server: Endpoint, service: Service) -> Any:
+    """Return this process's client, since one takes longer to make than a bucket."""
+    return CLIENTS.enter_context(closing(server.client(service)))
+
+
 def _name() -> str:
     return f"t-{uuid.uuid4().hex[:20]}"
 
@@ -118,34 +127,29 @@ def _name() -> str:
 @contextmanager
 def bucket_at(server: Endpoint) -> Generator[Place]:
     """Make an empty bucket as `infra/template.yaml` describes it; remove it afterwards."""
-    place = Place(server, _name())
-    with closing(server.client("s3")) as client:
-        provision.create_bucket(client, read({"BucketName": place.name}))
-        yield place
-        provision.remove_bucket(client, place.name)
+    place, client = Place(server, _name()), _client(server, "s3")
+    provision.create_bucket(client, read({"BucketName": place.name}))
+    yield place
+    provision.remove_bucket(client, place.name)
 
 
 @contextmanager
 def table_at(server: Endpoint) -> Generator[Place]:
     """Make an empty table as `infra/template.yaml` describes it; remove it afterwards."""
-    place = Place(server, _name())
-    with closing(server.client("dynamodb")) as client:
-        provision.create_table(
-            client, read({"TableName": place.name, "DeletionProtection": "false"})
-        )
-        yield place
-        client.delete_table(TableName=place.name)
+    place, client = Place(server, _name()), _client(server, "dynamodb")
+    provision.create_table(client, read({"TableName": place.name, "DeletionProtection": "false"}))
+    yield place
+    client.delete_table(TableName=place.name)
 
 
 @contextmanager
 def queue_at(server: Endpoint) -> Generator[Place]:
     """Make an empty queue and its dead-letter queue (its name + `-dead`); remove them afterwards."""
-    place = Place(server, _name())
-    with closing(server.client("sqs")) as client:
-        made = provision.create_queues(client, read({"QueueName": place.name}))
-        yield place
-        for url in made.values():
-            client.delete_queue(QueueUrl=url)
+    place, client = Place(server, _name()), _client(server, "sqs")
+    made = provision.create_queues(client, read({"QueueName": place.name}))
+    yield place
+    for url in made.values():
+        client.delete_queue(QueueUrl=url)
 
 
 @pytest.fixture

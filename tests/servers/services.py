@@ -77,6 +77,7 @@ def _provision(running: dict[Kind, Endpoint]) -> None:
     print(f"  export PACS_OBJECTS='s3://{NAME}?endpoint={s3.url}'")
     print(f"  export PACS_CATALOGUE='dynamodb://{NAME}?endpoint={dynamodb.url}'")
     print(f"  export PACS_QUEUE='sqs://{NAME}?endpoint={moto.url}'")
+    print('  export PACS_SESSION_SECRET="$(head -c 48 /dev/urandom | base64)"')
 
 
 def stop() -> None:

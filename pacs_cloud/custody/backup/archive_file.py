@@ -35,6 +35,8 @@ _READ_BYTES: Final = 1 << 20
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _OWNER_ONLY: Final = 0o600
 """What corrections say names patients."""
+_MANIFEST_BYTES: Final = 1 << 20
+"""It says a line of each kind of objects, and no more of more of them."""
 _OBJECT_BYTES: Final = 1 << 30
 """Longer than any object that is no pack: a member that would be is made to fill the memory."""
 _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
@@ -229,7 +231,7 @@ class BackupReader:
 
     def _manifest(self) -> Manifest:
         try:
-            fields = orjson.loads(self.read(MANIFEST))
+            fields = orjson.loads(self.read(MANIFEST, most_bytes=_MANIFEST_BYTES))
             if fields["format"] != FORMAT:
                 raise Corrupt("the file is a ZIP, and no backup")
             if fields["version"] != VERSION:
@@ -260,8 +262,8 @@ class BackupReader:
         """
         sums: dict[str, _Sum] = {}
         for name in self.names:
-            if name.startswith(OBJECTS) and self._zip.getinfo(name).file_size > _OBJECT_BYTES:
-                raise Corrupt(f"{name} is longer in the backup than any object of its kind")
+            if name.startswith(OBJECTS):
+                self._check_length(name, _OBJECT_BYTES)
             hasher, length_bytes = blake3(), 0
             for data in self.chunks(name):
                 hasher.update(data)
@@ -281,6 +283,12 @@ class BackupReader:
         except _UNREADABLE as error:
             raise Corrupt(f"{name} cannot be read from the backup") from error
 
-    def read(self, name: str) -> bytes:
-        """Return a member whole; raises Corrupt. It blocks."""
+    def read(self, name: str, most_bytes: int = _OBJECT_BYTES) -> bytes:
+        """Return a member whole; raises Corrupt, also where it is longer. It blocks."""
+        self._check_length(name, most_bytes)
         return b"".join(self.chunks(name))
+
+    def _check_length(self, name: str, most_bytes: int) -> None:
+        # No more is ever inflated of a member than it says here that it is.
+        if self._zip.getinfo(name).file_size > most_bytes:
+            raise Corrupt(f"{name} is longer in the backup than any of its kind")

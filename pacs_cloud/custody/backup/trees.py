@@ -12,9 +12,11 @@ from pacs_cloud.custody.walk import (
     DEVICES,
     ERASURES,
     FIXITY,
+    GLASS,
     HOLDS,
     INDEX,
     KEYS,
+    LABELS,
     LEDGER,
     PINS,
     REJECTIONS,
@@ -56,6 +58,8 @@ TREES: Final = (
     Tree(USERS),
     Tree(KEYS),
     Tree(SHARES),
+    Tree(LABELS),
+    Tree(GLASS),
 )
 """All that is no pack, and cannot be made again from packs: not recalls and turns, nor tries and
 ends of sessions, which are of the moment, and no thumbnails."""

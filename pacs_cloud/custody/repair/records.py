@@ -1,14 +1,14 @@
 """A study's records made again from its packs and its ledger, in one conditional change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pacs_cloud.catalogue.decisions import Decision, encode_trash, standing
 from pacs_cloud.catalogue.hiding import Hidden
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.races import until_done
-from pacs_cloud.catalogue.recompute import empty_study, is_remembered
+from pacs_cloud.catalogue.recompute import is_remembered, without_packs
 from pacs_cloud.catalogue.records import (
     STAYS_HIDDEN,
     PackRecord,
@@ -18,6 +18,7 @@ from pacs_cloud.catalogue.records import (
 )
 from pacs_cloud.catalogue.wanted_pack import WantedPack
 from pacs_cloud.catalogue.whole_study import make_whole
+from pacs_cloud.custody.labels import label_entries, standing_labels
 from pacs_cloud.custody.ledger import decisions_of
 from pacs_cloud.custody.repair.sources import UNREADABLE, any_index
 from pacs_cloud.custody.stored_pack import (
@@ -67,7 +68,7 @@ async def recompute_records(
             wanted.packs,
             load_table=partial(load_table, objects, catalogue),
             now_us=now_us + attempt,
-            remembered=_remembered(wanted.state.study),
+            remembered=_remembered(replace(wanted.state.study, labels=wanted.labels)),
         )
         return False
 
@@ -81,11 +82,13 @@ class RecordsWanted:
     Attributes:
         state: as they are.
         packs: its packs by id.
+        labels: of the study, as the store has them.
         untold: what only the catalogue knows, and the ledger shall be told.
     """
 
     state: StudyState
     packs: Mapping[str, WantedPack]
+    labels: frozenset[str]
     untold: Sequence[Decision]
 
 
@@ -117,7 +120,8 @@ async def records_wanted(
         )
         for one in state.packs
     }
-    return RecordsWanted(state, packs, _untold(state, hidden, decisions))
+    labels = standing_labels(await label_entries(objects, *names))
+    return RecordsWanted(state, packs, labels, _untold(state, hidden, decisions))
 
 
 def _hidden(state: StudyState, decisions: Sequence[Decision]) -> dict[str, Hidden]:
@@ -232,7 +236,4 @@ async def _length(
 
 
 def _remembered(study: StudyRecord) -> StudyRecord | None:
-    if not is_remembered(study):
-        return None
-    names = study.tenant, study.study_instance_uid
-    return empty_study(*names, 0, amendments=study.amendments, erased=study.erased)
+    return without_packs(study, 0) if is_remembered(study) else None

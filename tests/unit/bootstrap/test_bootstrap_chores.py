@@ -135,6 +135,8 @@ async def test_each_chore_runs_on_an_empty_archive(tmp_path: Path) -> None:
             "erasures",
             "fixity",
             "pins",
+            "copies",
+            "glass",
         }
         assert set(every) == usual | {"tiers", "repack"}
         for chore in every.values():

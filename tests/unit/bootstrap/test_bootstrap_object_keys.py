@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pacs_cloud.bootstrap.adapters import open_objects
-from pacs_cloud.bootstrap.object_keys import KMS_CONTEXT, bucket_scratch, ring_of
-from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, NotFound
+from pacs_cloud.bootstrap.object_keys import KMS_CONTEXT, bucket_scratch, ring_of, rings_of
+from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, NotFound, Unavailable
 from pacs_cloud.objectstore.sealing import HEADER_BYTES
 from pacs_cloud.settings import StoreUrl, parse_store_url
 from servers.endpoint import Endpoint
@@ -146,3 +146,70 @@ async def test_a_bucket_s_objects_are_sealed_into_a_file_without_a_name(tmp_path
         os.write(number, b"body")
         assert Path(path).read_bytes() == b"body"
         assert list(tmp_path.iterdir()) == []
+
+
+class TestEachTenant:
+    @pytest.fixture(autouse=True)
+    def keys(self, tmp_path: Path) -> None:
+        for name in ("archive", "north", "south"):
+            path = tmp_path / f"{name}.key"
+            path.touch(mode=0o600)
+            path.write_text(base64.b64encode(os.urandom(32)).decode())
+
+    async def test_has_a_key_that_opens_nothing_of_another(self, tmp_path: Path) -> None:
+        own, shared = f"file:{tmp_path}/{{tenant}}.key", f"file:{tmp_path}/archive.key"
+        objects = f"file://{tmp_path}/objects?encrypt="
+        north, south = "packs/north/ab/1.2/1.3/p.zip", "packs/south/ab/1.2/1.3/p.zip"
+        async with open_objects(url(f"{objects}{own},{shared}")) as store:
+            await store.put_new("packs/share_0a/ab/1.2/1.3/p.zip", b"a link's copy")
+            for key in (north, south, "turns/south/1.json"):
+                await store.put_new(key, b"body")
+                assert await store.get(key) == b"body"
+        sealed = {
+            key: (tmp_path / "objects" / key).read_bytes()[:HEADER_BYTES]
+            for key in (north, south, "turns/south/1.json")
+        }
+        for name, opened in (("north", north), ("south", south), ("archive", "turns/south/1.json")):
+            ring = await ring_of(f"file:{tmp_path}/{name}.key")
+            for key, header in sealed.items():
+                if key == opened:
+                    assert ring.open(key, header).length_bytes == 4
+                else:
+                    with pytest.raises(Denied):
+                        ring.open(key, header)
+
+    async def test_reads_what_was_sealed_before_it_had_a_key(self, tmp_path: Path) -> None:
+        own, shared = f"file:{tmp_path}/{{tenant}}.key", f"file:{tmp_path}/archive.key"
+        objects = f"file://{tmp_path}/objects?encrypt="
+        async with open_objects(url(f"{objects}{shared}")) as store:
+            await store.put_new("users/north/a/1.json", b"before")
+        async with open_objects(url(f"{objects}{own},{shared}")) as store:
+            assert await store.get("users/north/a/1.json") == b"before"
+
+    async def test_whose_key_is_missing_is_not_taken_for_having_nothing(
+        self, tmp_path: Path
+    ) -> None:
+        own, shared = f"file:{tmp_path}/{{tenant}}.key", f"file:{tmp_path}/archive.key"
+        async with open_objects(url(f"file://{tmp_path}/objects?encrypt={own},{shared}")) as store:
+            await store.put_new("users/north/a/1.json", b"body")
+        (tmp_path / "north.key").unlink()
+        async with open_objects(url(f"file://{tmp_path}/objects?encrypt={own},{shared}")) as store:
+            with pytest.raises(Unavailable, match="north"):
+                await store.get("users/north/a/1.json")
+            with pytest.raises(Unavailable, match="west"):
+                await store.put_new("users/west/a/1.json", b"body")
+            assert not [info async for info in store.list("users/west/")]
+
+    async def test_needs_a_key_besides_for_what_is_nobodys(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidRequest, match="without"):
+            await rings_of(f"file:{tmp_path}/{{tenant}}.key")
+
+
+async def test_a_bucket_is_told_the_keys_of_tenants(aws: Endpoint) -> None:
+    bucket = f"s3://nobody?endpoint={aws.url}&sse=aws:kms&kms_keys="
+    async with open_objects(url(f"{bucket}south=arn:aws:kms:eu-west-1:1:key/k,north=alias/n")):
+        pass
+    for wrong in ("arn:aws:kms:key", "South=k", "south=", "=k"):
+        with pytest.raises(InvalidRequest, match="kms_keys"):
+            async with open_objects(url(f"{bucket}{wrong}")):
+                pass

@@ -1,17 +1,19 @@
 """How often somebody may ask, by a clock that the tests set."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 
 from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
 from pacs_cloud.bootstrap.rate_limits import (
     Rate,
     RateLimited,
     TokenBuckets,
+    _is_sign_in,
     limited,
     network_of,
     rate_limited,
@@ -20,6 +22,8 @@ from pacs_cloud.bootstrap.web_role import server_config
 from pacs_cloud.errors import TooManyRequests
 from pacs_cloud.security.caller import Caller
 from pacs_cloud.settings import Settings
+from pacs_cloud.web.local_paths import BREAK_GLASS, HOME
+from pacs_cloud.web.routes import routes
 
 
 class Clock:
@@ -185,3 +189,25 @@ def test_a_proxy_is_an_address_or_a_network(tmp_path: Path) -> None:
     for wrong in ("*", "proxy.example", "10.0.0.1/x"):
         with pytest.raises(ValueError, match="http_proxies"):
             Settings(data=tmp_path, http_proxies=wrong)
+
+
+def test_every_form_counts_that_tries_what_can_be_guessed() -> None:
+    class Anything:
+        def __getattr__(self, name: str) -> "Anything":
+            return self
+
+        def __call__(self, *_: object, **__: object) -> "Anything":
+            return self
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter((b"s" * 32,))
+
+    services: Any = Anything()
+    served = {route.path for route in routes(services) if isinstance(route, Route)}
+    guessed = {"/sign-in", "/welcome", "/share/{share}", BREAK_GLASS}
+    guessed |= {f"{HOME}/{form}" for form in ("password", "codes", "codes/confirm", "codes/drop")}
+    guessed |= {f"{HOME}/keys"}
+    assert guessed <= served
+    assert {path for path in guessed if _is_sign_in(path)} == guessed
+    assert not _is_sign_in("/dicom-web/studies")
+    assert not _is_sign_in("/sign-out")

@@ -54,11 +54,21 @@ def _decoded_pack(data: bytes) -> PackRecord:
     return codec.decode_pack(TENANT, STUDY, SERIES, "p", data)
 
 
-@given(_AMENDMENTS, st.frozensets(st.sampled_from(["1.5", "1.6"])), st.booleans())
+@given(
+    _AMENDMENTS,
+    st.frozensets(st.sampled_from(["1.5", "1.6"])),
+    st.frozensets(st.sampled_from(["vip", "teaching"])),
+    st.booleans(),
+)
 def test_a_study_comes_back(
-    amendments: tuple[Amendment, ...], erased: frozenset[str], is_cold: bool
+    amendments: tuple[Amendment, ...],
+    erased: frozenset[str],
+    labels: frozenset[str],
+    is_cold: bool,
 ) -> None:
-    study = replace(_study(), amendments=amendments, erased=erased, has_cold_packs=is_cold)
+    study = replace(
+        _study(), amendments=amendments, erased=erased, labels=labels, has_cold_packs=is_cold
+    )
     decoded = _decoded_study(codec.encode_study(study))
     assert decoded == study
     assert decoded.has_cold_packs == is_cold
@@ -81,7 +91,12 @@ def test_a_record_without_them_is_as_it_was(more: list[int]) -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"amendments": [{}]}, {"amendments": [{"correction": "c", "elements": 1}]}, {"erased": 3}],
+    [
+        {"amendments": [{}]},
+        {"amendments": [{"correction": "c", "elements": 1}]},
+        {"erased": 3},
+        {"labels": 3},
+    ],
 )
 def test_odd_fields_are_told(more: dict[str, object]) -> None:
     with pytest.raises(Corrupt):

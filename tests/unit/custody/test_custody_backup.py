@@ -2,6 +2,7 @@
 
 import shutil
 import stat
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -284,3 +285,17 @@ async def test_a_member_that_would_fill_the_memory_is_refused(
     monkeypatch.setattr(archive_file, "_OBJECT_BYTES", 10)
     with pytest.raises(Corrupt, match="longer"):
         await restore(house.objects, tmp_path / "b.zip")
+
+
+async def test_a_manifest_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "b.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(archive_file.MANIFEST, b" " * (8 << 20))
+    assert path.stat().st_size < 16 << 10
+    tracemalloc.start()
+    try:
+        with pytest.raises(Corrupt, match="longer"):
+            archive_file.BackupReader(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

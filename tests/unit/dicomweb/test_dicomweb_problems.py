@@ -17,6 +17,7 @@ from pacs_cloud.dicomweb.media import UnsupportedMedia
 from pacs_cloud.dicomweb.responses import Bytes, Stream
 from pacs_cloud.dicomweb.security_headers import SecurityHeaders
 from pacs_cloud.dicomweb.strange_pages import StrangePages
+from pacs_cloud.identity.user import LockedOut
 from pacs_cloud.security.caller import system
 from pacs_cloud.security.witness import NOBODY
 
@@ -40,6 +41,7 @@ OPEN = Door(everybody_is(system("default")), NOBODY, "default", ())
         (errors.Conflict("secret"), 409, None),
         (errors.Denied("secret"), 403, None),
         (errors.Unidentified("secret"), 401, None),
+        (LockedOut(10_500_000, 0), 429, "11"),
         (errors.Offline("secret"), 503, "3600"),
         (errors.NeverRestored("secret"), 503, "86400"),
         (errors.StorageFull("secret"), 503, "60"),
@@ -88,7 +90,14 @@ async def ask(app: Any, **scope: Any) -> list[dict[str, Any]]:
     async def receive() -> Any:
         return {"type": "http.disconnect"}
 
-    full = {"type": "http", "method": "GET", "headers": [], "query_string": b"", **scope}
+    full = {
+        "type": "http",
+        "scheme": "http",
+        "method": "GET",
+        "headers": [],
+        "query_string": b"",
+        **scope,
+    }
     await Edge(app, 100, ANY_PAGE, OPEN, SecurityHeaders(has_origins=False))(full, receive, send)
     return sent
 

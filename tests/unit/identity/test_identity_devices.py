@@ -176,7 +176,7 @@ def test_what_is_written_is_checked() -> None:
 def test_services_are_rights() -> None:
     assert CT1.actions == {Action.STORE}
     retrieves = replace(CT1, services=frozenset({DeviceService.MOVE}))
-    assert retrieves.actions == {Action.SEARCH, Action.READ, Action.SEND}
+    assert retrieves.actions == {Action.SEARCH, Action.SEND}
     assert replace(CT1, services=frozenset({DeviceService.VERIFY})).actions == set()
 
 

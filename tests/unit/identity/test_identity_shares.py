@@ -440,7 +440,7 @@ async def test_a_state_of_a_newer_release_opens_nothing(lender: Lender) -> None:
     (info,) = [one async for one in lender.objects.list("shares/")]
     data = await lender.objects.get(info.key)
     await lender.objects.delete(info.key)
-    newer = data.replace(b'"studies":', b'"series":["1.1.1"],"studies":')
+    newer = data.replace(b'"studies":', b'"frames":["1"],"studies":')
     await lender.objects.put_new(info.key, newer)
     with pytest.raises(Corrupt, match="newer release"):
         await lender.shares().still(guest)

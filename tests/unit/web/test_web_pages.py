@@ -12,6 +12,7 @@ from jinja2 import UndefinedError
 
 from pacs_cloud.security.caller import Grant, Role
 from pacs_cloud.web.assets import Assets
+from pacs_cloud.web.break_glass import OpenText
 from pacs_cloud.web.codes import _qr
 from pacs_cloud.web.own_keys import KeyText, role_choices
 from pacs_cloud.web.refusals import Failure, Words
@@ -36,9 +37,15 @@ PAGES: dict[str, dict[str, Any]] = {
     "account.html": {
         **ME, "subject": "user:anna", "tenant": "default", "notice": "Done",
         "local": SimpleNamespace(name="anna", has_codes=True, recovery_codes=3),
+        "may_break_glass": True, "may_share": True,
         "grants": [grant_text(Grant(role)) for role in Role],
         "keys": [KeyText(str(n), f"Key {n}", "Device · good until …", n > 18) for n in range(20)],
         "roles": role_choices(), "failures": {"password": WRONG, "codes": WRONG},
+    },
+    "break_glass.html": {
+        **ME, "notice": "Done", "failure": WRONG, "minutes": 240, "shortest": 3, "longest": 200,
+        "found": [OpenText(f"{n}", (f"1.2.{n}", "1.3"), "why", "then") for n in range(5)],
+        "given": dict.fromkeys(("patient", "issuer", "accession", "study", "reason"), "x"),
     },
     "codes.html": {**ME, "uri": URI, "secret": "JBSW", "picture": _qr(URI), "failure": WRONG},
     "recovery.html": {**ME, "recovery": ["abcd-efgh-ijkl-mnop"] * 10},

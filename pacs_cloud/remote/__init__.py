@@ -1,0 +1,1 @@
+"""An archive elsewhere, asked over DICOMweb."""
