@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["servers.fixtures"]
+from real_files import REAL_DATA
 
-PROJECT = Path(__file__).parents[1]
+pytest_plugins = ["servers.fixtures"]
 
 # No example fails for being slow: this machine is shared. In CI the same
 # examples are tried each time, so that a red run can be had again.
@@ -21,10 +21,9 @@ settings.load_profile("pacs")
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real DICOM files that lies beside the project."""
-    folder = PROJECT.parent / "shared" / "data" / "real"
-    if not folder.is_dir():
+    if not REAL_DATA.is_dir():
         pytest.skip("no real DICOM data beside the project: ../shared/data/real")
-    return folder
+    return REAL_DATA
 
 
 @pytest.fixture

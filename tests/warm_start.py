@@ -20,6 +20,7 @@ def run(
     *words: str | Path,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    said: str = "",
     timeout_s: float = 120,
 ) -> "subprocess.CompletedProcess[str]":
     """Return how `pacs-cloud` ended, and what it wrote.
@@ -28,6 +29,7 @@ def run(
         words: its arguments.
         cwd: its directory; ours where none is given.
         env: its environment; ours where none is given.
+        said: what it reads on its standard input.
         timeout_s: until it is killed.
 
     Raises:
@@ -35,7 +37,8 @@ def run(
     """
     command = [str(word) for word in words]
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("stdout", "stderr")]
+        files = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
+        files[0].write_text(said)
         process = _FORKS.Process(
             target=_command,
             args=(command, cwd or Path.cwd(), dict(os.environ if env is None else env), files),
@@ -49,12 +52,13 @@ def run(
         code = process.exitcode
         assert code is not None
         process.close()
-        return subprocess.CompletedProcess(command, code, *(file.read_text() for file in files))
+        return subprocess.CompletedProcess(command, code, *(file.read_text() for file in files[1:]))
 
 
 def _command(words: list[str], cwd: Path, env: dict[str, str], files: list[Path]) -> None:
-    for stream, file in enumerate(files, start=1):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    for stream, file in enumerate(files):
+        os.dup2(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND), stream)
+    sys.stdin = os.fdopen(0)  # multiprocessing has put another one there
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

@@ -17,10 +17,15 @@ _LOCK_NAME: Final = "lock"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+def is_full(error: OSError) -> bool:
+    """Return whether there is no room for what should be written."""
+    return error.errno in _FULL
+
+
 def unavailable(error: OSError) -> Unavailable:
     """Return this package's error for a journal that cannot be written."""
     reason = os.strerror(error.errno or errno.EIO)
-    if error.errno in _FULL:
+    if is_full(error):
         return StorageFull(f"the disk of the audit trail is full: {reason}")
     return Unavailable(f"the audit trail cannot be written: {reason}")
 
@@ -49,11 +54,11 @@ class JournalDirectory:
     def folder(self, tenant: str) -> Path:
         """Return a tenant's folder, which exists then, durably; raises OSError."""
         folder = self.path / tenant
-        if not folder.is_dir():
-            for path in (folder, folder / OUTBOX, folder / SENT):
-                path.mkdir(mode=0o700, exist_ok=True)
-            sync_directory(folder)
-            sync_directory(self.path)
+        # What a crash has left of it, too.
+        for path in (folder, folder / OUTBOX, folder / SENT):
+            path.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(folder)
+        sync_directory(self.path)
         return folder
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from pacs_cloud.audit.directory import OUTBOX, SENT
+from pacs_cloud.audit.directory import OUTBOX, SENT, is_full
 from pacs_cloud.audit.journal import Journal, parts_in
 from pacs_cloud.audit.syslog_peer import SyslogPeer
 from pacs_cloud.errors import Corrupt
@@ -121,7 +121,12 @@ class Forwarder:
                 if frames:
                     self._peer.send(frames)
                 sent += sum(len(line) for line in lines)
-                _write_note(note, sent)
+                try:
+                    _write_note(note, sent)
+                except OSError as error:
+                    # What was sealed goes once all of it is sent: that makes room.
+                    if not is_full(error) or path.parent.name != OUTBOX:
+                        raise
 
     def _frames(self, raw: bytes) -> bytes:
         try:

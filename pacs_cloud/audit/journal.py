@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
-from pacs_cloud.audit.directory import OUTBOX, sync_directory, unavailable
+from pacs_cloud.audit.chain_note import STATE, note_sealed, read_state
+from pacs_cloud.audit.directory import OUTBOX, is_full, sync_directory, unavailable
 from pacs_cloud.audit.leftover import cut, examine
 from pacs_cloud.audit.names import PartName, day_of, part_of_file
 from pacs_cloud.errors import Corrupt
@@ -17,13 +17,11 @@ from pacs_cloud.security.audit_line import (
     Position,
     What,
     encode_line,
-    read_line,
 )
 
 log = logging.getLogger(__name__)
 
 SyncFile = Callable[[int], None]
-STATE: Final = "chain.json"
 
 
 class Journal:
@@ -134,7 +132,12 @@ class Journal:
         try:
             leftover = examine(path)
             if leftover.position is not None:
-                self._note_sealed(part, leftover.position)
+                try:
+                    note_sealed(self.folder, part, leftover.position)
+                except OSError as error:
+                    # A later part tells where the chain goes on, and this one's end makes room.
+                    if not is_full(error) or part == self._last_ended(part.writer):
+                        raise
             if keep:
                 path.rename(self.folder / OUTBOX / part.file)
             else:
@@ -265,36 +268,11 @@ class Journal:
             self._fd, self._length_bytes, self._is_doubtful = -1, 0, False
         return after
 
-    def _note_sealed(self, part: PartName, position: Position) -> None:
-        said = {"writer": part.writer, "part": part.number, "day": part.day}
-        line, _ = encode_line(position, What.SEALED, said, position.at_us)
-        new = self.folder / f"{STATE}.new"
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, line)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        new.rename(self.folder / STATE)
-        sync_directory(self.folder)
+    def _last_ended(self, writer: str) -> PartName:
+        return [part for part in self.ended() if part.writer == writer][-1]
 
 
 def parts_in(folder: Path, tenant: str) -> list[PartName]:
     """Return the parts whose files lie in a tenant's folder, chain by chain, in order."""
     named = [part_of_file(tenant, path.name) for path in folder.glob("*.jsonl")]
     return sorted(part for part in named if part is not None)
-
-
-def read_state(folder: Path) -> Line | None:
-    """Return what a chain's writer keeps of it once its last part is sealed; None without.
-
-    Raises:
-        Corrupt: it cannot be read.
-    """
-    try:
-        line = read_line((folder / STATE).read_bytes())
-    except FileNotFoundError:
-        return None
-    if line.what is not What.SEALED or not {"writer", "part", "day"} <= set(line.body):
-        raise Corrupt("says nothing of a chain")
-    return line

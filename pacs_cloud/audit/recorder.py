@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from pacs_cloud.audit.directory import JournalDirectory, unavailable
 from pacs_cloud.audit.journal import Journal, SyncFile
@@ -12,6 +13,9 @@ from pacs_cloud.errors import PacsError, Unavailable
 from pacs_cloud.security.audit_event import AuditEvent, event_json
 
 log = logging.getLogger(__name__)
+
+_IDLE_KEPT: Final = 32
+"""So many journals stay open to further events at least; each link has one that opens copies."""
 
 
 class Recorder:
@@ -99,10 +103,12 @@ class Recorder:
             by_tenant.setdefault(event.tenant, []).append(event_json(event))
         loop = asyncio.get_running_loop()
         for tenant, bodies in by_tenant.items():
-            journal = await loop.run_in_executor(self._thread, self._journal, tenant)
-            await loop.run_in_executor(self._thread, journal.append, bodies, self._now_us())
+            await loop.run_in_executor(self._thread, self._append, tenant, bodies, self._now_us())
         if self._seals_at_once:
             await self.seal()
+
+    def _append(self, tenant: str, bodies: Sequence[Mapping[str, object]], now_us: int) -> None:
+        self._journal(tenant).append(bodies, now_us)
 
     def _journal(self, tenant: str) -> Journal:
         journal = self._journals.get(tenant)
@@ -117,17 +123,39 @@ class Recorder:
     async def seal(self, is_due: Callable[[Journal], bool] | None = None) -> None:
         """Seal what is open (only what `is_due`) and what waits for it.
 
+        One tenant's that cannot be sealed keeps no other's from it.
+
         Raises:
             Unavailable, Denied: the store or the disk refuses; nothing is lost.
         """
-        loop = asyncio.get_running_loop()
+        failures: list[PacsError] = []
         async with self._sealing:
-            for journal in [*self._journals.values()]:
-                if journal.open_path is not None and (is_due is None or is_due(journal)):
-                    await self._end_part(journal)
-                # By the thread that writes: a part is open before its file is there for others.
-                ended = await loop.run_in_executor(self._thread, journal.ended)
-                await self._sealer.seal(journal, ended)
+            for tenant, journal in [*self._journals.items()]:
+                try:
+                    if journal.open_path is not None and (is_due is None or is_due(journal)):
+                        await self._end_part(journal)
+                except PacsError as error:  # what has ended is sealed all the same: it makes room
+                    failures.append(error)
+                try:
+                    await self._seal_ended(tenant, journal)
+                except PacsError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _seal_ended(self, tenant: str, journal: Journal) -> None:
+        # By the thread that writes: a part is open before its file is there for others.
+        loop = asyncio.get_running_loop()
+        ended = await loop.run_in_executor(self._thread, journal.ended)
+        await self._sealer.seal(journal, ended)
+        if len(self._journals) > _IDLE_KEPT:
+            await loop.run_in_executor(self._thread, self._let_go, tenant, journal)
+
+    def _let_go(self, tenant: str, journal: Journal) -> None:
+        """Forget a journal of which all is sealed: its folder tells where it goes on."""
+        if journal.open_path is None and not journal.ended():
+            journal.close()
+            self._journals.pop(tenant, None)
 
     async def end(self) -> None:
         """End what is open, for somebody else to seal; raises Unavailable."""

@@ -112,27 +112,38 @@ class Sealer:
 async def adopt(root: Path, own: Path, sealer: Sealer, *, keeps: bool) -> int:
     """Seal what processes that are gone have left under `root`; return how many parts.
 
-    With `keeps`, what they have not sent is moved to `own`, an own directory, to be sent.
+    With `keeps`, what they have not sent is moved to `own`, an own directory, to be sent. One
+    tenant's that cannot be sealed keeps no other's from it.
 
     Raises:
         Unavailable, Denied: the store or the disk refuses; what is not sealed is kept.
     """
-    count = 0
+    count, failures = 0, list[PacsError]()
     try:
         for directory in abandoned_directories(root):
             try:
                 for tenant in directory.tenants():
-                    journal = await asyncio.to_thread(Journal, directory.path / tenant, tenant)
-                    ended = await asyncio.to_thread(journal.ended)
-                    await sealer.seal(journal, ended)
-                    count += len(ended)
+                    try:
+                        count += await _sealed(directory.path / tenant, tenant, sealer)
+                    except PacsError as error:
+                        failures.append(error)
+                        continue
                     if keeps:
                         _take_outbox(directory.path / tenant, own / tenant)
             finally:
                 directory.release()
     except OSError as error:
         raise unavailable(error) from error
+    if failures:
+        raise failures[0]
     return count
+
+
+async def _sealed(folder: Path, tenant: str, sealer: Sealer) -> int:
+    journal = await asyncio.to_thread(Journal, folder, tenant)
+    ended = await asyncio.to_thread(journal.ended)
+    await sealer.seal(journal, ended)
+    return len(ended)
 
 
 def _take_outbox(theirs: Path, ours: Path) -> None:

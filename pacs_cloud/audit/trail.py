@@ -235,15 +235,16 @@ class Trail:
         if self._lost:
             log.error("audit_lost", extra={"events": self._lost})
             self._lost = 0
-        if now_us < self._seal_again_us:
+        # A clock that was put back keeps nothing waiting.
+        if now_us < self._seal_again_us <= now_us + _SEAL_AGAIN_US:
             return
         try:
             await self._recorder.seal(self._is_due)
-            if now_us >= self._adopt_again_us:
+            if not now_us < self._adopt_again_us <= now_us + _ADOPT_EVERY_US:
                 self._adopt_again_us = now_us + _ADOPT_EVERY_US
                 own = self.directory.path
                 await adopt(root, own, self._sealer, keeps=self._options.keeps)
-        except PacsError as error:
+        except (PacsError, OSError) as error:
             self._seal_again_us = now_us + _SEAL_AGAIN_US
             log.warning("audit_not_sealed", extra={"error": type(error).__name__})
 

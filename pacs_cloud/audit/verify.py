@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from pacs_cloud.audit.chain_note import STATE, read_state
 from pacs_cloud.audit.directory import journal_directories
-from pacs_cloud.audit.journal import STATE, read_state
 from pacs_cloud.audit.names import (
     AUDIT,
     Head,

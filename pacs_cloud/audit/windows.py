@@ -42,7 +42,7 @@ class Windows:
     def count(self, key: EventKey, when_us: int, instances: int = 0) -> bool:
         """Count an event where one like it is on record; return whether it is counted."""
         window = self._open.get(key)
-        if window is None or when_us >= window.ends_us:
+        if window is None or not self._is_open(window, when_us):
             return False
         if not window.further:
             window.since_us = when_us
@@ -55,7 +55,7 @@ class Windows:
         """Return events that stand for what was counted in windows over by now; None: in all."""
         while self._open:
             key, window = next(iter(self._open.items()))
-            if now_us is not None and now_us < window.ends_us:
+            if now_us is not None and self._is_open(window, now_us):
                 break
             self._end(key)
         taken, self._closed = self._closed, []
@@ -64,6 +64,10 @@ class Windows:
     def give_back(self, events: list[AuditEvent]) -> None:
         """Take back what could not be written, for the next `take`."""
         self._closed[:0] = events
+
+    def _is_open(self, window: _Window, when_us: int) -> bool:
+        """Return whether a window goes on: by a clock that was put back it would for long."""
+        return window.ends_us - 2 * self._window_us < when_us < window.ends_us
 
     def _end(self, key: EventKey) -> None:
         window = self._open.pop(key, None)

@@ -39,6 +39,7 @@ class DoorWitness:
             outcome,
             studies,
             query,
+            details,
         )
         if self._trail.is_counted(key, instances):
             return None

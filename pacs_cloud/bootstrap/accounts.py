@@ -10,6 +10,7 @@ from pacs_cloud.identity.keys import ApiKeys
 from pacs_cloud.identity.sessions import Sessions
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.settings import Settings
+from pacs_cloud.web.local_paths import welcome_path
 
 _FILES_S: Final = 2.0
 _BUCKET_S: Final = 5.0
@@ -45,4 +46,4 @@ def welcome_link(settings: Settings, secret: str) -> str:
     Only the path where it listens at a port that is not known before it does.
     """
     is_known = settings.public_url or settings.http.port
-    return f"{site_of(settings) if is_known else ''}/welcome#{secret}"
+    return f"{site_of(settings) if is_known else ''}{welcome_path(secret)}"

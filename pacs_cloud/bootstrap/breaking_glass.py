@@ -31,14 +31,25 @@ def break_glass_of(settings: Settings, stores: AuditStores, record: Record) -> B
     )
 
 
-async def note_glass_over(settings: Settings, stores: Stores, tenant: str, _turn: Turn) -> None:
-    """Put on record which overrides of a tenant have ended by themselves."""
+class GlassOver:
+    """Puts on record which overrides of a tenant have ended by themselves."""
 
-    async def record(event: AuditEvent) -> None:
-        async with open_trail(settings, stores, brief=True) as trail:
+    def __init__(self, settings: Settings, stores: Stores) -> None:
+        """Look at what lies in `stores`."""
+        self._settings = settings
+        self._stores = stores
+        # Kept: of whoever has ever broken the glass is read again only what has changed.
+        self._glass: dict[str, BreakGlass] = {}
+
+    async def __call__(self, tenant: str, _turn: Turn) -> None:
+        """Do it."""
+        if tenant not in self._glass:
+            theirs = self._settings.model_copy(update={"tenant": tenant})
+            self._glass[tenant] = break_glass_of(theirs, self._stores, self._record)
+        noted = await self._glass[tenant].end_over(door="worker")
+        if noted:
+            log.info("glass_over", extra={"overrides": noted})
+
+    async def _record(self, event: AuditEvent) -> None:
+        async with open_trail(self._settings, self._stores, brief=True) as trail:
             await trail.record(event)
-
-    theirs = settings.model_copy(update={"tenant": tenant})
-    noted = await break_glass_of(theirs, stores, record).end_over(door="worker")
-    if noted:
-        log.info("glass_over", extra={"overrides": noted})

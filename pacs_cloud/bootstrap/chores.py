@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from pacs_cloud.bootstrap.breaking_glass import NOTED_EVERY_S, note_glass_over
+from pacs_cloud.bootstrap.breaking_glass import NOTED_EVERY_S, GlassOver
 from pacs_cloud.bootstrap.correcting import end_corrections
 from pacs_cloud.bootstrap.erasing import go_on_erasing
 from pacs_cloud.bootstrap.in_turns import InTurns, alone, by_tenant, each
@@ -79,7 +79,7 @@ def chores_of(
     turns = turns or Turns(objects, now_us)
     sweeps = by_tenant("sweep", objects, PACKS, Sweep(settings, stores))
     folds = by_tenant("access", objects, ACCESS, partial(_access, stores))
-    glass = by_tenant("glass", objects, GLASS, partial(note_glass_over, settings, stores))
+    glass = by_tenant("glass", objects, GLASS, GlassOver(settings, stores))
     copies = alone("copies", CopiesTending(settings, stores))
     settles = alone("rejections", partial(_rejections, stores))
     chores: dict[str, Chore] = {

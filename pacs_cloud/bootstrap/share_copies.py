@@ -16,7 +16,7 @@ from pacs_cloud.dicom.deid.deidentifier import Deidentifier
 from pacs_cloud.dicom.deid.project import KEY_BYTES, Project
 from pacs_cloud.dicom.deid.report import Report
 from pacs_cloud.dicom.deid.result import Result
-from pacs_cloud.errors import InvalidInstance, InvalidRequest
+from pacs_cloud.errors import InvalidInstance, InvalidRequest, PacsError
 from pacs_cloud.identity.shares import SHARES, Shares
 from pacs_cloud.identity.shares_making import Copied, Copying
 from pacs_cloud.identity.shares_record import COPIES, Share, SharedCopy
@@ -153,13 +153,18 @@ class CopiesTending:
 
     async def __call__(self, _turn: Turn) -> None:
         """Do it."""
-        stores = self._stores
+        stores, failures = self._stores, list[PacsError]()
         # Those first: of any that is there by now the link is, too.
         left = await tenants_beginning(stores.objects, COPIES)
         for tenant in await tenants_of(stores.objects, SHARES):
             if tenant not in self._shares:
                 self._shares[tenant] = self._of(tenant)
-            left -= await self._shares[tenant].tend(left)
+            try:
+                left -= await self._shares[tenant].tend(left)
+            except PacsError as error:
+                failures.append(error)
+        if failures:  # which of the others' links nobody knows cannot be told
+            raise failures[0]
         for tenant in sorted(left):  # of links that nobody knows any more
             await remove_tenant(stores.objects, stores.catalogue, tenant)
 

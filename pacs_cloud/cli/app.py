@@ -138,6 +138,8 @@ def up(
     """Start the whole PACS; stop it with Ctrl-C or SIGTERM.
 
     Prints one line once it serves:  ready http=http://… dimse=host:port aet=…
+    Other commands read the settings, not these flags: links that they print go by `http` or
+    `public_url` there.
     """
     from pacs_cloud.cli.serve import serve_roles
 

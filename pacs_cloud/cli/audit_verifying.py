@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pacs_cloud.audit.reading import audited_tenants
 from pacs_cloud.audit.verify import Checked, Finding, Verification
 from pacs_cloud.bootstrap.services import open_stores
-from pacs_cloud.cli.audit_moments import parsed_moment
+from pacs_cloud.cli.moments import parsed_moment
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr
 from pacs_cloud.settings import Settings
 

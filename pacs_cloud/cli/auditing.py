@@ -15,8 +15,7 @@ from pacs_cloud.audit.asking import Wanted, studies_showing, who_did
 from pacs_cloud.audit.reading import Unreadable, events
 from pacs_cloud.bootstrap.auditing import open_trail, source_of
 from pacs_cloud.bootstrap.services import Stores, now_us, open_stores
-from pacs_cloud.cli.audit_moments import moment_of
-from pacs_cloud.cli.moments import when
+from pacs_cloud.cli.moments import moment_of, when
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr
 from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.errors import Conflict, InvalidRequest, Unavailable

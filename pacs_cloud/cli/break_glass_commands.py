@@ -7,7 +7,8 @@ import typer
 from pacs_cloud.cli.options import AsJson, By, Config, Data, settings_of
 
 break_glass = typer.Typer(
-    no_args_is_help=True, help="What people see that no rule lets them see, in an emergency."
+    no_args_is_help=True,
+    help="Broken glass: who opened restricted studies in an emergency, why, until when; end it.",
 )
 
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
 from pacs_cloud.bootstrap.services import Stores, now_us, open_reading, trash_of
+from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import confirm, counted, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.scopes import checked, scope_of
@@ -97,12 +97,11 @@ def show_trash(settings: Settings, *, as_json: bool) -> None:
 
 
 async def _list(settings: Settings) -> list[dict[str, object]]:
-    retention = timedelta(days=settings.trash_days)
     rows: list[dict[str, object]] = []
     async with open_stores(settings) as stores:
         async for one in list_trash(stores.objects, stores.catalogue, settings.tenant):
-            deleted = datetime.fromtimestamp(one.deleted_us / 1e6, UTC)
-            times = {"deleted": _when(deleted), "until": _when(deleted + retention)}
+            until_us = one.deleted_us + round(settings.trash_days * _DAY_US)
+            times = {"deleted": when(one.deleted_us), "until": when(until_us)}
             rows.append({**times, **_plain(one.scope), "instances": one.instances})
     return sorted(rows, key=lambda row: str(row["deleted"]))
 
@@ -227,7 +226,3 @@ def _plain(scope: Scope) -> dict[str, object]:
         "series": scope.series_instance_uid,
         "instance": scope.sop_instance_uid,
     }
-
-
-def _when(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

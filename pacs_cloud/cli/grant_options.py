@@ -67,5 +67,5 @@ def grants_of(
         raise InvalidRequest("which studies is said of a --role")
     found += [parse_grant(text) for text in grants or ()]
     if not found:
-        raise InvalidRequest("what they may is said by --role or --grant")
+        raise InvalidRequest("say what they may: --role radiologist, or --grant (see --help)")
     return tuple(found)

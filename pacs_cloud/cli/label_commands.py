@@ -7,7 +7,8 @@ import typer
 from pacs_cloud.cli.options import AsJson, By, Config, Data, Reason, Study, settings_of
 
 label = typer.Typer(
-    no_args_is_help=True, help="Labels of studies, by which roles see them, or do not: vip."
+    no_args_is_help=True,
+    help="Labels of studies: rules go by them, and sensitive ones (vip) hide a study from most.",
 )
 
 Labels = Annotated[

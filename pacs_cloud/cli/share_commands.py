@@ -64,7 +64,7 @@ def share_make(
 
     Whoever has the link sees these studies. With --code they need a code as well: do not
     send it the same way as the link. With --deidentify they see copies, which are made now,
-    and removed with the link.
+    and removed with the link. Its address is that of `public_url` in the settings, else `http`.
     """
     from pacs_cloud.cli.sharing import make_share
     from pacs_cloud.identity.shares_record import Guest

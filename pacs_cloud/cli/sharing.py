@@ -33,6 +33,7 @@ _COLUMNS: Final = (
     "until",
     "uses",
     "may",
+    "deidentified",
     "guest",
     "studies",
     "made_by",

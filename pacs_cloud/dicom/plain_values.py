@@ -32,7 +32,6 @@ _FIXED_POINT: Final = b"0123456789.+- \\"
 """What decimals without an exponent are made of. Of these characters `float` takes
 what `_DECIMALS` does, and sooner; an exponent's digits it does not count."""
 _DECIMALS: Final = re.compile(rb"%b(?:\\%b)*" % (_DECIMAL, _DECIMAL))
-_DEFAULT_REPERTOIRE: Final = ("AE", "AS", "CS", "DA", "DT", "TM")
 _TEXTS: Final = ("LO", "LT", "SH", "ST", "UC", "UT")
 _PADDING: Final = b" \0"
 

@@ -7,6 +7,7 @@ conforms as well is a separate question.
 """
 
 import re
+import uuid
 from typing import Final
 
 from pacs_cloud.errors import InvalidUid
@@ -54,6 +55,11 @@ _DEFLATED: Final = frozenset({DEFLATED_LE, JPIP_REFERENCED_DEFLATE, JPIP_HTJ2K_R
 _NATIVE: Final = (
     _IMPLICIT | _DEFLATED | {EXPLICIT_LE, EXPLICIT_BE, JPIP_REFERENCED, JPIP_HTJ2K_REFERENCED}
 )
+
+
+def new_uid() -> str:
+    """Return a UID that nobody else has, made of a random UUID (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
 
 
 def parse_uid(text: str | bytes) -> str:

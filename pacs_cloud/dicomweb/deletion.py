@@ -11,6 +11,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from pacs_cloud.catalogue.absence import absence
 from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.dicomweb.addressed import addressed
@@ -50,9 +51,13 @@ class Deletion:
             uid_of(request, name) or "" for name in ("study", "series", "instance")
         )
         caller = caller_of(request)
-        only = await self._archive.instances.admission.admit(caller, Action.DELETE, study)
+        try:
+            only = await self._archive.instances.admission.admit(caller, Action.DELETE, study)
+        except NotFound as error:
+            # Word for word what is said where there is none.
+            raise absence((), instance or None) from error
         if only is not None and series not in only:
-            raise NotFound("there is no such series")
+            raise absence((), instance or None)
         if not await self._is_as_seen(request):
             return problem(
                 HTTPStatus.PRECONDITION_FAILED,

@@ -54,7 +54,8 @@ _OWN_WORDS: Final = {
     errors.Corrupt: "What is stored cannot be read as it was written.",
     errors.Held: "The study is on hold: nothing of it is deleted before that ends.",
     errors.Conflict: "Something else is already there, or changed meanwhile.",
-    errors.Unidentified: "Sign in, or send a key: `Authorization: Bearer …`.",
+    errors.Unidentified: "Sign in, or send a key: `Authorization: Bearer …`. One that is over,"
+    " revoked or not known opens nothing.",
     LockedOut: "Too many tries have failed: wait before the next one.",
     errors.Denied: "Not for this caller.",
     BeingRecalled: "The bytes are in a cold tier, and are being recalled.",

@@ -72,12 +72,12 @@ class CMove:
         )
         if self._patience is None:
             await archive.require(instances)
-        else:
-            await self._patience.wait(operation, archive, instances, destination.ae_title)
-
+        # Before the wait: what is cold then is sent without whoever asked, by a worker.
         await record_sending(
             self._shelf, operation.caller, "C-MOVE", instances, destination.ae_title
         )
+        if self._patience is not None:
+            await self._patience.wait(operation, archive, instances, destination.ae_title)
 
         async def on_progress(tally: Tally) -> None:
             if tally.remaining:

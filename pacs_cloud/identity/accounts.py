@@ -78,23 +78,21 @@ class Accounts(Register):
         """
         async with self._in_turn():
             account, attempt = await self._proven(name, password, address)
-            if account.codes:
-                if not code.strip():
-                    raise CodeNeeded("a one-time code is needed")
-                account = await self._with_code(account, code)
-                if account is None:
-                    await self._fail(attempt)
+            account = await self._coded(account, code, attempt)
             await self._lockout.succeeded(attempt)
             if self._hashing.is_outdated(account.password):
                 await self._rehash(account, password)
             return account.user(self.tenant)
 
-    async def change_password(self, name: str, old: str, new: str, *, address: str) -> User:
+    async def change_password(
+        self, name: str, old: str, new: str, code: str = "", *, address: str
+    ) -> User:
         """Set the password of somebody who knows the old one; all their sessions end.
 
         Raises:
             InvalidRequest: the new one is too short, guessed by anybody, or the old one.
-            Unidentified: the old one is wrong.
+            Unidentified: the old one is wrong, or the code of somebody who needs one.
+            CodeNeeded: it is missing.
             Conflict: it was changed meanwhile.
             LockedOut, Unavailable: as `sign_in`.
         """
@@ -103,6 +101,7 @@ class Accounts(Register):
             text = accepted(new, name=account.name, email=account.email)
             if new == old:
                 raise InvalidRequest("the new password is the old one")
+            account = await self._coded(account, code, attempt)
             kept, before = await self._hashing.hashed(text), account.password
             await self._lockout.succeeded(attempt)
 
@@ -238,6 +237,17 @@ class Accounts(Register):
         account = await self._states.read(link.user_id)
         is_good = account is not None and account.is_opened_by(link, self._now_us())
         return account if is_good else None
+
+    async def _coded(self, proven: Account, code: str, attempt: Attempt) -> Account:
+        """Return the account once a code is taken, where it needs one; raises as `sign_in`."""
+        if not proven.codes:
+            return proven
+        if not code.strip():
+            raise CodeNeeded("a one-time code is needed")
+        account = await self._with_code(proven, code)
+        if account is None:
+            await self._fail(attempt)
+        return account
 
     async def _with_code(self, proven: Account, code: str) -> Account | None:
         """Return the account once a code is taken, which nobody else can take any more."""

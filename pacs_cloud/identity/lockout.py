@@ -6,7 +6,7 @@ Three things are counted, each as a bucket that fills by failures and drains wit
 - of a name and each address that they have: so that no stranger's failures keep them out;
 - of an address, what concerns names that are new to it: one guess each for many names.
 
-Above its free failures each lets one try through, then waits twice as long as before, up
+From a certain failure on each lets one try through, then waits twice as long as before, up
 to a limit (SP 800-63B 3.2.2: waiting up to an hour, and addresses that are known). While
 it waits nothing is tried and nothing is written, so that a flood writes a few objects an
 hour. Names that nobody has share some thousands of places, addresses as well: what lies
@@ -35,21 +35,21 @@ class Limit:
     """How often something may fail.
 
     Attributes:
-        free: failures that cost nothing.
+        waits_from: which failure is the first that makes wait.
         drain_s: a failure is forgotten after so long.
-        first_s: how long the first one above them makes wait.
+        first_s: how long that one does; each further one twice as long.
         longest_s: how long any does.
     """
 
-    free: int
+    waits_from: int
     drain_s: float
     first_s: float
     longest_s: float
 
 
-STRANGERS: Final = Limit(free=5, drain_s=3600, first_s=30, longest_s=3600)
-ACQUAINTED: Final = Limit(free=5, drain_s=1800, first_s=15, longest_s=300)
-ADDRESS: Final = Limit(free=30, drain_s=120, first_s=30, longest_s=900)
+STRANGERS: Final = Limit(waits_from=5, drain_s=3600, first_s=30, longest_s=3600)
+ACQUAINTED: Final = Limit(waits_from=5, drain_s=1800, first_s=15, longest_s=300)
+ADDRESS: Final = Limit(waits_from=30, drain_s=120, first_s=30, longest_s=900)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Count:
         """Return it with one failure more."""
         drained = max(0, now_us - self.at_us) / 1_000_000 / limit.drain_s
         level = max(0.0, self.level - drained) + 1
-        above = round(level) - limit.free
+        above = round(level) - limit.waits_from
         if above < 0:
             return Count(level, now_us)
         wait_s = min(limit.first_s * 2 ** min(above, 30), limit.longest_s)

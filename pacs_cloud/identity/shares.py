@@ -31,7 +31,7 @@ from pacs_cloud.identity.user import CodeNeeded
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.security import access
 from pacs_cloud.security.audit_event import Outcome
-from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.caller import Caller
 from pacs_cloud.security.labels import SENSITIVE
 
 SHARES: Final = "shares/"
@@ -257,12 +257,9 @@ class Shares:
         return await self._tending.tend(left)
 
     def _is_theirs(self, caller: Caller, share: Share) -> bool:
-        if caller.tenant != self.tenant:
-            return False
-        administers = access.may(caller, Action.ADMINISTER) and not access.is_bounded(
-            caller, Action.ADMINISTER
+        return caller.tenant == self.tenant and (
+            access.administers(caller) or share.made_by == caller.subject
         )
-        return administers or share.made_by == caller.subject
 
     async def _shown(self, share_id: str, secret: str) -> Share | None:
         if not is_share_id(share_id) or not is_share_secret(secret):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from pacs_cloud.errors import PacsError
 from pacs_cloud.identity.shares_making import ITSELF, Copying, SharedStudies
 from pacs_cloud.identity.shares_noting import ShareNoting
 from pacs_cloud.identity.shares_record import Share, copies_tenant
@@ -32,16 +33,26 @@ class ShareTending:
     async def tend(self, left: AbstractSet[str]) -> set[str]:
         """Remove the copies of links that are over; return the tenants in which all these lie.
 
-        A link is ended of which a study is gone: its copy is to go with it.
+        A link is ended of which a study is gone: its copy is to go with it. One of which the
+        copies cannot be removed keeps those of no other.
 
         Args:
             left: tenants of which there is anything.
+
+        Raises:
+            PacsError: the first that was raised.
         """
+        failures: list[PacsError] = []
         # One that only a newer release can read is looked after by that.
         known = {copies_tenant(share_id) for share_id in await self._states.numbers()}
         for share in (await self._states.all(readable=True)).values():
             if share.deidentify:
-                await self._tend(share, left)
+                try:
+                    await self._tend(share, left)
+                except PacsError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
         return known
 
     async def _tend(self, share: Share, left: AbstractSet[str]) -> None:

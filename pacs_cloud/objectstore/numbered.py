@@ -15,12 +15,18 @@ async def read_last(objects: ObjectStore, folder: str) -> tuple[int, bytes] | No
     Raises:
         Corrupt: its key is no number.
     """
+    last = await last_in(objects, folder)
+    return (_number(folder, last[0]), last[1]) if last is not None else None
+
+
+async def last_in(objects: ObjectStore, folder: str) -> tuple[str, bytes] | None:
+    """Return the last object of `folder`, which ends in `/`, and its key; None without one."""
     while True:
         keys = [info.key async for info in objects.list(folder)]
         if not keys:
             return None
         try:
-            return _number(folder, keys[-1]), await objects.get(keys[-1])
+            return keys[-1], await objects.get(keys[-1])
         except NotFound:
             continue  # somebody has written the next one, and removed this
 

@@ -12,6 +12,7 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord, UidRef
 from pacs_cloud.catalogue.visibility import Admission
 from pacs_cloud.dicom.amendment import Amendment
+from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.pack.index import PackIndex, PackInstance
 from pacs_cloud.retrieve.pieces import Slice
@@ -169,7 +170,11 @@ class Instances:
             Offline: as this finder's `demand`.
             Unavailable: it cannot be put on record.
         """
-        only = await self.admission.admit(caller, to, study_instance_uid)
+        try:
+            only = await self.admission.admit(caller, to, study_instance_uid)
+        except NotFound as error:
+            # Word for word what is said where there is none.
+            raise absence((), sop_instance_uid) from error
         tenant = caller.tenant
         packs = await self._catalogue.packs(tenant, study_instance_uid, series_instance_uid)
         if only is not None:

@@ -62,6 +62,11 @@ def is_bounded(caller: Caller, action: Action, sensitive: frozenset[str] = froze
     )
 
 
+def administers(caller: Caller) -> bool:
+    """Return whether somebody runs their whole tenant: for some studies only nobody does."""
+    return not is_bounded(caller, Action.ADMINISTER)
+
+
 def may_with(caller: Caller, action: Action, facts: StudyFacts) -> bool:
     """Return whether somebody may do something with a study of their tenant."""
     return any(True for _ in _fitting(caller, action, facts))

@@ -96,6 +96,7 @@ class EventKey(NamedTuple):
     outcome: str = Outcome.SUCCESS
     studies: tuple[str, ...] = ()
     query: str = ""
+    details: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ class AuditEvent:
             self.outcome,
             self.studies,
             self.query,
+            self.details,
         )
 
     @property

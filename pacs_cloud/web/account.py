@@ -96,14 +96,14 @@ class Account:
         address = address_of(request)
         try:
             user = await self._services.accounts.change_password(
-                user.name, old, new, address=address
+                user.name, old, new, form.text("code"), address=address
             )
         except InvalidRequest as error:
             failure = Failure("Choose another password", sentence(error))
             status = HTTPStatus.UNPROCESSABLE_ENTITY
             return await self.page(visit, status, failures={"password": failure})
         except Denied as error:
-            failure, status = why_refused(error)
+            failure, status = why_refused(error, with_code="code" in form.fields)
             await self._noting.note(
                 request, visit, Kind.ADMINISTER, "password", outcome=Outcome.MINOR
             )

@@ -1,7 +1,6 @@
 """The page that breaks the glass: whom it is for, why, what is open, and ending it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -20,6 +19,7 @@ from pacs_cloud.security.audit_event import Kind, Outcome
 from pacs_cloud.security.caller import Action, Caller
 from pacs_cloud.web.forms import Form
 from pacs_cloud.web.local_paths import BREAK_GLASS
+from pacs_cloud.web.moments import minute_text
 from pacs_cloud.web.noting import Noting
 from pacs_cloud.web.refusals import Failure, see_other, sentence
 from pacs_cloud.web.services import WebServices
@@ -113,7 +113,7 @@ class BreakGlassPage:
             status,
             **visit.context,
             found=[
-                OpenText(one.override_id, one.studies, one.reason, _moment(one.until_us))
+                OpenText(one.override_id, one.studies, one.reason, minute_text(one.until_us))
                 for one in await self._glass.of(_caller(request, visit))
             ],
             given={name: given.get(name, "") for name in _FIELDS},
@@ -150,7 +150,3 @@ def _why(error: PacsError) -> tuple[Failure, HTTPStatus]:
             return Failure(_NOTHING, text), HTTPStatus.NOT_FOUND
         case _:
             return Failure(_NOTHING, sentence(error)), HTTPStatus.UNPROCESSABLE_ENTITY
-
-
-def _moment(time_us: int) -> str:
-    return f"{datetime.fromtimestamp(time_us / 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Where a page may send somebody on to: only within this origin."""
+"""Paths of pages, and where one may send somebody on to: only within this origin."""
 
 import re
 from typing import Final
@@ -19,3 +19,8 @@ def local_path(text: str) -> str:
     if _LOCAL.fullmatch(text) is None or text.startswith(_OF_SIGNING_IN):
         return HOME
     return text
+
+
+def welcome_path(secret: str) -> str:
+    """Return the path of the link that redeems a secret."""
+    return f"/welcome#{secret}"

@@ -1,7 +1,6 @@
 """API keys on the account page: those that one has made, a new one, and revoking one."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -11,11 +10,13 @@ from starlette.responses import Response
 from pacs_cloud.errors import Denied, InvalidRequest, NotFound
 from pacs_cloud.identity.keys import ApiKey
 from pacs_cloud.identity.user import LockedOut, User
-from pacs_cloud.security.access import BOUNDED, is_bounded
+from pacs_cloud.security import access
+from pacs_cloud.security.access import BOUNDED
 from pacs_cloud.security.audit_event import Kind, Outcome
-from pacs_cloud.security.caller import Action, Grant, Role
+from pacs_cloud.security.caller import Grant, Role
 from pacs_cloud.web.forms import NotProven
 from pacs_cloud.web.local_paths import HOME
+from pacs_cloud.web.moments import day_text
 from pacs_cloud.web.noting import Noting
 from pacs_cloud.web.proving import prove
 from pacs_cloud.web.refusals import see_other
@@ -122,7 +123,7 @@ class OwnKeys:
 
 def may_make(visit: Visit) -> bool:
     """Return whether somebody may make keys, whatever these open."""
-    return not is_bounded(visit.who.caller(address=""), Action.ADMINISTER)
+    return access.administers(visit.who.caller(address=""))
 
 
 def role_choices() -> list[tuple[str, str, str]]:
@@ -130,12 +131,6 @@ def role_choices() -> list[tuple[str, str, str]]:
     return [
         (value, ROLE_NAMES[role], grant_text(Grant(role)).may) for value, role in _ROLES.items()
     ]
-
-
-def day_text(time_us: int) -> str:
-    """Return a time's day, UTC, as people write it."""
-    day = datetime.fromtimestamp(time_us / 1_000_000, UTC)
-    return f"{day.day} {day:%B %Y}"
 
 
 def _text(key: ApiKey, now_us: int) -> KeyText:

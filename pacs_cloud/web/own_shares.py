@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,8 +27,8 @@ from pacs_cloud.security.audit_event import Kind, Outcome
 from pacs_cloud.security.caller import Action, Caller
 from pacs_cloud.web.forms import Form
 from pacs_cloud.web.local_paths import SHARES
+from pacs_cloud.web.moments import day_text, minute_text
 from pacs_cloud.web.noting import Noting
-from pacs_cloud.web.own_keys import day_text
 from pacs_cloud.web.refusals import Failure, see_other, sentence
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.templating import Templates
@@ -232,11 +231,7 @@ def _text(share: Share, now_us: int) -> LinkText:
         not share.is_over(now_us),
         f"{words} · until {day_text(share.until_us)} · {opened}",
         tuple(
-            f"{_moment(use.at_us)}{f' from {use.address}' if use.address else ''}"
+            f"{minute_text(use.at_us)}{f' from {use.address}' if use.address else ''}"
             for use in reversed(share.uses)
         ),
     )
-
-
-def _moment(time_us: int) -> str:
-    return f"{datetime.fromtimestamp(time_us / 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"

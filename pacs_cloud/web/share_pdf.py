@@ -1,14 +1,13 @@
 """A report that came as PDF becomes an instance of its study (Encapsulated PDF, PS3.3 A.45.1)."""
 
 import base64
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pacs_cloud.dicom.composing import Bulk, Piece, compose
 from pacs_cloud.dicom.elements import Element, Elements
-from pacs_cloud.dicom.uid import EXPLICIT_LE
+from pacs_cloud.dicom.uid import EXPLICIT_LE, new_uid
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
@@ -52,7 +51,7 @@ def encapsulated(
         **{tag: study.get(tag, {"vr": vr}) for tag, vr in _OF_THE_STUDY.items()},
         **{tag: study[tag] for tag in _WHERE_KNOWN if tag in study},
         "00080016": _element("UI", ENCAPSULATED_PDF),
-        "00080018": _element("UI", _new_uid()),
+        "00080018": _element("UI", new_uid()),
         "00080023": _element("DA", now.strftime("%Y%m%d")),  # Content Date
         "0008002A": {"vr": "DT"},  # Acquisition DateTime
         "00080033": _element("TM", now.strftime("%H%M%S")),  # Content Time
@@ -62,7 +61,7 @@ def encapsulated(
         "00080201": _element("SH", "+0000"),  # Timezone Offset From UTC
         "0008103E": _element("LO", _TITLE),
         "0020000D": _element("UI", study_instance_uid),
-        "0020000E": _element("UI", _new_uid()),
+        "0020000E": _element("UI", new_uid()),
         "00200011": _element("IS", _SERIES_NUMBER),
         "00200013": _element("IS", 1),
         "00280301": _element("CS", "YES"),  # Burned In Annotation
@@ -83,10 +82,6 @@ def _bytes(piece: Piece) -> bytes:
 
 def _element(vr: str, value: Any) -> Element:
     return {"vr": vr, "Value": [value]}
-
-
-def _new_uid() -> str:
-    return f"2.25.{uuid.uuid4().int}"  # PS3.5 B.2
 
 
 def _no_bulk(uri: str, tag: str, depth: int) -> Bulk:

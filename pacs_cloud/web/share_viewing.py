@@ -10,7 +10,7 @@ from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidRequest, InvalidUid, NotFound
 from pacs_cloud.security.audit_event import Kind, event_of
 from pacs_cloud.web.forms import CSRF, NotOurPage, form_of
-from pacs_cloud.web.own_keys import day_text
+from pacs_cloud.web.moments import day_text
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.share_contents import ShareContents
 from pacs_cloud.web.share_guests import Guests, GuestVisit, share_url

@@ -24,11 +24,6 @@ from pacs_cloud.web.visits import Visits, address_of
 _ACTION: Final = "one-time link"
 
 
-def welcome_path(secret: str) -> str:
-    """Return the path of the link that redeems a secret."""
-    return f"/welcome#{secret}"
-
-
 class Welcome:
     """The page of one-time links."""
 

@@ -12,7 +12,7 @@ from e2e.browsers import chromium, looked_at, opened
 from http_certificates import write_certificate
 from pacs_cloud.dimse.tls import ClientCertificates, TlsContexts, TlsFiles
 from pacs_cloud.security.caller import Role
-from pacs_cloud.web.welcome import welcome_path
+from pacs_cloud.web.local_paths import welcome_path
 from web_site import GOOD, OTHER, Site, site
 
 _FOCUSED = """

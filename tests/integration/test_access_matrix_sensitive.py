@@ -115,3 +115,15 @@ async def test_nor_is_it_deleted(tmp_path: Path, who: str) -> None:
         assert (
             await door.ask("", "GET", f"/dicom-web/studies/{STUDY}/metadata")
         ).status_code == 200
+
+
+@pytest.mark.parametrize("who", ["radiologist", "technologist", "radiologist-here"])
+async def test_what_is_said_of_it_is_what_is_said_of_none(tmp_path: Path, who: str) -> None:
+    async with opened(tmp_path) as door:
+        for method, path in WANTED:
+            if method not in {"GET", "DELETE"} or "{study}" not in path:
+                continue
+            of_it = await door.ask(who, method, path)
+            of_none = await door.ask(who, method, path.replace("{study}", "9.9"))
+            said = [(one.status_code, one.content) for one in (of_it, of_none)]
+            assert said[0] == said[1], f"{method} {path}"

@@ -1,6 +1,7 @@
 """Audit messages at a syslog server over TLS: each one, in order, whatever happens between."""
 
 import asyncio
+import errno
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -178,6 +179,24 @@ async def test_where_it_was_lost_how_far_all_is_sent_again(
             note.write_bytes(b"")
         await forwarder(trail, server.port).send()
         assert await arrived(server, 2) == ["1.1", "1.1"]
+
+
+async def test_a_full_disk_does_not_keep_what_is_sealed_from_being_sent(
+    house: House,
+    server: SyslogServer,
+    forwarder: Callable[..., Forwarder],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    async with house.trail(keeps=True) as trail:
+        await record(house, trail, "1.1")
+        await trail._recorder.seal()
+        monkeypatch.setattr(Path, "write_text", full)
+        await forwarder(trail, server.port).send()
+        assert await arrived(server, 1) == ["1.1"]
+        assert [*house.root.glob("*/*/outbox/*")] == []  # there is room for notes again
 
 
 async def test_a_server_that_another_authority_vouches_for_gets_nothing(

@@ -10,8 +10,6 @@ import os
 import re
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -32,6 +30,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+import warm_start
 from crash.archive import Archive, running
 from dicomweb_samples import make_instance
 
@@ -92,13 +91,7 @@ def named_in(text: str) -> dict[str, str]:
 
 def command(data: Path, log: Path, *words: str, code: int | None = 0) -> None:
     """Run a command; what it logs is added to `log`, what it says to its user is not."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pacs_cloud", *words, "--data", str(data)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = warm_start.run(*words, "--data", data)
     assert code is None or done.returncode == code, done.stderr
     is_logged = False
     with log.open("a") as file:

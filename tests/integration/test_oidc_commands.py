@@ -3,13 +3,13 @@
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from oidc_house import real_provider
 
+import warm_start
 from pacs_cloud.bootstrap.oidc import oidc_config_of, open_oidc
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Settings, load_settings
@@ -34,7 +34,6 @@ async def run(
     """Return the command's exit code, output and errors."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PACS_")},
-        "PYTHONPATH": os.pathsep.join(sys.path),
         "PACS_OIDC_ISSUER": issuer,
         "PACS_OIDC_CLIENT_ID": "pacs",
         "PACS_OIDC_CLIENT_SECRET": PACS["client_secret"],
@@ -44,17 +43,10 @@ async def run(
         "PACS_PUBLIC_URL": "https://pacs.example/archive",
         **more,
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pacs_cloud", "oidc", *arguments),
-        cwd=folder,
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    done = await asyncio.to_thread(
+        warm_start.run, "oidc", *arguments, cwd=folder, env=environment, said=said
     )
-    output, errors = await process.communicate(said.encode())
-    assert process.returncode is not None
-    return process.returncode, output.decode(), errors.decode()
+    return done.returncode, done.stdout, done.stderr
 
 
 async def told(provider: Provider, folder: Path, *arguments: str, **more: Any) -> dict[str, Any]:

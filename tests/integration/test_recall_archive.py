@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from catalogue_samples import TENANT
 from dicomweb_samples import make_instance
+from pacs_cloud.audit.reading import events
 from pacs_cloud.bootstrap.dimse_role import serve_dimse
 from pacs_cloud.bootstrap.ports import Reservation
 from pacs_cloud.bootstrap.services import Stores, now_us
@@ -33,6 +34,7 @@ from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.fsck import check
 from pacs_cloud.objectstore.port import Availability
 from pacs_cloud.objectstore.storage_classes import StorageClass
+from pacs_cloud.security.audit_event import Kind
 from pacs_cloud.settings import Address, Destination, Settings
 from pacs_cloud.tiering.recall.demand import BeingRecalled
 from pacs_cloud.tiering.recall.marks import key_of, recall_marks
@@ -329,6 +331,11 @@ async def test_a_c_move_nobody_waits_for_is_completed_by_the_worker(
 
                 status = await asyncio.to_thread(ask)
                 assert status == {"gone": None, "bound": 0xA702, "cancelled": 0xFE00}[why]
+            root = made.settings.data / "audit"
+            sent = [one async for one, _ in events(made.objects, root, TENANT)]
+            assert [
+                (one.studies, one.instances, one.details) for one in sent if one.kind is Kind.SEND
+            ] == [((STUDY,), 4, (("destination", "THEIRS"),))]
             # The server has stopped: what it left, it left in the queue.
             assert (await made.stores.queue.depth()).ready == (0 if why == "cancelled" else 1)
             if why != "cancelled":

@@ -32,6 +32,7 @@ from pacs_cloud.identity.shares import MadeShare, Shares
 from pacs_cloud.identity.shares_making import Copying
 from pacs_cloud.identity.shares_record import ShareState, copies_tenant
 from pacs_cloud.identity.shares_wish import ShareWish
+from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.security.audit_event import AuditEvent, Kind
 from pacs_cloud.security.caller import Caller, Grant, Role, system
 from pacs_cloud.settings import Settings
@@ -226,6 +227,27 @@ class TestTheEnd:
         await archive.store(instance_file("2.25.1"), tenant=tenant_of(made))
         await tend(archive, tmp_path)
         assert await left_of(archive, tenant_of(made)) == []
+
+    async def test_copies_that_cannot_be_removed_keep_no_others(
+        self, archive: Archived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        all_made = [await archive.made(deidentify=True) for _ in range(3)]
+        for made in all_made:
+            await archive.shares._states.change(
+                made.share.share_id, lambda one: one and replace(one, until_us=1)
+            )
+        stuck, *others = sorted(map(tenant_of, all_made))
+        delete = LocalObjectStore.delete
+
+        async def refusing(store: LocalObjectStore, key: str) -> None:
+            if f"/{stuck}/" in key:
+                raise Denied("it is locked")
+            await delete(store, key)
+
+        monkeypatch.setattr(LocalObjectStore, "delete", refusing)
+        with pytest.raises(Denied):
+            await tend(archive, tmp_path)
+        assert [await left_of(archive, one) for one in others] == [[], []]
 
     async def test_copies_of_no_link_are_cleared_up(
         self, archive: Archived, tmp_path: Path

@@ -164,9 +164,9 @@ class TestCode:
     async def test_a_password_that_changed_meanwhile_ends_the_first_step(
         self, pages: Site, browser: Browser
     ) -> None:
-        totp, _ = await pages.codes()
+        totp, recovery = await pages.codes()
         form = hidden((await browser.sign_in()).text)
-        await pages.accounts.change_password("anna", GOOD, OTHER, address="")
+        await pages.accounts.change_password("anna", GOOD, OTHER, recovery[0], address="")
         answer = await browser.post("/sign-in", {**form, "code": pages.code(totp)})
         assert answer.status_code == 403
 

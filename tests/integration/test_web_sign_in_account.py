@@ -11,7 +11,7 @@ import pytest
 from pacs_cloud.security.audit_event import Kind, Outcome
 from pacs_cloud.security.caller import Grant, Role
 from pacs_cloud.security.rules import StudyRule
-from pacs_cloud.web.welcome import welcome_path
+from pacs_cloud.web.local_paths import welcome_path
 from web_site import GOOD, OTHER, Browser, Site, hidden, site, visible
 
 
@@ -175,6 +175,18 @@ class TestCodes:
         user = await pages.accounts.user("anna")
         assert user is not None
         assert not user.has_codes
+
+    async def test_a_new_password_takes_the_code_as_well(
+        self, pages: Site, browser: Browser
+    ) -> None:
+        totp, _ = await pages.codes()
+        form = {"old": GOOD, "new": OTHER}
+        for wrong in ({}, {"code": "000000"}):
+            answer = await browser.post("/account/password", {**form, **wrong}, csrf=True)
+            assert answer.status_code == 403
+            assert 'id="password-code"' in answer.text
+        form["code"] = pages.code(totp)
+        assert (await browser.post("/account/password", form, csrf=True)).status_code == 303
 
 
 class TestKeys:

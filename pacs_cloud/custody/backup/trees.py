@@ -35,10 +35,13 @@ class Tree:
         comes_and_goes: whether such objects are removed when they have served. One that is
             missing may then be over, so that a tenant's are put back all, or none: where the
             store has some that the backup has not, it knows better.
+        is_numbered: whether what changes is a further object, behind which the one before goes
+            (`objectstore/numbered`): one that goes while it is read has another in its place.
     """
 
     prefix: str
     comes_and_goes: bool = False
+    is_numbered: bool = False
 
 
 TREES: Final = (
@@ -52,14 +55,14 @@ TREES: Final = (
     Tree(PINS),
     Tree(FIXITY, comes_and_goes=True),
     Tree(ACCESS, comes_and_goes=True),
-    Tree(DEVICES),
+    Tree(DEVICES, is_numbered=True),
     Tree(DEID),
     Tree(AUDIT),
-    Tree(USERS),
-    Tree(KEYS),
-    Tree(SHARES),
+    Tree(USERS, is_numbered=True),
+    Tree(KEYS, is_numbered=True),
+    Tree(SHARES, is_numbered=True),
     Tree(LABELS),
-    Tree(GLASS),
+    Tree(GLASS, is_numbered=True),
 )
 """All that is no pack, and cannot be made again from packs: not recalls and turns, nor tries and
 ends of sessions, which are of the moment, and no thumbnails."""

@@ -1,6 +1,6 @@
 """A backup made: every object that is no pack, spool files, and settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from pacs_cloud.custody.backup.archive_file import (
@@ -10,8 +10,9 @@ from pacs_cloud.custody.backup.archive_file import (
     BackupWriter,
     Manifest,
 )
-from pacs_cloud.custody.backup.trees import INDEXES, TREES
+from pacs_cloud.custody.backup.trees import INDEXES, TREES, Tree
 from pacs_cloud.errors import NotFound
+from pacs_cloud.objectstore.numbered import last_in
 from pacs_cloud.objectstore.port import ObjectStore
 
 SETTINGS = "settings.json"
@@ -31,8 +32,9 @@ async def write_backup(
 ) -> Manifest:
     """Write a backup to `path`; return what is in it.
 
-    The archive may run: an object that goes meanwhile is left out, and of a spool file that
-    grows is taken what is there. Memory: about half a KB for each object.
+    The archive may run: an object that goes meanwhile is left out, unless another one takes its
+    place, and of a spool file that grows is taken what is there. Memory: about half a KB for each
+    object.
 
     Args:
         objects: the store, of all tenants.
@@ -62,14 +64,29 @@ async def write_backup(
                 continue  # it was committed meanwhile
             progress()
         for tree in (*TREES, *((INDEXES,) if with_indexes else ())):
-            async for info in objects.list(tree.prefix):
-                try:
-                    data = await objects.get(info.key)
-                except NotFound:
-                    continue  # it has served
-                await writer.add(OBJECTS + info.key, data)
+            async for key, data in _objects(objects, tree):
+                await writer.add(OBJECTS + key, data)
                 progress()
         return await writer.finish()
     except BaseException:
         writer.drop()
         raise
+
+
+async def _objects(objects: ObjectStore, tree: Tree) -> AsyncIterator[tuple[str, bytes]]:
+    """Yield the objects of a tree, with their keys, each once."""
+    ahead = ""
+    async for info in objects.list(tree.prefix):
+        if info.key == ahead:
+            continue
+        try:
+            found = info.key, await objects.get(info.key)
+        except NotFound:
+            # The listing may be older than what stands for it now. Else: it has served.
+            folder = f"{info.key.rpartition('/')[0]}/"
+            last = await last_in(objects, folder) if tree.is_numbered else None
+            if last is None or last[0] == ahead:
+                continue
+            ahead = last[0]
+            found = last
+        yield found

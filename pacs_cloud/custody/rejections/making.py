@@ -1,6 +1,5 @@
 """A rejection note of our own: a Key Object Selection Document (PS3.3 A.35.4, PS3.16 TID 2010)."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -21,7 +20,7 @@ from pacs_cloud.custody.rejections.note import (
 )
 from pacs_cloud.dicom.composing import Bulk, compose
 from pacs_cloud.dicom.elements import Element, Elements
-from pacs_cloud.dicom.uid import EXPLICIT_LE
+from pacs_cloud.dicom.uid import EXPLICIT_LE, new_uid
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 _OF_THE_STUDY: Final = {
@@ -96,7 +95,7 @@ def make_note(
         words: what else there is to say; "" for nothing.
         now_us: when, microseconds since 1970 UTC.
     """
-    sop_instance_uid, series_instance_uid = _new_uid(), _new_uid()
+    sop_instance_uid, series_instance_uid = new_uid(), new_uid()
     now = datetime.fromtimestamp(now_us / 1e6, _zone_of(header))
     elements: dict[str, Element] = {
         **{tag: header.get(tag, {"vr": vr}) for tag, vr in _OF_THE_STUDY.items()},
@@ -207,10 +206,6 @@ def _code(value: str, meaning: str) -> Element:
 
 def _element(vr: str, value: str | int | Mapping[str, Any]) -> Element:
     return {"vr": vr, "Value": [value]}
-
-
-def _new_uid() -> str:
-    return f"2.25.{uuid.uuid4().int}"  # PS3.5 B.2
 
 
 def _no_bulk(uri: str, tag: str, depth: int) -> Bulk:

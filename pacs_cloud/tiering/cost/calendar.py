@@ -1,7 +1,7 @@
 """Days from the start of a simulation, and the calendar months that bills are for."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +43,6 @@ class Calendar:
     def names(self) -> tuple[str, ...]:
         """Each month as 2027-01."""
         return tuple(f"{self._start(month):%Y-%m}" for month in range(self.months))
-
-    def date_of(self, day: int) -> date:
-        """Return the date of a day."""
-        return self.first + timedelta(days=day)
 
     def _start(self, month: int) -> date:
         at = self.first.month - 1 + month

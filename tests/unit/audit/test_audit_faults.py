@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pacs_cloud.audit import directory, journal, leftover
+from pacs_cloud.audit import chain_note, directory, journal, leftover
 from pacs_cloud.audit.journal import Journal
 from pacs_cloud.audit.trail import Trail
 from pacs_cloud.errors import PacsError, Unavailable
@@ -49,7 +49,7 @@ class Dying:
         for name in STEPS:
             if name != "close":  # the kernel closes what a dead process had open
                 setattr(own, name, self._of(getattr(os, name)))
-        for module in (directory, journal, leftover):
+        for module in (chain_note, directory, journal, leftover):
             patcher.setattr(module, "os", own)
         for name in ("rename", "unlink", "mkdir"):
             patcher.setattr(Path, name, self._method(getattr(Path, name)))

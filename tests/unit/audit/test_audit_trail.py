@@ -5,12 +5,17 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
+from pacs_cloud.audit import chain_note
+from pacs_cloud.audit.sealing import adopt
 from pacs_cloud.audit.windows import Windows
-from pacs_cloud.errors import NotFound, StorageFull, Unavailable
+from pacs_cloud.errors import Denied, NotFound, StorageFull, Unavailable
 from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.objectstore.port import ObjectInfo
 from pacs_cloud.security.audit_event import (
     AuditEvent,
     AuditPatient,
@@ -20,7 +25,7 @@ from pacs_cloud.security.audit_event import (
     key_of,
 )
 from pacs_cloud.security.caller import Caller
-from unit.audit.audit_house import DOE, MINUTE_US, STUDY, House
+from unit.audit.audit_house import DOE, MINUTE_US, STUDY, House, die
 
 ANNA = Caller("default", "user:anna", (), "192.0.2.7")
 
@@ -73,6 +78,7 @@ async def test_what_is_counted_needs_no_event_and_no_wait(house: House) -> None:
         {"action": "metadata"},
         {"door": "dimse"},
         {"query": "PatientID=1"},
+        {"details": (("destination", "ELSEWHERE"),)},
         {"outcome": Outcome.MINOR},
         {"kind": Kind.SEND},
     ],
@@ -327,6 +333,113 @@ async def test_without_a_lasting_disk_a_store_that_is_gone_refuses(house: House)
             await trail.record(house.event())
         await trail.aclose()
     assert len(await house.events()) == 1  # it is on record that somebody tried
+
+
+async def test_sealing_makes_room_on_a_full_disk(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    async with house.trail(part_age_us=0) as trail:
+        for number in range(3):
+            await trail.record(house.event(Kind.CHANGE, f"1.{number}"))
+            await trail._recorder.end()
+        with monkeypatch.context() as patch:
+            patch.setattr(chain_note, "os", SimpleNamespace(**{**vars(os), "write": full}))
+            await trail.tend(house.root)
+        assert len(await house.keys()) == 3
+        assert len([*house.root.glob("*/*/*.jsonl")]) == 1  # it tells where the chain goes on
+        house.clock.tick(MINUTE_US)
+        await trail.tend(house.root)
+        assert [*house.root.glob("*/*/*.jsonl")] == []
+    async with house.trail() as trail:
+        await trail.record(house.event(Kind.CHANGE))
+    await house.seal()
+    assert len(await house.events()) == 4
+    assert await house.findings() == []
+
+
+async def test_what_has_ended_is_sealed_where_what_is_open_cannot_end(house: House) -> None:
+    broken = False
+
+    def sync(fd: int) -> None:
+        if broken:
+            raise OSError(errno.ENOSPC, "full")
+        os.fdatasync(fd)
+
+    async with house.trail(part_age_us=0, sync_file=sync) as trail:
+        await trail.record(house.event(Kind.CHANGE, "1.1"))
+        await trail._recorder.end()
+        await trail.record(house.event(Kind.CHANGE, "1.2"))
+        broken = True
+        await trail.tend(house.root)
+        assert len(await house.keys()) == 1
+        broken = False
+    await house.seal()
+    assert await house.findings() == []
+
+
+async def test_one_tenant_whose_trail_cannot_be_sealed_holds_up_no_other(house: House) -> None:
+    class Choosy(LocalObjectStore):
+        async def put_file(self, key: str, path: object, **more: object) -> ObjectInfo:  # type: ignore[override]
+            if key.startswith("audit/default/"):
+                raise Denied("its key is gone")
+            return await super().put_file(key, path, **more)  # type: ignore[arg-type]
+
+    async with (
+        Choosy(house.root.parent / "objects") as choosy,
+        house.trail(objects=choosy, part_age_us=0) as trail,
+    ):
+        for tenant in ("default", "north"):
+            await trail.record(house.event(Kind.CHANGE, tenant=tenant))
+        await trail.tend(house.root)
+        assert [key.split("/")[1] for key in await house.keys()] == ["north"]
+    async with (
+        Choosy(house.root.parent / "objects") as choosy,
+        house.trail(objects=choosy, part_age_us=0) as other,
+        house.trail(objects=choosy, part_age_us=0) as third,
+    ):
+        for tenant in ("default", "south"):
+            await third.record(house.event(Kind.CHANGE, tenant=tenant))
+        die(third)
+        house.clock.tick(MINUTE_US)
+        with suppress(Denied):
+            await adopt(house.root, other.directory.path, other._sealer, keeps=False)
+        assert [key.split("/")[1] for key in await house.keys()] == ["north", "south"]
+
+
+async def test_journals_of_which_all_is_sealed_are_let_go(house: House) -> None:
+    tenants = [f"t{number}" for number in range(60)]
+    async with house.trail(part_age_us=0) as trail:
+        for _ in range(2):
+            for tenant in tenants:
+                await trail.record(house.event(Kind.CHANGE, tenant=tenant))
+            await trail.tend(house.root)
+            assert len(trail.journals) < len(tenants)
+    for tenant in tenants:
+        assert len(await house.events(tenant)) == 2
+        assert await house.findings(tenant) == []
+
+
+async def test_a_clock_that_is_put_back_keeps_nothing_waiting(house: House) -> None:
+    async with house.trail(part_age_us=0) as trail:
+        for _ in range(2):
+            await trail.record(house.event())
+        house.clock.tick(-1440 * MINUTE_US)
+        await trail.record(house.event())
+        await trail.tend(house.root)
+        assert [event.count for event in await house.events()] == [1, 1, 1]
+        assert len(await house.keys()) == 1
+        assert await house.findings() == []
+
+
+async def test_a_folder_that_a_crash_left_half_made_is_finished(house: House) -> None:
+    (house.root / "0" / "default").mkdir(parents=True)
+    async with house.trail(keeps=True, part_age_us=0) as trail:
+        await trail.record(house.event())
+        await trail.tend(house.root)
+    assert len([*house.root.glob("0/default/outbox/*.jsonl")]) == 1
 
 
 async def test_nobody_else_may_read_the_journal_or_its_objects(house: House) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pacs_cloud.audit.journal import STATE
+from pacs_cloud.audit.chain_note import STATE
 from pacs_cloud.audit.names import part_of_key
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.security.audit_event import Kind

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from pacs_cloud.bootstrap.breaking_glass import break_glass_of, note_glass_over
+from pacs_cloud.bootstrap.breaking_glass import GlassOver, break_glass_of
 from pacs_cloud.bootstrap.chores import chores_of
 from pacs_cloud.bootstrap.services import open_reading, open_stores
 from pacs_cloud.errors import NotFound
@@ -133,13 +133,22 @@ def test_a_worker_puts_on_record_what_is_over_by_itself(data: Path) -> None:
     override = broken(settings)
     before = len(recorded(data))
 
-    async def tend() -> None:
+    async def tend() -> list[str]:
         async with open_stores(settings) as stores:
             assert "glass" in chores_of(settings, stores)
-            for _ in range(2):
-                await note_glass_over(settings, stores, "default", None)
+            tending, reads, get = GlassOver(settings, stores), list[str](), stores.objects.get
 
-    asyncio.run(tend())
+            async def noted(key: str, *span: int) -> bytes:
+                reads.append(key)
+                return await get(key, *span)
+
+            await tending("default", None)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(type(stores.objects), "get", lambda _, *given: noted(*given))
+                await tending("default", None)
+            return reads
+
+    assert asyncio.run(tend()) == []  # of what has not changed nothing is read again
     (event,) = recorded(data)[before:]
     assert (event.kind, event.action, event.subject, event.door) == (
         Kind.BREAK_GLASS,

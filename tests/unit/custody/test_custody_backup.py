@@ -22,6 +22,7 @@ from pacs_cloud.custody.holds_setting import release_hold, set_hold
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.objectstore.numbered import write_next
 from pacs_cloud.objectstore.port import ObjectStore
 from unit.custody.custody_erasure import Eraser, traces
 from unit.custody.custody_faults import Died, Fuse, Mortal
@@ -124,6 +125,31 @@ async def test_a_restoration_may_die_at_any_step(
         if not fuse.is_burnt:
             break
     assert step > 30
+
+
+async def test_what_changes_while_it_is_written_is_in_it_as_it_was_or_is(
+    house: House, tmp_path: Path
+) -> None:
+    folders = [f"{tree}/default/{name}/" for tree in ("keys", "users") for name in ("a", "b")]
+    for folder in folders:
+        await write_next(house.objects, folder, 1, b"1")
+
+    class Paged(LocalObjectStore):
+        """Lists as a bucket does: what comes behind a page's beginning is not in it."""
+
+        async def list(self, prefix: str, *, after: str = "") -> Any:  # type: ignore[override]
+            page = [info async for info in super().list(prefix, after=after)]
+            for info in page:
+                if prefix in {"keys/", "users/"}:
+                    folder = f"{info.key.rpartition('/')[0]}/"
+                    await write_next(house.objects, folder, 2, b"2")
+                yield info
+
+    async with Paged(tmp_path / "objects") as objects:
+        await backup(House(objects, house.catalogue), tmp_path / "b.zip")
+    with BackupReader(tmp_path / "b.zip") as opened:
+        kept = {name: opened.read(name) for name in opened.names if name.startswith("objects/")}
+    assert kept == {f"objects/{folder}{2:016x}.json": b"2" for folder in folders}
 
 
 async def test_what_is_there_is_never_written_over_unasked(house: House, tmp_path: Path) -> None:

@@ -56,8 +56,15 @@ async def looked_after(house: House, eraser: Eraser) -> None:
     await eraser.tend()
 
 
-@pytest.mark.parametrize("answers", [False, True])
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(
+    ("answers", "whole"),
+    [
+        (False, True),
+        (True, False),
+        pytest.param(False, False, marks=pytest.mark.soak),
+        pytest.param(True, True, marks=pytest.mark.soak),
+    ],
+)
 async def test_it_may_die_at_any_step(tmp_path: Path, *, answers: bool, whole: bool) -> None:
     scope = Scope("default", STUDY) if whole else ONE
     clock = await fill(tmp_path / "first")

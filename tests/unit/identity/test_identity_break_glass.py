@@ -171,7 +171,10 @@ async def test_it_is_ended_before_its_time(house: Emergency, who: Caller) -> Non
 
 async def test_nobody_else_ends_it(house: Emergency) -> None:
     override = await house.start()
-    for who in (OLGA, replace(system("other"), subject=ANNA.subject)):
+    of_some = Caller(
+        TENANT, "user:ct", (Grant(Role.ADMIN, (StudyRule(modalities=frozenset({"CT"})),)),)
+    )
+    for who in (OLGA, of_some, replace(system("other"), subject=ANNA.subject)):
         with pytest.raises(NotFound):
             await house.glass().end(who, override.override_id, door="page")
     assert await house.sees(ANNA, VIP)

@@ -11,7 +11,7 @@ from pacs_cloud.identity.lockout import ADDRESS, STRANGERS, Count, Lockout
 from pacs_cloud.identity.user import LockedOut
 from unit.identity.accounts_house import AWAY, CLINICIAN, GOOD, HOME, OTHER, House, S
 
-FREE = STRANGERS.free
+FREE = STRANGERS.waits_from
 
 
 async def fail(accounts: Accounts, name: str, address: str, times: int = 1) -> None:
@@ -134,7 +134,7 @@ class TestOneName:
 class TestOneAddress:
     async def test_one_guess_for_each_of_many_names(self, house: House) -> None:
         accounts = await house.user()
-        for number in range(ADDRESS.free):
+        for number in range(ADDRESS.waits_from):
             await fail(accounts, f"name{number}", AWAY)
         assert await locked_s(house, accounts, "anna", AWAY) == 30
         # Others are not touched, nor those whom that address is known of.
@@ -143,7 +143,7 @@ class TestOneAddress:
 
     async def test_a_network_of_many_people_stays_open_to_them(self, house: House) -> None:
         accounts = await house.user()
-        for number in range(ADDRESS.free):
+        for number in range(ADDRESS.waits_from):
             await fail(accounts, f"name{number}", HOME)
         await accounts.sign_in("anna", GOOD, address=HOME)
         await house.user("bob")
@@ -231,7 +231,7 @@ class TestFloods:
 
     async def test_nor_those_of_one_address(self, house: House) -> None:
         accounts = await house.user()
-        for number in range(ADDRESS.free - 1):
+        for number in range(ADDRESS.waits_from - 1):
             await fail(accounts, f"name{number}", AWAY)
         tries = [
             house.accounts().sign_in(f"last{number}", OTHER, address=AWAY) for number in range(4)
