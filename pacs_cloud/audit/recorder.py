@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -105,7 +105,7 @@ class Recorder:
         for tenant, bodies in by_tenant.items():
             await loop.run_in_executor(self._thread, self._append, tenant, bodies, self._now_us())
         if self._seals_at_once:
-            await self.seal()
+            await self.seal(of=by_tenant.keys())
 
     def _append(self, tenant: str, bodies: Sequence[Mapping[str, object]], now_us: int) -> None:
         self._journal(tenant).append(bodies, now_us)
@@ -120,8 +120,13 @@ class Recorder:
             journal = self._journals[tenant] = Journal(folder, tenant, **self._more)
         return journal
 
-    async def seal(self, is_due: Callable[[Journal], bool] | None = None) -> None:
-        """Seal what is open (only what `is_due`) and what waits for it.
+    async def seal(
+        self,
+        is_due: Callable[[Journal], bool] | None = None,
+        *,
+        of: Collection[str] | None = None,
+    ) -> None:
+        """Seal what is open (only what `is_due`) and what waits for it, of some tenants or all.
 
         One tenant's that cannot be sealed keeps no other's from it.
 
@@ -131,6 +136,8 @@ class Recorder:
         failures: list[PacsError] = []
         async with self._sealing:
             for tenant, journal in [*self._journals.items()]:
+                if of is not None and tenant not in of:
+                    continue
                 try:
                     if journal.open_path is not None and (is_due is None or is_due(journal)):
                         await self._end_part(journal)

@@ -1,26 +1,22 @@
 """Settings become what guards DIMSE: the gate, its TLS, and how peers are called."""
 
-from typing import Final
+from functools import cache
 
+from pacs_cloud.bootstrap.accounts import accounts_of, keep_s
 from pacs_cloud.bootstrap.services import Stores, now_us
 from pacs_cloud.dimse.device_gate import DeviceGate, GateRules, UnknownPeers
 from pacs_cloud.dimse.places import Places
 from pacs_cloud.dimse.requestor import Peer, PeerTls
 from pacs_cloud.dimse.server import Endpoint
 from pacs_cloud.dimse.tls import ClientCertificates, TlsContexts, TlsFiles
-from pacs_cloud.dimse.user_identity import SignIn
+from pacs_cloud.dimse.user_identity import SignedIn, SignIn
 from pacs_cloud.errors import NotFound
 from pacs_cloud.identity.accounts import Accounts
 from pacs_cloud.identity.devices import Device, read_device
 from pacs_cloud.identity.devices_known import KnownDevices
 from pacs_cloud.objectstore.port import ObjectStore
-from pacs_cloud.security.caller import Caller
 from pacs_cloud.security.witness import NOBODY, Witness
 from pacs_cloud.settings import Address, Destination, Settings
-
-_KEEP_FILES_S: Final = 2.0
-_KEEP_BUCKET_S: Final = 5.0
-"""How long a process believes what it has read of a device or a user."""
 
 
 def gate_of(
@@ -39,7 +35,7 @@ def gate_of(
 
 def known_devices(settings: Settings, stores: Stores) -> KnownDevices:
     """Return the devices as this process knows them."""
-    return KnownDevices(stores.objects, _keep_s(settings))
+    return KnownDevices(stores.objects, keep_s(settings))
 
 
 def endpoint_of(settings: Settings) -> Endpoint | None:
@@ -123,19 +119,25 @@ async def device_peer(settings: Settings, objects: ObjectStore, title: str) -> P
 
 
 def _sign_in(settings: Settings, stores: Stores) -> SignIn:
-    accounts: dict[str, Accounts] = {}
+    @cache
+    def accounts(tenant: str) -> Accounts:
+        return accounts_of(settings, stores.objects, tenant)
 
-    async def sign_in(tenant: str, name: str, passcode: str, address: str) -> Caller:
-        if tenant not in accounts:
-            accounts[tenant] = Accounts(stores.objects, tenant, now_us, keep_s=_keep_s(settings))
-        user = await accounts[tenant].sign_in(name, passcode, address=address)
-        return user.caller(address)
+    async def sign_in(tenant: str, name: str, passcode: str, address: str) -> SignedIn:
+        users = accounts(tenant)
+        user = await users.sign_in(name, passcode, address=address)
+
+        async def still() -> bool:
+            now = await users.user(user.name)
+            return (
+                now is not None
+                and not now.is_disabled
+                and (now.mark, now.grants) == (user.mark, user.grants)
+            )
+
+        return SignedIn(user.caller(address), still)
 
     return sign_in
-
-
-def _keep_s(settings: Settings) -> float:
-    return _KEEP_FILES_S if settings.is_embedded else _KEEP_BUCKET_S
 
 
 def _endpoint(address: Address) -> Endpoint:

@@ -16,8 +16,8 @@ from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.tally import Tally
 from pacs_cloud.dimse.transfer import Dispatch, transfer
 from pacs_cloud.errors import NotFound, Offline, PacsError, TooBroad, Unavailable
-from pacs_cloud.security import access
 from pacs_cloud.security.caller import Action
+from pacs_cloud.security.witness import require
 
 
 class CMove:
@@ -50,20 +50,22 @@ class CMove:
         self._patience = patience
 
     def open(self, operation: Operation, /) -> IdentifierSink:
-        """Return what takes the identifier; raises Denied."""
-        access.require(operation.caller, Action.SEND)
+        """Return what takes the identifier."""
+        del operation
         return IdentifierSink()
 
     async def complete(self, operation: Operation, sink: IdentifierSink, /) -> Response:
         """Send each instance to the destination; return the last response.
 
         Raises:
+            Denied: the peer may send nothing.
             NotFound: the destination is not one we know.
             InvalidRequest: the identifier is wrong.
             InvalidInstance: it cannot be decoded.
             TooBroad, Unavailable: what it names could not be found out.
             Offline: some of it lies in a cold class, and that does not change in time.
         """
+        await require(self._shelf.witness, operation.caller, Action.SEND)
         syntax = operation.context.transfer_syntax
         identifier = read_identifier(sink.data, syntax, self._model)
         destination, archive = await self._destination(operation), self._shelf.archive

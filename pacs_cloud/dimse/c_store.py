@@ -9,7 +9,7 @@ from pacs_cloud.dicom.status import Status
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.dimse.association import Association
 from pacs_cloud.dimse.command import Element, Value
-from pacs_cloud.dimse.service import Operation, Response
+from pacs_cloud.dimse.service import Discard, Operation, Response
 from pacs_cloud.dimse.state import End
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
 from pacs_cloud.errors import Denied, InvalidInstance, InvalidUid, PacsError, Refusal, Unavailable
@@ -18,7 +18,8 @@ from pacs_cloud.ingest.reception import Reception
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.index import Door, Source
 from pacs_cloud.security.audit_event import Kind
-from pacs_cloud.security.witness import NOBODY, Witness
+from pacs_cloud.security.caller import Action
+from pacs_cloud.security.witness import NOBODY, Witness, refuse
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +61,11 @@ class CStore:
         self._sessions: dict[Association, Session] = {}
         self._flushing: set[asyncio.Task[None]] = set()
 
-    def open(self, operation: Operation, /) -> "Receiver":
-        """Return what takes the instance.
+    def open(self, operation: Operation, /) -> "Receiver | Discard":
+        """Return what takes the instance, or drops what the peer may not store.
 
         Raises:
             Refused: the request names no instance, or no class that is stored.
-            Denied: the peer may not store.
         """
         command = operation.command
         try:
@@ -81,20 +81,28 @@ class CStore:
             sop_class_uid not in STORAGE_CLASSES
         ):
             raise Refused(*_REFUSALS[Refusal.UNSUPPORTED_CLASS])
-        reception = self._session(operation).begin_dataset(
+        try:
+            session = self._session(operation)
+        except Denied:
+            return Discard()
+        reception = session.begin_dataset(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=operation.context.transfer_syntax,
         )
         return Receiver(reception)
 
-    async def complete(self, operation: Operation, sink: "Receiver", /) -> Response:
+    async def complete(self, operation: Operation, sink: "Receiver | Discard", /) -> Response:
         """Return success once the instance may be acknowledged.
 
         Raises:
+            Denied: the peer may not store, or with some studies only.
             InvalidInstance: it cannot be admitted.
             Unavailable: it could not be made durable, or not be put on record.
         """
+        if isinstance(sink, Discard):
+            await refuse(self._witness, operation.caller, Action.STORE)
+            raise Denied("the peer may not store whatever it likes")
         receipt = await sink.reception.finish()
         recorded = self._witness.saw(
             operation.caller, Kind.STORE, studies=(receipt.study_instance_uid,), instances=1

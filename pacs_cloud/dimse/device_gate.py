@@ -20,7 +20,7 @@ from pacs_cloud.dimse.pdu import (
 )
 from pacs_cloud.dimse.places import Places
 from pacs_cloud.dimse.user_identity import SignIn, narrowed, user_of
-from pacs_cloud.errors import Corrupt, Unavailable
+from pacs_cloud.errors import Corrupt, Denied, Unavailable
 from pacs_cloud.identity.devices import (
     ACTIONS,
     Device,
@@ -140,7 +140,7 @@ class DeviceGate:
             raise _not_known("calling-title")
         if self._rules.is_open and is_here:
             return _admitted(_caller(tenant, remote, title, Grant(Role.ADMIN)), _EVERYTHING)
-        device = await self._devices.find(tenant, title)
+        said = device = await self._devices.find(tenant, title)
         if device is None:
             if self._rules.unknown is not UnknownPeers.LOOPBACK or not is_here:
                 raise _not_known("unknown")
@@ -152,11 +152,26 @@ class DeviceGate:
         if user is None:
             caller = _caller(tenant, remote, title, Grant(Role.DEVICE, actions=device.actions))
         else:
-            caller = narrowed(user, device.actions)
+            caller = narrowed(user.caller, device.actions)
             await _done(self._witness.saw(caller, Kind.LOGIN, details=(("device", title),)))
+
+        async def still() -> None:
+            try:
+                is_same = await self._devices.find(tenant, title) == said
+                is_same = is_same and (user is None or await user.still())
+            except Unavailable:
+                return  # who was let in goes on while nothing can be read
+            if not is_same:
+                refusal = _not_known("changed")
+                _tell(refusal, request, remote)
+                await self._record(refusal, tenant, request, remote)
+                raise Denied("what is known of the peer has changed")
+
         # Nothing may be awaited behind this: a place that is taken must be given back.
         leave = self._take_place(device)
-        return _admitted(caller, device.services, is_user=user is not None, leave=leave)
+        return _admitted(
+            caller, device.services, is_user=user is not None, leave=leave, still=still
+        )
 
     def _count(self, device: Device) -> None:
         """Count a try, before it makes work: proving a user is meant to be costly."""
@@ -233,6 +248,7 @@ def _admitted(
     *,
     is_user: bool = False,
     leave: Callable[[], None] | None = None,
+    still: Callable[[], Awaitable[None]] | None = None,
 ) -> Admission:
     requests = frozenset(
         int(_FIELDS[service])
@@ -240,7 +256,7 @@ def _admitted(
         if all(access.may(caller, action) for action in ACTIONS[service])
     )
     # The answer to a name and a passcode is empty (PS3.7 Table D.3-15).
-    return Admission(caller, b"" if is_user else None, requests, leave)
+    return Admission(caller, b"" if is_user else None, requests, leave, still)
 
 
 def _caller(tenant: str, remote: Remote, title: str, grant: Grant) -> Caller:

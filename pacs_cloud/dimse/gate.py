@@ -1,6 +1,6 @@
 """Who may associate."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,12 +39,15 @@ class Admission:
         requests: the command fields of what it may ask for; None: of everything.
         leave: called once when the association is over, or never comes to be; None: nobody
             wants to know.
+        still: asked before each request is carried out; raises Denied where the peer would
+            not be let in as the same any more. None: nothing changes.
     """
 
     caller: Caller | None = None
     identity_response: bytes | None = None
     requests: frozenset[int] | None = None
     leave: Callable[[], None] | None = None
+    still: Callable[[], Awaitable[None]] | None = None
 
 
 class PeerRefused(AssociationRejected):

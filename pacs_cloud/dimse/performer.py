@@ -100,6 +100,14 @@ class Performer:
 
     async def _carry_out(self, request: "_Request") -> None:
         operation = request.operation
+        still = self._association.admission.still
+        try:
+            if still is not None:
+                await still()
+        except PacsError:
+            # It may associate anew, and is told then; what it has sent is not acknowledged.
+            self._upper.abort("it is not let in any more")
+            return
         try:
             response = await request.answer()
             await self._outbox.respond(operation.context, operation.command, response)

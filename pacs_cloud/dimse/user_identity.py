@@ -1,7 +1,7 @@
 """User identity of a request for an association: names and passcodes (PS3.7 D.3.3.7)."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pacs_cloud.dimse.associate import UserIdentity
@@ -11,7 +11,21 @@ from pacs_cloud.errors import Denied, InvalidRequest
 from pacs_cloud.identity.devices import UserPolicy
 from pacs_cloud.security.caller import Action, Caller
 
-SignIn = Callable[[str, str, str, str], Awaitable[Caller]]
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A user who has proved who they are.
+
+    Attributes:
+        caller: them.
+        still: returns whether they would come in as the same now.
+    """
+
+    caller: Caller
+    still: Callable[[], Awaitable[bool]]
+
+
+SignIn = Callable[[str, str, str, str], Awaitable[SignedIn]]
 """Returns the user of a tenant with a name and a passcode, from an address; raises Denied."""
 
 _NAME: Final = 1
@@ -27,7 +41,7 @@ async def user_of(
     sign_in: SignIn | None,
     tenant: str,
     address: str,
-) -> Caller | None:
+) -> SignedIn | None:
     """Return the user that a request names and proves; None where none has to be.
 
     Args:

@@ -55,7 +55,7 @@ from pacs_cloud.dimse.negotiation import Repertoire
 from pacs_cloud.dimse.places import Places
 from pacs_cloud.dimse.server import Server
 from pacs_cloud.dimse.storage_classes import STORAGE_CLASSES
-from pacs_cloud.dimse.user_identity import narrowed
+from pacs_cloud.dimse.user_identity import SignedIn, narrowed
 from pacs_cloud.dimse.verification import VERIFICATION
 from pacs_cloud.errors import Denied, NotFound
 from pacs_cloud.identity.devices import (
@@ -68,9 +68,10 @@ from pacs_cloud.identity.devices import (
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.pack.source import Door, Source
 from pacs_cloud.security import access
+from pacs_cloud.security.audit_event import Kind
 from pacs_cloud.security.caller import Action, Caller, Grant, Role, system
 from pacs_cloud.security.rules import StudyRule
-from pacs_cloud.security.witness import NOBODY
+from pacs_cloud.security.witness import NOBODY, Witness
 from pacs_cloud.settings import Destination, Settings
 
 BROUGHT = "1.2.826.0.1.78"
@@ -372,7 +373,7 @@ async def keep(intake: Intake, tenant: str, *files: bytes) -> None:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[House]:
+async def opened(folder: Path, witness: Witness = NOBODY) -> AsyncIterator[House]:
     sent = Store()
     async with serving(repertoire(sent)) as destination:
         host, port = destination.address
@@ -385,12 +386,12 @@ async def opened(folder: Path) -> AsyncIterator[House]:
         async with (
             open_stores(settings, create=True) as stores,
             open_intake(settings, stores) as intake,
-            open_reading(settings, stores) as reading,
+            open_reading(settings, stores, witness) as reading,
         ):
             await keep(intake, "default", planted(STUDY, SECRETS))
             await keep(intake, "south", planted(FOREIGN_STUDY, FOREIGN))
             devices = known_devices(settings, stores)
-            offered = _repertoire(settings, stores, devices, intake, reading, NOBODY)
+            offered = _repertoire(settings, stores, devices, intake, reading, witness)
             yield House(settings, stores, intake, reading, offered, sent)
 
 
@@ -487,6 +488,33 @@ async def test_of_a_study_nobody_gets_series_that_no_rule_names(tmp_path: Path) 
                     assert INSTANCE.encode() not in came, ask.case
 
 
+async def test_every_refusal_is_on_record(tmp_path: Path) -> None:
+    refused: list[tuple[str, str]] = []
+
+    class Clerk:
+        def saw(self, caller: Caller, kind: Kind, *, action: str = "", **more: object) -> None:
+            if kind is Kind.REFUSAL:
+                refused.append((caller.subject, action))
+
+    class Gate:
+        async def admit(self, request: AssociateRequest, remote: Remote, /) -> Admission:
+            return Admission(Caller("default", "user:aud", (Grant(Role.AUDITOR),)))
+
+    async with (
+        opened(tmp_path, Clerk()) as house,
+        serving(house.repertoire, gate=Gate()) as server,
+        wire_to(server) as wire,
+    ):
+        peer = Peer(wire)
+        await peer.associate("X")
+        for ask in asks(0):
+            refused.clear()
+            answer = await peer.ask(ask)
+            is_refused = answer.last.status == NOT_AUTHORISED
+            assert is_refused == bool(ask.actions), ask.case
+            assert [one for one, _ in refused] == ["user:aud"] * is_refused, ask.case
+
+
 # Through the gate that knows devices
 
 
@@ -538,11 +566,14 @@ async def gated(house: House) -> AsyncIterator[Server]:
     ):
         await write_device(house.stores.objects, one, DeviceState(), by="the test", now_us=1)
 
-    async def sign_in(tenant: str, name: str, passcode: str, address: str) -> Caller:
+    async def stays() -> bool:
+        return True
+
+    async def sign_in(tenant: str, name: str, passcode: str, address: str) -> SignedIn:
         user = CALLERS.get(name)
         if user is None or tenant != user.tenant or passcode != "right":
             raise Denied("no")
-        return user
+        return SignedIn(user, stays)
 
     rules = GateRules(
         "default",

@@ -38,7 +38,7 @@ from pacs_cloud.dimse.pdu import (
 from pacs_cloud.dimse.server import Endpoint, Server, ServerSettings
 from pacs_cloud.dimse.state import End, EndKind
 from pacs_cloud.dimse.verification import VERIFICATION
-from pacs_cloud.errors import StorageFull
+from pacs_cloud.errors import Denied, StorageFull
 
 DATA = bytes(range(256)) * 64
 
@@ -169,6 +169,29 @@ async def test_user_identity_reaches_the_gate_and_its_answer_the_peer() -> None:
                 pdu_type, body = await wire.pdu()
                 assert pdu_type == 2
                 assert decode_accept(body).identity_response == answer
+
+
+async def test_who_is_not_let_in_any_more_is_aborted_and_nothing_is_stored() -> None:
+    class Fickle:
+        asked = 0
+
+        async def admit(self, request: object, remote: Remote) -> Admission:
+            return Admission(still=self.still)
+
+        async def still(self) -> None:
+            self.asked += 1
+            if self.asked > 1:
+                raise Denied("they have been shut out")
+
+    store = Store()
+    async with serving(repertoire(store), gate=Fickle()) as server, wire_to(server) as wire:
+        await wire.associate(CT)
+        await wire.send(store_rq(1) + data_pdu(DATA))
+        assert (await wire.response()).status == 0
+        await wire.send(store_rq(2) + data_pdu(DATA))
+        assert await wire.aborted() == (0, 0)
+    assert [sink.completed for sink in store.sinks] == [True, False]
+    assert store.sinks[1].aborts == 1
 
 
 async def test_a_gate_that_fails_answers_all_the_same() -> None:

@@ -6,7 +6,10 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -333,6 +336,21 @@ async def test_without_a_lasting_disk_a_store_that_is_gone_refuses(house: House)
             await trail.record(house.event())
         await trail.aclose()
     assert len(await house.events()) == 1  # it is on record that somebody tried
+
+
+async def test_a_tenant_whose_store_refuses_keeps_no_other_from_the_record(house: House) -> None:
+    class Half(LocalObjectStore):
+        async def put_file(self, key: str, path: Path, **more: Any) -> None:
+            if "south" in key:
+                raise Unavailable("its key is disabled")
+            await super().put_file(key, path, **more)
+
+    async with Half(house.root.parent / "half") as half:
+        trail = house.open(half, seals_at_once=True)
+        with pytest.raises(Unavailable):
+            await trail.record(replace(house.event(), tenant="south"))
+        await trail.record(house.event())
+        await trail.aclose()
 
 
 async def test_sealing_makes_room_on_a_full_disk(

@@ -17,12 +17,13 @@ from pacs_cloud.dimse.gate import Admission, Remote
 from pacs_cloud.dimse.pdu import AssociationRejected
 from pacs_cloud.dimse.places import Places
 from pacs_cloud.dimse.tls import TlsPeer
+from pacs_cloud.dimse.user_identity import SignedIn
 from pacs_cloud.errors import Denied, Unavailable
 from pacs_cloud.identity.devices import (
     Device,
     DeviceService,
-    DeviceState,
     UserPolicy,
+    read_device,
     write_device,
 )
 from pacs_cloud.identity.devices_known import KnownDevices
@@ -92,14 +93,19 @@ class House:
         if self.is_full:
             raise Unavailable("no room for records")
 
-    async def sign_in(self, tenant: str, name: str, passcode: str, address: str) -> Caller:
+    async def sign_in(self, tenant: str, name: str, passcode: str, address: str) -> SignedIn:
         user = self.users.get((tenant, name, passcode))
         if user is None:
             raise Denied("no")
-        return replace(user, address=address)
+
+        async def still() -> bool:
+            return self.users.get((tenant, name, passcode)) == user
+
+        return SignedIn(replace(user, address=address), still)
 
     async def know(self, device: Device) -> None:
-        await write_device(self.objects, device, DeviceState(), by="", now_us=1)
+        before = await read_device(self.objects, device.tenant, device.title)
+        await write_device(self.objects, device, before, by="", now_us=1)
 
 
 @pytest.fixture
@@ -458,3 +464,52 @@ async def test_what_cannot_be_read_lets_nobody_in(
     gate = house.gate()
     monkeypatch.setattr(gate._devices, "find", away)
     assert await rejection_of(gate, asks("ANYBODY"), HERE) == CONGESTED
+
+
+# Who was let in, and what is said of them changes
+
+
+async def test_a_device_that_is_disabled_may_not_go_on(house: House) -> None:
+    await house.know(CT1)
+    admitted = await house.gate().admit(asks(), Remote("10.1.2.3"))
+    await admitted.still()
+    await house.know(replace(CT1, is_disabled=True))
+    house.records.clear()
+    with pytest.raises(Denied):
+        await admitted.still()
+    assert house.records == [
+        (Kind.REFUSAL, "north", "ae:CT1", Outcome.MINOR, {"why": "changed", "called": "PACS"})
+    ]
+
+
+async def test_somebody_unknown_may_not_go_on_once_they_are_described(house: House) -> None:
+    admitted = await house.gate().admit(asks(), HERE)
+    await admitted.still()
+    await house.know(CT1)
+    with pytest.raises(Denied):
+        await admitted.still()
+
+
+async def test_a_user_who_is_another_now_may_not_go_on(house: House) -> None:
+    await house.know(replace(CT1, user=UserPolicy.REQUIRE))
+    anna = Caller("north", "user:anna", (Grant(Role.RADIOLOGIST),))
+    house.users["north", "anna", "secret"] = anna
+    identity = UserIdentity(2, False, b"anna", b"secret")
+    admitted = await house.gate().admit(asks(identity=identity), Remote("10.1.2.3"))
+    await admitted.still()
+    house.users["north", "anna", "secret"] = replace(anna, grants=(Grant(Role.REFERRER),))
+    with pytest.raises(Denied):
+        await admitted.still()
+
+
+async def test_who_was_let_in_goes_on_while_nothing_can_be_read(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.know(CT1)
+    admitted = await house.gate().admit(asks(), Remote("10.1.2.3"))
+
+    async def away(*_: object) -> None:
+        raise Unavailable("nobody answers")
+
+    monkeypatch.setattr(KnownDevices, "find", away)
+    await admitted.still()
