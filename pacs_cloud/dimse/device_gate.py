@@ -19,6 +19,7 @@ from pacs_cloud.dimse.pdu import (
     AssociationRejected,
 )
 from pacs_cloud.dimse.places import Places
+from pacs_cloud.dimse.standing import AGAIN_S, Standing
 from pacs_cloud.dimse.user_identity import SignIn, narrowed, user_of
 from pacs_cloud.errors import Corrupt, Denied, Unavailable
 from pacs_cloud.identity.devices import (
@@ -86,6 +87,7 @@ class DeviceGate:
         places: counts associations.
         now_us: the time, microseconds since 1970 UTC.
         witness: puts on record who signs in, and who is not let in.
+        again_s: between two looks whether a peer that was let in still would be.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class DeviceGate:
         places: Places,
         now_us: Callable[[], int],
         witness: Witness = NOBODY,
+        again_s: float = AGAIN_S,
     ) -> None:
         self._rules = rules
         self._devices = devices
@@ -103,6 +106,7 @@ class DeviceGate:
         self._places = places
         self._now_us = now_us
         self._witness = witness
+        self._again_s = again_s
 
     async def admit(self, request: AssociateRequest, remote: Remote, /) -> Admission:
         """Let the peer in as who it is.
@@ -155,13 +159,14 @@ class DeviceGate:
             caller = narrowed(user.caller, device.actions)
             await _done(self._witness.saw(caller, Kind.LOGIN, details=(("device", title),)))
 
+        async def is_same() -> bool:
+            is_so = await self._devices.find(tenant, title) == said
+            return is_so and (user is None or await user.still())
+
+        standing = Standing(is_same, self._again_s)
+
         async def still() -> None:
-            try:
-                is_same = await self._devices.find(tenant, title) == said
-                is_same = is_same and (user is None or await user.still())
-            except Unavailable:
-                return  # who was let in goes on while nothing can be read
-            if not is_same:
+            if not await standing.holds():
                 refusal = _not_known("changed")
                 _tell(refusal, request, remote)
                 await self._record(refusal, tenant, request, remote)

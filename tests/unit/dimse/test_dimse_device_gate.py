@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pacs_cloud.dimse import standing
 from pacs_cloud.dimse.associate import AssociateRequest, UserIdentity
 from pacs_cloud.dimse.command import CommandField
 from pacs_cloud.dimse.device_gate import DeviceGate, GateRules, UnknownPeers
@@ -71,6 +72,7 @@ class House:
             Places(self.folder / "places"),
             lambda: self.now_us,
             self,
+            again_s=0,
         )
 
     def saw(
@@ -512,4 +514,47 @@ async def test_who_was_let_in_goes_on_while_nothing_can_be_read(
         raise Unavailable("nobody answers")
 
     monkeypatch.setattr(KnownDevices, "find", away)
+    await admitted.still()
+
+
+async def test_a_store_that_hangs_holds_up_one_request_and_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.know(CT1)
+    admitted = await house.gate().admit(asks(), Remote("10.1.2.3"))
+    looks = 0
+    answers = asyncio.Event()
+
+    async def hangs(*_: object) -> Device:
+        nonlocal looks
+        looks += 1
+        await answers.wait()
+        return replace(CT1, is_disabled=True)
+
+    monkeypatch.setattr(KnownDevices, "find", hangs)
+    monkeypatch.setattr(standing, "_WAIT_S", 0.01)
+    for _ in range(100):
+        await admitted.still()
+    assert looks == 1
+    answers.set()
+    await asyncio.sleep(0)
+    with pytest.raises(Denied):
+        for _ in range(10):
+            await asyncio.sleep(0)
+            await admitted.still()
+
+
+async def test_between_two_looks_the_store_is_left_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.know(CT1)
+    gate = DeviceGate(
+        RULES, KnownDevices(house.objects, 0), None, Places(house.folder / "places"), lambda: 1
+    )
+    admitted = await gate.admit(asks(), Remote("10.1.2.3"))
+
+    async def asked(*_: object) -> None:
+        raise AssertionError("nobody had to ask")
+
+    monkeypatch.setattr(KnownDevices, "find", asked)
     await admitted.still()
