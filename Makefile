@@ -5,6 +5,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 LOCK    := .ci/constraints.txt
 CORES   := $(shell nproc 2>/dev/null || echo 2)
+# Half of a test's time is waiting: for a disk, a socket, a process that starts.
+RUNNERS := $(shell expr $(CORES) \* 3 / 2)
 PYPATH  := PYTHONPATH=.:tests
 DATA    ?= ./data
 ARGS    ?=
@@ -48,7 +50,7 @@ up: $(RUNTIME) ## install, and start the archive on ./data (DATA=, ARGS='--http 
 # The tests start hundreds of processes, each of which would compile the archive anew.
 test soak: export PYTHONDONTWRITEBYTECODE :=
 test: $(DEVELOP) ## install, and run the test suite on all cores (ARGS='-k name')
-	@$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m 'not soak and not ceph' $(ARGS)
+	@$(BIN)/python -m pytest -n $(RUNNERS) --dist worksteal -m 'not soak and not ceph' $(ARGS)
 
 test-ceph: $(DEVELOP) ## install Ceph where that can be, and run the tests on its gateway (ON_CEPH=tests: all)
 	@why="$$(.ci/ceph)"; if [ -n "$$why" ]; then echo "skipped: $$why"; \
@@ -83,7 +85,10 @@ fmt: $(DEVELOP) ## let ruff fix and format
 bench: $(DEVELOP) ## run the benchmarks against the peers found here (ARGS='ingest reading')
 	@$(PYPATH) $(BIN)/python -m bench $(ARGS)
 
-gallery: $(DEVELOP) ## render one instance of each kind onto contact sheets in .bench/gallery: look at them
+gallery: $(DEVELOP) ## pictures to look at, in .bench/gallery: every page in a browser, each kind of instance; docs/img
+	@mkdir -p .bench/gallery/pages
+	@BROWSER_SHOTS=$(CURDIR)/.bench/gallery/pages $(BIN)/python -m pytest -q tests/e2e
+	@$(PYPATH) $(BIN)/python -m bench.doc_images .bench/gallery/pages
 	@$(PYPATH) $(BIN)/python -m bench.gallery $(ARGS)
 
 soak: $(DEVELOP) ## run the long tests, 100 kills and more (ARGS='--rounds N')
@@ -99,8 +104,9 @@ services: $(DEVELOP) peers ## start real servers on loopback for development, wi
 services-stop: $(DEVELOP) ## stop them, and drop what they held
 	@$(PYPATH) $(BIN)/python -m servers.services stop
 
-docs: $(DEVELOP) ## check that the documents' links and commands exist
-	@$(BIN)/python -m pytest -q tests/unit/test_repository_documents.py
+docs: $(DEVELOP) ## build the documentation into build/docs; check its links and commands
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@$(BIN)/python -m pytest -q tests/unit/test_repository_documents.py tests/unit/test_documentation_site.py
 
 lock: ## resolve pyproject.toml afresh and write the exact versions to .ci/constraints.txt
 	@PYTHON=$(PYTHON) .ci/lock

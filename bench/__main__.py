@@ -8,9 +8,12 @@ MODULES = (
     "ingest",
     "reading",
     "frames",
+    "volume",
     "access",
+    "light",
     "catalogue_seed",
     "searching",
+    "study_list",
     "cost",
     "rebuild",
 )

@@ -1,6 +1,6 @@
 """What `/rendered` and `/thumbnail` look like: one instance of each kind, on contact sheets.
 
-Asked over HTTP from a whole archive, written to `.bench/gallery` as PNG sheets and one HTML page.
+Asked over HTTP from a whole archive, written to `.bench/gallery/instances` as PNG sheets and one HTML page.
 A picture cannot be tested for looking right: look at the sheets.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
     asked.add_argument("--work", type=Path, default=Path(".bench"))
     asked.add_argument("--all", action="store_true", help="every instance, not one of each kind")
     options = asked.parse_args()
-    out = options.work / "gallery"
+    out = options.work / "gallery" / "instances"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     warnings.simplefilter("ignore")

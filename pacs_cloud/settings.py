@@ -4,11 +4,11 @@ Precedence: command-line flag > `PACS_…` environment variable > `--config FILE
 `./pacs.toml` > default.
 """
 
-import ipaddress
 import json
 import os
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.loopback import is_loopback
 
 DEFAULT_CONFIG = Path("pacs.toml")
 
@@ -62,12 +63,7 @@ class Address(BaseModel):
     @property
     def is_loopback(self) -> bool:
         """Whether nothing but this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -394,6 +390,9 @@ class Settings(BaseModel):
     pixel_cache_bytes: int = Field(
         128 << 20, ge=0, description="of decoded, transcoded and rendered frames, of each process"
     )
+    volume_bytes: int = Field(
+        512 << 20, ge=16 << 20, description="of series that are seen as volumes, on this machine"
+    )
     destinations: tuple[Destination, ...] = ()
 
     ack: Ack = Ack.SPOOL
@@ -415,6 +414,9 @@ class Settings(BaseModel):
         False, description="accept SOP classes no standard table names, as storage classes"
     )
     http_delete: bool = Field(True, description="whether DELETE over HTTP is served")
+    viewer: Path | None = Field(
+        None, description="directory of OHIF, once it is installed; else `viewer` in `data`"
+    )
     trash_days: float = Field(
         30, ge=0, le=36_500, description="how long what is deleted can be restored"
     )
@@ -481,6 +483,17 @@ class Settings(BaseModel):
     api_key: ForNobodyElse = Field(SecretStr(""), description="opens it; or api_key_file")
     api_key_file: Path | None = Field(None, description="of mode 0600; holds the key alone")
 
+    metrics: ListenAddress | None = Field(
+        None, description="HOST:PORT where /metrics is read without credentials; none: nowhere"
+    )
+    otlp: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#@]+)?$",
+        description="URL of an OpenTelemetry collector (OTLP/HTTP) for traces; empty: none",
+    )
+    otlp_ratio: float = Field(
+        0.1, ge=0, le=1, description="share of the traces that begin here which are recorded"
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     @field_validator("objects")
@@ -590,9 +603,19 @@ class Settings(BaseModel):
         return self.data.absolute() / "spool"
 
     @property
+    def metrics_files(self) -> Path:
+        """Where the processes of this host keep what they count."""
+        return self.data.absolute() / "metrics"
+
+    @property
     def audit_journals(self) -> Path:
         """Where events are on record until they are sealed."""
         return self.data.absolute() / "audit"
+
+    @property
+    def viewer_folder(self) -> Path:
+        """Where OHIF is served from, once it is installed there."""
+        return (self.viewer or self.data / "viewer").absolute()
 
     @property
     def is_embedded(self) -> bool:
@@ -705,9 +728,14 @@ def _environment() -> dict[str, Any]:
 
 def _one_line(error: ValidationError) -> str:
     """Say each wrong setting by its name, never by its value: it may be a secret."""
-    wrong = [
-        f"{'.'.join(map(str, fault['loc'])) or 'settings'}: "
-        + fault["msg"].removeprefix("Value error, ")
-        for fault in error.errors(include_url=False, include_input=False)
-    ]
+    wrong: list[str] = []
+    for fault in error.errors(include_url=False, include_input=False):
+        name = ".".join(map(str, fault["loc"])) or "settings"
+        if fault["type"] == "extra_forbidden":
+            meant = get_close_matches(name, Settings.model_fields, 1)
+            wrong.append(
+                f"{name} is no setting" + "".join(f": did you mean {one}?" for one in meant)
+            )
+        else:
+            wrong.append(f"{name}: " + fault["msg"].removeprefix("Value error, "))
     return "; ".join(wrong)

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from typing import TextIO
 
 from blake3 import blake3
 
@@ -56,9 +57,18 @@ def _places(error: BaseException | None) -> Iterator[str]:
             yield from _places(one)
 
 
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is then: who calls a command in a process may put another there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one event."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def configure_logging(level: str) -> None:
     """Send every event of `level` ("debug" … "error") and above to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.setFormatter(EventFormatter())
     ours = logging.getLogger(ROOT)
     ours.handlers[:] = [handler]

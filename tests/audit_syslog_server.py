@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dimse_certificates import Pair
+from patience import PATIENCE_S
+from servers.child import free_ports
 
 HEADER = re.compile(
     rb"<(\d{1,3})>1 (\S+) (\S+) (\S+) (\S+) (\S+) - (?:\xef\xbb\xbf)(<\?xml .*)", re.DOTALL
@@ -85,8 +87,7 @@ def rsyslog(folder: Path, pair: Pair, authority: Path) -> Iterator[tuple[int, Pa
     program = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     assert program is not None
     (modules,) = {path.parent for path in Path(program).parents[1].glob("lib/*/rsyslog/imtcp.so")}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     written, config = folder / "written", folder / "rsyslog.conf"
     config.write_text(
         f"""
@@ -109,9 +110,9 @@ def rsyslog(folder: Path, pair: Pair, authority: Path) -> Iterator[tuple[int, Pa
         subprocess.Popen(command, stdout=said, stderr=said) as child,
     ):
         try:
-            until = time.monotonic() + 30
+            until = time.monotonic() + PATIENCE_S
             while True:
-                with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break
                 assert child.poll() is None, (folder / "said").read_text()
                 assert time.monotonic() < until, (folder / "said").read_text()

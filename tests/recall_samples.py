@@ -59,6 +59,11 @@ class CountingStore(LocalObjectStore):
         self.asked["get", key] += 1
         return super().stream(key, start, end, chunk_bytes=chunk_bytes)
 
+    async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[ObjectInfo]:
+        self.asked["list", prefix] += 1
+        async for info in super().list(prefix, after=after):
+            yield info
+
     async def head(self, key: str) -> ObjectInfo:
         self.asked["head", key] += 1
         return await super().head(key)

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from patience import PATIENCE_S
+
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["pacs_cloud.cli.app", "pacs_cloud.bootstrap.services"])
 
@@ -21,7 +23,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     said: str = "",
-    timeout_s: float = 120,
+    timeout_s: float = PATIENCE_S,
 ) -> "subprocess.CompletedProcess[str]":
     """Return how `pacs-cloud` ended, and what it wrote.
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from pacs_cloud.catalogue.port import ByPatient, Catalogue
-from pacs_cloud.security.audit_event import AuditEvent, Kind, Outcome
+from pacs_cloud.security.audit_event import AuditEvent, AuditPatient, Kind, Outcome
 
 _PAGE = 1000
 _MOST_ADDRESSES = 20
@@ -42,11 +42,19 @@ class Wanted:
             and (not self.patient_id or self._is_theirs(event))
         )
 
+    def studies_of(self, event: AuditEvent) -> set[str]:
+        """Return which of an event's studies are meant: those that were the patient's, or are."""
+        studies = set(event.studies)
+        if not self.patient_studies or (event.patients and all(map(self._names, event.patients))):
+            return studies
+        return studies & self.patient_studies
+
     def _is_theirs(self, event: AuditEvent) -> bool:
-        return not self.patient_studies.isdisjoint(event.studies) or any(
-            patient.patient_id == self.patient_id and self.issuer in {None, patient.issuer}
-            for patient in event.patients
-        )
+        is_shown = not self.patient_studies.isdisjoint(event.studies)
+        return is_shown or any(map(self._names, event.patients))
+
+    def _names(self, patient: AuditPatient) -> bool:
+        return patient.patient_id == self.patient_id and self.issuer in {None, patient.issuer}
 
 
 async def studies_showing(
@@ -94,12 +102,12 @@ class Deeds:
     studies: set[str] = field(default_factory=set[str])
     addresses: set[str] = field(default_factory=set[str])
 
-    def add(self, event: AuditEvent, studies: frozenset[str]) -> None:
+    def add(self, event: AuditEvent, studies: set[str]) -> None:
         """Add an event; of its studies those that are meant."""
         self.first_us = min(self.first_us, event.when_us)
         self.last_us = max(self.last_us, event.when_us, event.last_us)
         self.count += event.count
-        self.studies |= studies & set(event.studies) if studies else set(event.studies)
+        self.studies |= studies
         if event.address and len(self.addresses) < _MOST_ADDRESSES:
             self.addresses.add(event.address)
 
@@ -113,5 +121,5 @@ async def who_did(
         if wanted.fits(event):
             key = event.subject, event.kind, event.outcome
             deeds = done.setdefault(key, Deeds(event.when_us, event.when_us))
-            deeds.add(event, wanted.patient_studies)
+            deeds.add(event, wanted.studies_of(event))
     return done

@@ -1,19 +1,19 @@
 """A process's own directory of journals, `audit/{n}/`, locked for as long as the process lives."""
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pacs_cloud.directories import lock_directory, sync_directory, take_numbered
 from pacs_cloud.errors import StorageFull, Unavailable
 
 OUTBOX: Final = "outbox"
 """Within a tenant's folder: parts that are sealed, and not sent to the syslog server yet."""
 SENT: Final = "sent"
 """Within a tenant's folder: how far each file was sent."""
-_LOCK_NAME: Final = "lock"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -69,16 +69,9 @@ def take_directory(root: Path) -> JournalDirectory:
         Unavailable: `root` cannot be written.
     """
     try:
-        new = [path for path in root.parents if not path.exists()]
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        number = 0
-        while (directory := _lock(root / str(number), create=True)) is None:
-            number += 1
-        for path in (root, root.parent, *(path.parent for path in new)):
-            sync_directory(path)
+        return JournalDirectory(*take_numbered(root, mode=0o700))
     except OSError as error:
         raise unavailable(error) from error
-    return directory
 
 
 def abandoned_directories(root: Path) -> Iterator[JournalDirectory]:
@@ -89,9 +82,9 @@ def abandoned_directories(root: Path) -> Iterator[JournalDirectory]:
     """
     for path in journal_directories(root):
         if any(path.glob("*/*.jsonl")) or any(path.glob(f"*/{OUTBOX}/*.jsonl")):
-            directory = _lock(path, create=False)
-            if directory is not None:
-                yield directory
+            lock = lock_directory(path)
+            if lock is not None:
+                yield JournalDirectory(path, lock)
 
 
 def journal_directories(root: Path) -> list[Path]:
@@ -101,24 +94,15 @@ def journal_directories(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.name.isdigit())
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in `path` durable; raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def unsealed_us(root: Path) -> int:
+    """Return when the part that waits longest to be sealed was written to last; 0: none waits.
 
-
-def _lock(path: Path, *, create: bool) -> JournalDirectory | None:
-    if create:
-        path.mkdir(mode=0o700, exist_ok=True)
-    fd = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-            return None
-        raise
-    return JournalDirectory(path, fd)
+    Raises:
+        OSError: a directory cannot be read.
+    """
+    waiting: list[int] = []
+    for directory in journal_directories(root):
+        for path in directory.glob("*/*.jsonl"):
+            with suppress(FileNotFoundError):  # sealed while we looked
+                waiting.append(path.stat().st_mtime_ns // 1000)
+    return min(waiting, default=0)

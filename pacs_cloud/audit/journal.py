@@ -6,11 +6,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from pacs_cloud.audit.chain_note import STATE, note_sealed, read_state
-from pacs_cloud.audit.directory import OUTBOX, is_full, sync_directory, unavailable
+from pacs_cloud.audit.directory import OUTBOX, is_full, unavailable
 from pacs_cloud.audit.leftover import cut, examine
-from pacs_cloud.audit.names import PartName, day_of, part_of_file
+from pacs_cloud.audit.names import LATE_US, PartName, day_of, part_of_file
+from pacs_cloud.directories import sync_directory
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.security.audit_line import (
     Line,
@@ -22,6 +24,8 @@ from pacs_cloud.security.audit_line import (
 log = logging.getLogger(__name__)
 
 SyncFile = Callable[[int], None]
+
+_BACK_US: Final = LATE_US // 2
 
 
 class Journal:
@@ -80,7 +84,7 @@ class Journal:
             if is_new:
                 self._begin(now_us)
                 assert self._open is not None
-                line, after = encode_line(after, What.PART, self._open.body(), now_us)
+                line, after = encode_line(self._before, What.PART, self._open.body(), now_us)
                 lines.append(line)
             for body in bodies:
                 line, after = encode_line(after, What.EVENT, body, now_us)
@@ -165,6 +169,10 @@ class Journal:
         self._open = None
 
     def _begin(self, now_us: int) -> None:
+        # A clock that was put back: this chain would say for long that it is later.
+        if now_us + _BACK_US < self._before.at_us:
+            log.warning("audit_clock_back", extra={"note": "a new chain is begun"})
+            self._writer, self._next, self._before = secrets.token_hex(8), 0, Position()
         # Days follow numbers, whatever the clock does: parts are listed by day.
         day = day_of(max(now_us, self._before.at_us))
         part = PartName(self.tenant, self._writer, self._next, day, secrets.token_hex(8))
@@ -225,10 +233,10 @@ class Journal:
                 goes_on[part.writer] = part.number + 1, position
         sealed: Line | None = None
         with suppress(Corrupt):
-            sealed = read_state(self.folder)
+            sealed = read_state(self.folder / STATE)
         if goes_on:
-            named = str(sealed.body["writer"]) if sealed is not None else ""
-            writer = named if named in goes_on else max(goes_on)
+            # Of several the one that is least ahead: the others a clock put back has left.
+            writer = min(goes_on, key=lambda one: goes_on[one][1].at_us)
             return writer, *goes_on[writer]
         if sealed is not None:
             # Its own line has the number behind the one that it speaks of.

@@ -1,10 +1,10 @@
 """What a crash may have left of a part: how much of it is the chain, and what is torn."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pacs_cloud.security.audit_line import Follow, Position, What
+from pacs_cloud.security.audit_line import FIRST_PREV, Follow, Position, What
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Leftover:
     """A part's file, as it was found.
 
     Attributes:
-        position: of the last line that can be read, None without one.
+        position: behind it the chain goes on, None where nothing can be read.
         is_ended: whether that ends the part.
         length_bytes: of what is kept of it.
         torn_bytes: behind that, of a write that was under way, and that nobody was answered for.
@@ -28,23 +28,25 @@ def examine(path: Path) -> Leftover:
     """Return what is in a part's file; raises OSError.
 
     Torn is only what a write that was under way can have left: an end without a line's end,
-    or blocks that never reached the disk and read as zeros. Whatever else is wrong stays as it
-    is, is sealed so, and is found there.
+    or blocks that never reached the disk and read as zeros, and nothing behind it. Whatever else
+    is wrong stays as it is, is sealed so, and is found there.
     """
     position, is_ended, kept, torn = None, False, 0, 0
     follow = Follow()
     with path.open("rb") as file:
         for raw in file:
-            if torn:
-                torn += len(raw)
-                continue
             line, _ = follow.line(raw)
             if line is not None:
                 position, is_ended = line.position, line.what is What.END
-            elif not raw.endswith(b"\n") or b"\0" in raw:
-                torn = len(raw)
-                continue
-            kept += len(raw)
+                # What others stand behind may have been there before, and answered: it is kept.
+                kept, torn = kept + torn + len(raw), 0
+            elif torn or not raw.endswith(b"\n") or b"\0" in raw:
+                torn += len(raw)
+            else:
+                kept += len(raw)
+                if follow.after is not None and not is_ended:
+                    # It was a line of the chain; one that states no hash cannot be named.
+                    position = replace(follow.after, hash=follow.after.hash or FIRST_PREV)
     return Leftover(position, is_ended, kept, torn)
 
 

@@ -11,6 +11,8 @@ from pacs_cloud.security.audit_line import FIRST_PREV, Line, What
 AUDIT: Final = "audit/"
 """What the keys of all of it begin with."""
 VERSION: Final = 1
+LATE_US: Final = 300_000_000
+"""So much later than it happened an event is written; what waits for a full disk, later still."""
 _KEY: Final = re.compile(
     r"audit/([a-z0-9_-]{1,63})/(\d{8})/([0-9a-f]{16})/([0-9a-f]{8})-([0-9a-f]{16})\.jsonl"
 )

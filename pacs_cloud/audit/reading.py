@@ -10,7 +10,7 @@ from typing import Final
 
 from pacs_cloud.audit.directory import journal_directories
 from pacs_cloud.audit.journal import parts_in
-from pacs_cloud.audit.names import AUDIT, PartName, day_of, day_prefix, part_of_key
+from pacs_cloud.audit.names import AUDIT, LATE_US, PartName, day_of, day_prefix, part_of_key
 from pacs_cloud.errors import Corrupt, NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.tenants import tenants_of
@@ -22,6 +22,8 @@ _LINE_LIMIT_BYTES: Final = 8 << 20
 """No line is as long: what is, has lost its end."""
 _BEHIND_ALL: Final = "~"
 _DAY_US: Final = 86_400_000_000
+_IN_TURN: Final = 200
+"""After so many lines others are served: what is read at once is never waited for."""
 
 
 async def audited_tenants(objects: ObjectStore, root: Path | None) -> list[str]:
@@ -92,7 +94,10 @@ def _split(data: bytes) -> list[bytes]:
 
 @dataclass(slots=True)
 class Unreadable:
-    """Counts what cannot be read: `audit verify` says where."""
+    """Counts what cannot be read: `audit verify` says where.
+
+    A part that the store cannot give counts as one: nobody knows how many lines it had.
+    """
 
     lines: int = 0
 
@@ -118,15 +123,18 @@ async def events(
         until_us: nothing from then on; None: all.
         unreadable: is told of lines that cannot be read, which are passed over.
     """
-    missed = unreadable or Unreadable()
+    missed, count = unreadable or Unreadable(), 0
     local = await asyncio.to_thread(local_parts, root, tenant)
     first = day_of(max(0, since_us - _DAY_US))
-    last = day_of(until_us) if until_us is not None else "99999999"
+    last = day_of(until_us + LATE_US) if until_us is not None else "99999999"
     async for parts in _days(objects, tenant, local, first):
         if next(iter(parts)).day > last:
             return
         async with aclosing(_merged(objects, parts, missed)) as merged:
             async for line, raw in merged:
+                count += 1
+                if count % _IN_TURN == 0:
+                    await asyncio.sleep(0)
                 try:
                     event = event_from(line.body)
                 except Corrupt:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 from pacs_cloud.audit.directory import JournalDirectory, unavailable
@@ -16,6 +17,13 @@ log = logging.getLogger(__name__)
 
 _IDLE_KEPT: Final = 32
 """So many journals stay open to further events at least; each link has one that opens copies."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    event: AuditEvent
+    waits_for_seal: bool
+    done: asyncio.Future[None]
 
 
 class Recorder:
@@ -48,7 +56,7 @@ class Recorder:
         self._seals_at_once = seals_at_once
         self._more = {} if sync_file is None else {"sync_file": sync_file}
         self._journals: dict[str, Journal] = {}
-        self._pending: list[tuple[AuditEvent, asyncio.Future[None]]] = []
+        self._pending: list[_Waiting] = []
         self._flushing: asyncio.Task[None] | None = None
         # Journals are written by one thread, and by one at a time.
         self._thread = ThreadPoolExecutor(1, "audit")
@@ -67,10 +75,13 @@ class Recorder:
         """Return the journals that are written."""
         return [*self._journals.values()]
 
-    def append(self, event: AuditEvent) -> asyncio.Future[None]:
-        """Write an event soon; the future is done when it is durable, or has why it is not."""
+    def append(self, event: AuditEvent, *, waits_for_seal: bool = True) -> asyncio.Future[None]:
+        """Write an event soon; the future is done when it is durable, or has why it is not.
+
+        Where events are on record once they are in an object it waits for that, or not.
+        """
         done = asyncio.get_running_loop().create_future()
-        self._pending.append((event, done))
+        self._pending.append(_Waiting(event, waits_for_seal, done))
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
         return done
@@ -79,33 +90,37 @@ class Recorder:
         """Write what waits, all that came meanwhile together, until nothing waits."""
         while self._pending:
             batch, self._pending = self._pending, []
-            failure: Exception | None = None
-            try:
-                await self._write_batch([event for event, _ in batch])
-            except PacsError as error:
-                failure = error
-            except Exception as error:  # whatever it is, those who wait must be told
-                log.exception("audit_write_surprise")
-                failure = Unavailable(f"the audit trail failed: {type(error).__name__}")
-            for _, done in batch:
-                if done.done():
-                    continue
-                if failure is None:
-                    done.set_result(None)
-                else:
-                    # An error of each one's own: one that many raise gathers their tracebacks.
-                    kind = type(failure) if isinstance(failure, Unavailable) else Unavailable
-                    done.set_exception(kind(*failure.args))
+            by_tenant: dict[str, list[_Waiting]] = {}
+            for one in batch:
+                by_tenant.setdefault(one.event.tenant, []).append(one)
+            for tenant, waiting in by_tenant.items():
+                await self._write(tenant, waiting)
 
-    async def _write_batch(self, events: Sequence[AuditEvent]) -> None:
-        by_tenant: dict[str, list[dict[str, object]]] = {}
-        for event in events:
-            by_tenant.setdefault(event.tenant, []).append(event_json(event))
+    async def _write(self, tenant: str, waiting: Sequence[_Waiting]) -> None:
+        """Write a tenant's events, and tell those who wait for them."""
+        failure: Exception | None = None
+        is_written = False
         loop = asyncio.get_running_loop()
-        for tenant, bodies in by_tenant.items():
+        try:
+            bodies = [event_json(one.event) for one in waiting]
             await loop.run_in_executor(self._thread, self._append, tenant, bodies, self._now_us())
-        if self._seals_at_once:
-            await self.seal(of=by_tenant.keys())
+            is_written = True
+            if self._seals_at_once:
+                await self.seal(of={tenant})
+        except PacsError as error:
+            failure = error
+        except Exception as error:  # whatever it is, those who wait must be told
+            log.exception("audit_write_surprise")
+            failure = Unavailable(f"the audit trail failed: {type(error).__name__}")
+        for one in waiting:
+            if one.done.done():
+                continue
+            if failure is None or (is_written and not one.waits_for_seal):
+                one.done.set_result(None)
+            else:
+                # An error of each one's own: one that many raise gathers their tracebacks.
+                kind = type(failure) if isinstance(failure, Unavailable) else Unavailable
+                one.done.set_exception(kind(*failure.args))
 
     def _append(self, tenant: str, bodies: Sequence[Mapping[str, object]], now_us: int) -> None:
         self._journal(tenant).append(bodies, now_us)

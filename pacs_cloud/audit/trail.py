@@ -185,18 +185,20 @@ class Trail:
             task.exception()  # its waiters have been told
 
     async def _write_first(self, event: AuditEvent) -> None:
-        self._windows.begin(await self._write(event))
+        self._windows.begin(event.key, await self._write(event))
 
-    async def _write(self, event: AuditEvent) -> AuditEvent:
-        """Put an event on record; return it with all that the record says."""
+    async def _write(self, event: AuditEvent) -> list[AuditEvent]:
+        """Put an event on record; return it as its records say it."""
+        records = [await self._with_patients(part) for part in in_records(event)]
+        await asyncio.gather(*(self._recorder.append(one) for one in records))
+        return records
+
+    async def _with_patients(self, event: AuditEvent) -> AuditEvent:
         if self._patients is not None and event.studies and not event.patients:
-            try:
+            with suppress(Unavailable, Denied):
                 found = await self._patients(event.tenant, event.studies)
-                event = replace(event, patients=found)
-            except (Unavailable, Denied):
-                pass  # the studies are named: whose they are can be looked up later
-        await asyncio.gather(*(self._recorder.append(part) for part in in_records(event)))
-        return event
+                return replace(event, patients=found)
+        return event  # the studies are named: whose they are can be looked up later
 
     def _is_due(self, journal: Journal) -> bool:
         return (
@@ -205,7 +207,7 @@ class Trail:
         )
 
     async def flush(self, *, everything: bool = False) -> None:
-        """Put on record what was counted in minutes that are over, or in all.
+        """Write to the journal what was counted in minutes that are over, or in all.
 
         Raises:
             Unavailable: that cannot be; it is kept.
@@ -213,10 +215,10 @@ class Trail:
         taken = self._windows.take(None if everything else self._now_us())
         if not taken:
             return
-        counted = [part for event in taken for part in in_records(event)]
-        done = [self._recorder.append(event) for event in counted]
+        # One that is in a journal is not written again, however long its object is to come.
+        done = [self._recorder.append(event, waits_for_seal=False) for event in taken]
         failed = await asyncio.gather(*done, return_exceptions=True)
-        kept = [event for event, error in zip(counted, failed, strict=True) if error is not None]
+        kept = [event for event, error in zip(taken, failed, strict=True) if error is not None]
         if kept:
             self._windows.give_back(kept)
             raise Unavailable("the audit trail cannot be written")
@@ -232,9 +234,7 @@ class Trail:
         now_us = self._now_us()
         with suppress(Unavailable):  # whoever reads is refused, and told: numbers are kept
             await self.flush()
-        if self._lost:
-            log.error("audit_lost", extra={"events": self._lost})
-            self._lost = 0
+        self._tell_lost()
         # A clock that was put back keeps nothing waiting.
         if now_us < self._seal_again_us <= now_us + _SEAL_AGAIN_US:
             return
@@ -248,18 +248,27 @@ class Trail:
             self._seal_again_us = now_us + _SEAL_AGAIN_US
             log.warning("audit_not_sealed", extra={"error": type(error).__name__})
 
+    def _tell_lost(self) -> None:
+        if self._lost:
+            log.error("audit_lost", extra={"events": self._lost})
+            self._lost = 0
+
     async def aclose(self) -> None:
         """Put everything on record, seal it where that can be done, and let go."""
         try:
             while self._firsts:
                 await asyncio.wait(self._firsts.values())
-            await self.flush(everything=True)
+            try:
+                await self.flush(everything=True)
+            except Unavailable:
+                self._lost += sum(event.count for event in self._windows.take())
+            self._tell_lost()
             if self._options.seals_at_end:
                 await self._recorder.seal()
             else:
                 await self._recorder.end()
         except PacsError as error:
-            # What was counted is lost; what is not sealed the next start seals.
+            # The next start seals it, where the disk outlives this process.
             log.error("audit_not_sealed", extra={"error": type(error).__name__})
         finally:
             await self._recorder.close()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from pacs_cloud.audit.chain_note import STATE, read_state
+from pacs_cloud.audit.chain_note import read_state, states_in
 from pacs_cloud.audit.directory import journal_directories
 from pacs_cloud.audit.names import (
     AUDIT,
@@ -128,13 +128,14 @@ class Verification:
         findings: list[Finding] = []
         for directory in journal_directories(self._root) if self._root is not None else ():
             folder = directory / self._tenant
-            place = f"{directory.name}/{self._tenant}/{STATE}"
-            try:
-                state = read_state(folder)
-                if state is not None:
-                    heads.append((head_from({**state.body, "hash": state.prev}), place))
-            except (Corrupt, ValueError, TypeError):
-                findings.append(Finding(place, 0, "is not as it was written"))
+            for path in states_in(folder):
+                place = f"{directory.name}/{self._tenant}/{path.name}"
+                try:
+                    state = read_state(path)
+                    if state is not None:
+                        heads.append((head_from({**state.body, "hash": state.prev}), place))
+                except (Corrupt, ValueError, TypeError):
+                    findings.append(Finding(place, 0, "is not as it was written"))
             findings += [
                 Finding(f"{directory.name}/{self._tenant}/{path.name}", 0, "is not what is sealed")
                 for path in sorted(folder.glob("*.differs"))

@@ -1,5 +1,6 @@
 """What comes many times a minute: the first is on record, further ones are a number."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,7 +13,7 @@ MOST: Final = 20_000
 
 @dataclass(slots=True)
 class _Window:
-    first: AuditEvent
+    first: Sequence[AuditEvent]
     ends_us: int
     further: int = 0
     since_us: int = 0
@@ -31,13 +32,12 @@ class Windows:
         self._open: dict[EventKey, _Window] = {}
         self._closed: list[AuditEvent] = []
 
-    def begin(self, first: AuditEvent) -> None:
-        """Count what is like `first`, which is on record, from now on."""
-        key = first.key
+    def begin(self, key: EventKey, first: Sequence[AuditEvent]) -> None:
+        """Count what is like an event, which is on record as `first`, from now on."""
         self._end(key)
         if len(self._open) >= self._most:
             self._end(next(iter(self._open)))
-        self._open[key] = _Window(first, first.when_us + self._window_us)
+        self._open[key] = _Window(first, first[0].when_us + self._window_us)
 
     def count(self, key: EventKey, when_us: int, instances: int = 0) -> bool:
         """Count an event where one like it is on record; return whether it is counted."""
@@ -72,9 +72,9 @@ class Windows:
     def _end(self, key: EventKey) -> None:
         window = self._open.pop(key, None)
         if window is not None and window.further:
-            self._closed.append(
+            self._closed += [
                 replace(
-                    window.first,
+                    one,
                     when_us=window.since_us,
                     last_us=window.last_us,
                     count=window.further,
@@ -82,4 +82,5 @@ class Windows:
                     further=True,
                     sop_classes=(),
                 )
-            )
+                for one in window.first
+            ]

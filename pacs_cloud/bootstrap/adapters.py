@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+from pacs_cloud.bootstrap.measuring_stores import measure_catalogue, measure_objects
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.port import ObjectStore
@@ -36,6 +37,7 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
             {tiers[name]: Path(path) for name, path in options.items() if name in tiers},
             recall_delay_s=_seconds(options, "recall_delay_s"),
         ) as local:
+            measure_objects(local)
             if "encrypt" not in options:
                 yield local
                 return
@@ -72,6 +74,7 @@ async def open_objects(url: StoreUrl) -> AsyncGenerator[ObjectStore]:
             kms_keys=_by_tenant(options.get("kms_keys", "")),
         )
         async with S3ObjectStore(config) as s3:
+            measure_objects(s3)
             if "encrypt" not in options:
                 yield s3
                 return
@@ -96,6 +99,7 @@ async def open_catalogue(
 
         _only(url)
         async with SqliteCatalogue(Path(url.name), upgrading) as sqlite:
+            measure_catalogue(sqlite)
             yield sqlite
     else:
         from pacs_cloud.catalogue.dynamodb import DynamodbCatalogue, DynamodbConfig
@@ -108,6 +112,7 @@ async def open_catalogue(
                 region=options.get("region", ""),
             )
         ) as dynamodb:
+            measure_catalogue(dynamodb)
             yield dynamodb
 
 

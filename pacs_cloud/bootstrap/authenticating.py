@@ -12,17 +12,12 @@ from pacs_cloud.identity.keys import ApiKeys
 from pacs_cloud.identity.oidc import OidcProvider
 from pacs_cloud.identity.sessions import Sessions
 from pacs_cloud.identity.shares import Shares
-from pacs_cloud.security.caller import Caller, Grant, Role
+from pacs_cloud.security.caller import Caller
 from pacs_cloud.web.cookies import session_cookie_of
 
 _KEY: Final = "pacs_"
 """What API keys begin with, and no provider's token."""
 _AUTHORIZATION: Final = b"authorization"
-
-
-def local_administrator(tenant: str, address: str = "") -> Caller:
-    """Return who everybody is with `no_auth`, on an address that only this machine reaches."""
-    return Caller(tenant, "local", (Grant(Role.ADMIN),), address)
 
 
 @dataclass(frozen=True, slots=True)

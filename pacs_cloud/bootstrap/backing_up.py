@@ -10,11 +10,11 @@ from typing import Final
 import orjson
 
 from pacs_cloud.bootstrap.adapters import open_objects
+from pacs_cloud.directories import sync_directory
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.ingest.directory import (
     QUARANTINE,
     quarantine_folder,
-    sync_directory,
     take_spool_directory,
 )
 from pacs_cloud.settings import Settings, StoreUrl, parse_store_url
@@ -74,11 +74,12 @@ def _write(path: Path, chunks: Iterator[bytes]) -> None:
 
 
 @asynccontextmanager
-async def backup_target(text: str, name: str) -> AsyncGenerator[Path]:
-    """Yield where to write a backup that shall lie at `text`: a file, a folder, or `s3://…`.
+async def backup_target(text: str, name: str) -> AsyncGenerator[tuple[Path, str]]:
+    """Yield where to write a backup that shall lie at `text`, and what `backup_source` takes.
 
     Args:
-        text: a new file, a folder that exists, or a bucket and what keys there begin with.
+        text: a new file that ends in `.zip`, a folder that exists, or `s3://…`: a bucket and
+            what keys there begin with.
         name: what it is called in a folder or a bucket.
 
     Raises:
@@ -87,12 +88,17 @@ async def backup_target(text: str, name: str) -> AsyncGenerator[Path]:
     """
     if not text.startswith(_S3):
         path = Path(text)
-        yield path / name if path.is_dir() else path
+        if path.is_dir():
+            path /= name
+        elif path.suffix != ".zip":
+            raise InvalidRequest(f"{text} is no folder: make it, or name a file that ends in .zip")
+        yield path, str(path)
         return
+    prefix, mark, options = text.partition("?")
     async with open_objects(_url(text)) as store:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
-            yield path
+            yield path, f"{prefix.rstrip('/')}/{name}{mark}{options}"
             await store.put_file(name, path)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from pacs_cloud import metrics
 from pacs_cloud.bootstrap.breaking_glass import NOTED_EVERY_S, GlassOver
 from pacs_cloud.bootstrap.correcting import end_corrections
 from pacs_cloud.bootstrap.erasing import go_on_erasing
@@ -43,6 +44,8 @@ from pacs_cloud.custody.trash.purging import Purged, tend_trash
 from pacs_cloud.custody.walk import ACCESS, GLASS, PACKS
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.turns import Turn, Turns
+from pacs_cloud.routing.sends import TREE as SENDS
+from pacs_cloud.routing.sends import purge_ended
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.access.folding import Folded, fold_access
 from pacs_cloud.tiering.mover import Fate
@@ -63,6 +66,7 @@ REJECTIONS_EVERY_S = 24 * HOUR_S
 """Each note is followed as it comes; this is for what a crash has left."""
 LOCKS_EVERY_S = 24 * HOUR_S
 """What comes into a held study is locked as it comes; this is for what a crash has left."""
+SENDS_EVERY_S = 24 * HOUR_S
 FIXITY_EVERY_S = TURN_US / 1e6
 STALLED = Backoff(60.0, 900.0)
 """How long a chore rests that could not be done: people may wait for what it looks after."""
@@ -80,6 +84,7 @@ def chores_of(
     sweeps = by_tenant("sweep", objects, PACKS, Sweep(settings, stores))
     folds = by_tenant("access", objects, ACCESS, partial(_access, stores))
     glass = by_tenant("glass", objects, GLASS, GlassOver(settings, stores))
+    sends = by_tenant("sends", objects, SENDS, partial(_sends, stores))
     copies = alone("copies", CopiesTending(settings, stores))
     settles = alone("rejections", partial(_rejections, stores))
     chores: dict[str, Chore] = {
@@ -92,6 +97,7 @@ def chores_of(
         "corrections": partial(end_corrections, settings, stores),
         "erasures": partial(go_on_erasing, settings, stores),
         "pins": partial(tend_pins, settings, stores),
+        "sends": InTurns(turns, sends, every_s=SENDS_EVERY_S),
         "glass": InTurns(turns, glass, every_s=NOTED_EVERY_S),
     }
     if is_locking(settings):
@@ -141,10 +147,12 @@ async def over_and_over(
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is logged
             log_failed(log, "chore_stalled", error, chore=name)
             failures += 1
+            metrics.CHORE_FAILURES.labels(name).inc()
             rest_s = STALLED.after(failures)
             if stalls is not None:
                 await said(stalls.failed(name, error))
         else:
+            metrics.CHORE_SUCCESS.labels(name).set_to_current_time()
             if stalls is not None:
                 await said(stalls.done(name))
         with suppress(TimeoutError):
@@ -181,6 +189,7 @@ async def _recalls(settings: Settings, stores: Stores) -> float:
     """Look after recalls under way."""
     with thumbnails_of(settings, stores) as keep:
         tended = await tend_recalls(stores.objects, stores.catalogue, now_us=now_us(), keep=keep)
+    metrics.RECALLS_ARRIVED.inc(tended.arrived)
     if tended != Tended(waiting=tended.waiting):
         log.info("recalls_tended", extra=asdict(tended))
     return TEND_LOCAL_RECALLS_EVERY_S if settings.is_embedded else TEND_RECALLS_EVERY_S
@@ -191,6 +200,12 @@ async def _access(stores: Stores, tenant: str, _turn: Turn) -> None:
     folded = await fold_access(stores.objects, now_us=now_us(), tenant=tenant)
     if folded != Folded():
         log.info("access_folded", extra=asdict(folded))
+
+
+async def _sends(stores: Stores, tenant: str, _turn: Turn) -> None:
+    """Remove what tells of a tenant's sendings of long ago."""
+    if removed := await purge_ended(stores.objects, tenant, now_us=now_us()):
+        log.info("sends_tended", extra={"removed": removed})
 
 
 async def _rejections(stores: Stores, _turn: Turn) -> None:

@@ -14,6 +14,7 @@ from pacs_cloud.bootstrap.dimse_doors import (
     known_devices,
     tls_of,
 )
+from pacs_cloud.bootstrap.process_status import telling
 from pacs_cloud.bootstrap.services import Reading, Stores, now_us, open_intake, open_reading
 from pacs_cloud.dimse.c_find import CFind
 from pacs_cloud.dimse.c_get import CGet
@@ -25,6 +26,7 @@ from pacs_cloud.dimse.limits import Limits
 from pacs_cloud.dimse.negotiation import Offer, Repertoire
 from pacs_cloud.dimse.patience import Patience
 from pacs_cloud.dimse.query_extension import Answer, answer_find, answer_retrieve
+from pacs_cloud.dimse.roll import Roll
 from pacs_cloud.dimse.selection import Shelf
 from pacs_cloud.dimse.server import Server, ServerSettings
 from pacs_cloud.dimse.service import Service
@@ -60,6 +62,7 @@ async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None
         open_reading(settings, stores, witness_of(trail)) as reading,
     ):
         witness = witness_of(trail)
+        roll = Roll(now_us)
         server = Server(
             ServerSettings(
                 repertoire=_repertoire(settings, stores, devices, intake, reading, witness),
@@ -68,6 +71,7 @@ async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None
                 gate=gate_of(settings, stores, devices, witness),
                 limits=limits_of(settings),
                 max_associations=settings.max_associations,
+                roll=roll,
             )
         )
         try:
@@ -76,7 +80,8 @@ async def serve_dimse(settings: Settings, stores: Stores) -> AsyncGenerator[None
             where = " and ".join(map(str, filter(None, (settings.dimse, settings.dimse_tls))))
             raise Unavailable(f"cannot listen on {where}: {error.strerror}") from error
         try:
-            yield
+            async with telling(settings, DOOR, roll.seen):
+                yield
         finally:
             await server.stop(settings.edge_grace_s)
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import base64
-import os
-import stat
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pacs_cloud.errors import Denied, InvalidRequest, NotFound, Unavailable
+from pacs_cloud.errors import InvalidRequest, NotFound, Unavailable
+from pacs_cloud.key_file import key_file_text
 from pacs_cloud.objectstore.encrypted import Scratch
 from pacs_cloud.objectstore.partials import Partials
 from pacs_cloud.objectstore.sealing import KeyRing, Rings
@@ -92,7 +91,7 @@ async def ring_of(sources: str, *, region: str = "") -> KeyRing:
         kind, _, name = source.partition(":")
         match kind:
             case "file":
-                text = _file_text(Path(name))
+                text = key_file_text(Path(name))
             case "env":
                 text = environment_text(name)
                 if not text:
@@ -124,19 +123,6 @@ async def _key(line: str, source: str, region: str) -> bytes:
     if len(key) != 32:
         raise InvalidRequest(f"{source} holds a key that has not 32 bytes")
     return key
-
-
-def _file_text(path: Path) -> str:
-    try:
-        with path.open(encoding="ascii") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise Denied(f"{path} may be read by others than its owner: chmod 600")
-            return file.read(64 << 10)
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no key file {path}") from error
-    except (OSError, UnicodeDecodeError):
-        raise Unavailable(f"the key file {path} cannot be read") from None
 
 
 @contextmanager

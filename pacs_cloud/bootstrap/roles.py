@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import TypeAlias
 
 from pacs_cloud.bootstrap.services import Stores, open_stores
 from pacs_cloud.bootstrap.supervisor import READY, UPGRADING, Role
-from pacs_cloud.errors import PacsError
+from pacs_cloud.errors import InvalidRequest, PacsError
+from pacs_cloud.metric_files import counting_into
 from pacs_cloud.settings import Settings
 from pacs_cloud.telemetry import configure_logging
 
@@ -60,15 +61,29 @@ async def _run(settings: Settings, role: Role) -> None:
 
     loop.add_reader(stdin, parent_is_gone)
     stores_open = open_stores(settings, create=True, upgrading=_Upgrading().say)
-    async with stores_open as stores, _serving(role)(settings, stores):
-        # What is loaded by now stays for good: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        # An instance leaves no cycles, and dozens of objects until its pack is sealed.
-        gc.set_threshold(_COLLECT_EVERY)
-        sys.stdout.buffer.write(READY)
-        sys.stdout.buffer.flush()
-        await stop.wait()
+    with counting_into(settings.metrics_files, role), traced(settings, role):
+        async with stores_open as stores, _serving(role)(settings, stores):
+            # What is loaded by now stays for good: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            # An instance leaves no cycles, and dozens of objects until its pack is sealed.
+            gc.set_threshold(_COLLECT_EVERY)
+            sys.stdout.buffer.write(READY)
+            sys.stdout.buffer.flush()
+            await stop.wait()
+
+
+def traced(settings: Settings, role: Role) -> AbstractContextManager[None]:
+    """Return what sends traces while it is entered; raises InvalidRequest where nothing can."""
+    if not settings.otlp:
+        return nullcontext()
+    try:
+        from pacs_cloud.bootstrap.otlp import tracing_to
+    except ImportError as error:
+        raise InvalidRequest(
+            "otlp: OpenTelemetry is not installed here: pip install 'pacs-cloud[otel]'"
+        ) from error
+    return tracing_to(settings.otlp, role, settings.otlp_ratio)
 
 
 class _Upgrading:

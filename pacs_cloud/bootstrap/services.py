@@ -93,7 +93,10 @@ def refuse_absent(settings: Settings) -> None:
     """Return when there may be an archive; raises NotFound where an embedded one is missing."""
     objects = settings.objects_url
     if objects.scheme == "file" and not Path(objects.name).is_dir():
-        raise NotFound(f"there is no archive at {settings.data}: {objects.name} does not exist")
+        raise NotFound(
+            f"there is no archive at {settings.data}: {objects.name} does not exist; --data says"
+            " where it is, `pacs-cloud up` begins one"
+        )
 
 
 @asynccontextmanager

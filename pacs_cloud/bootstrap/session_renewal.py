@@ -6,11 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pacs_cloud.dicomweb.callers import CALLER
 from pacs_cloud.identity.sessions import Sessions
-from pacs_cloud.web.cookies import SESSION, Cookies
+from pacs_cloud.security.caller import CALLER
+from pacs_cloud.web.cookies import SESSION, UNATTENDED, Cookies
 
-_AUTHORIZATION: Final = b"authorization"
+_NO_USE: Final = frozenset({b"authorization", UNATTENDED.encode()})
+"""Headers of requests that are no use of a session."""
 _SET_COOKIE: Final = b"set-cookie"
 _ONES_OWN: Final = (b"private", b"no-store")
 """What says that no cache keeps an answer for anybody else (RFC 9111 5.2.2)."""
@@ -30,7 +31,8 @@ class Renewing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as `app`, and let its session go on."""
-        by_header = any(name == _AUTHORIZATION for name, _ in scope.get("headers", ()))
+        # What a page asks by itself keeps nobody signed in.
+        by_header = any(name in _NO_USE for name, _ in scope.get("headers", ()))
         token = None if by_header or scope["type"] != "http" else self._token(scope)
         if token is None:
             await self._app(scope, receive, send)

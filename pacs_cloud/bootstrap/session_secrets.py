@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pacs_cloud.directories import sync_directory
 from pacs_cloud.errors import Corrupt, InvalidRequest, Unavailable
 from pacs_cloud.settings import SECRET_BYTES, Settings
 
@@ -18,16 +19,17 @@ def session_secrets(settings: Settings) -> tuple[bytes, ...]:
     """Return the secrets of sessions, the one that signs first.
 
     An archive on this machine's disk makes one for itself, once: `session.key` in the data
-    directory, a secret a line; whoever writes another line in front of it exchanges it.
+    directory, a secret a line; whoever writes another line in front of it exchanges it. So does
+    one with `no_auth`, which no other machine serves.
 
     Raises:
-        InvalidRequest: the archive is on a bucket, and the settings say none.
+        InvalidRequest: the archive is on a bucket, people sign in, and the settings say none.
         Unavailable: the file cannot be read or made.
         Corrupt: it holds no secrets, or others may read it.
     """
     if settings.session_secret:
         return tuple(one.get_secret_value().encode() for one in settings.session_secret)
-    if not settings.is_embedded:
+    if not settings.is_embedded and not settings.no_auth:
         raise InvalidRequest(
             "sessions need a secret that all machines share: set PACS_SESSION_SECRET to 32"
             " characters or more, e.g. from `openssl rand -base64 48`"
@@ -69,14 +71,6 @@ def _make(path: Path) -> None:
             os.fsync(number)
         with suppress(FileExistsError):
             path.hardlink_to(part)
-        _sync(path.parent)
+        sync_directory(path.parent)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -9,11 +9,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
 
 import orjson
 
+from pacs_cloud.custody.state import Stall
 from pacs_cloud.errors import Corrupt, PacsError
 from pacs_cloud.objectstore.numbered import read_last, write_next
 from pacs_cloud.objectstore.port import ObjectStore
@@ -23,23 +24,6 @@ _FOLDER: Final = f"{TURNS}stalled/"
 _SAY_S: Final = 5.0
 """A worker that is told to stop waits no longer for the store."""
 _VERSION: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """A chore that could not be done, or can be again.
-
-    Attributes:
-        chore: which.
-        since_us: when that was so first, microseconds since 1970 UTC; 0: it can be done.
-        tried_us: when it was tried last.
-        reason: why, without patient data.
-    """
-
-    chore: str
-    since_us: int = 0
-    tried_us: int = 0
-    reason: str = ""
 
 
 class Stalls:

@@ -21,7 +21,7 @@ READY = b"ready\n"
 UPGRADING = b"upgrading\n"
 """What it writes before, every now and then, while it upgrades the catalogue."""
 
-START_LIMIT_S = 60
+START_LIMIT_S = 180
 """How long a process may take until it serves, or between two signs that it upgrades."""
 RESTART_S = 1.0
 RESTART_MAX_S = 30.0
@@ -29,6 +29,8 @@ HEALTHY_S = 60.0
 """A process that ran so long was well: its next restart does not wait long."""
 KILL_AFTER_S = 5
 """How long beyond its own grace a stopping process is waited for."""
+_FLAGS = frozenset({"http", "dimse"})
+"""Addresses that the command line says, too."""
 
 
 class Role(StrEnum):
@@ -88,11 +90,16 @@ def _with_ports(
     named: dict[str, Address] = {}
     for role, field, wanted in (
         (Role.WEB, "http", settings.http),
+        (Role.WEB, "metrics", settings.metrics),
         (Role.DIMSE, "dimse", settings.dimse if settings.dimse_plain else None),
         (Role.DIMSE, "dimse_tls", settings.dimse_tls),
     ):
         if counts.get(role) and wanted is not None:
-            reservation = Reservation(wanted)
+            try:
+                reservation = Reservation(wanted)
+            except Unavailable as error:
+                by = f"--{field}" if field in _FLAGS else f"the setting {field}"
+                raise Unavailable(f"{error}; {by} says where else") from error
             stack.callback(reservation.close)
             named[field] = reservation.address
     return settings.model_copy(update=named)

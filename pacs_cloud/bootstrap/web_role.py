@@ -11,9 +11,10 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pacs_cloud.bootstrap.exposing import Exposition, open_metrics
 from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
 from pacs_cloud.bootstrap.http_protocol import HttpProtocol
-from pacs_cloud.bootstrap.http_tls import TlsServer, tls_of
+from pacs_cloud.bootstrap.http_tls import http_tls_listener, tls_of
 from pacs_cloud.bootstrap.ports import listening_socket
 from pacs_cloud.bootstrap.services import Stores
 from pacs_cloud.bootstrap.web_application import open_application
@@ -38,7 +39,8 @@ async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
             raise Unavailable("the process is stopping")
         await stores.ready()
 
-    async with open_application(settings, stores, ready) as app:
+    exposition = Exposition(settings, stores)
+    async with open_application(settings, stores, ready, exposition) as app:
         server = HttpServer(
             server_config(
                 app,
@@ -49,18 +51,29 @@ async def serve_web(settings: Settings, stores: Stores) -> AsyncGenerator[None]:
             ),
             tls_of(settings),
         )
-        listener = listening_socket(settings.http)
+        servers = [(server, listening_socket(settings.http))]
+        if settings.metrics is not None:
+            exposed = server_config(open_metrics(exposition), limits_of(settings), drain)
+            servers.append((HttpServer(exposed), listening_socket(settings.metrics)))
         # A server that ends by itself ends the process, which is then started again.
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(server.serve([listener]))
-            started = tasks.create_task(server.has_started.wait())
+            serving = {tasks.create_task(one.serve([listener])) for one, listener in servers}
+            started = tasks.create_task(_all_started([one for one, _ in servers]))
             try:
-                await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*serving, started}, return_when=asyncio.FIRST_COMPLETED)
                 yield
             finally:
                 drain.has_begun = True
-                server.should_exit = True
+                for one, _ in servers:
+                    one.should_exit = True
                 started.cancel()
+                # Also where what is done meanwhile fails: the group would cut them off.
+                await asyncio.wait(serving)
+
+
+async def _all_started(servers: Sequence["HttpServer"]) -> None:
+    for server in servers:
+        await server.has_started.wait()
 
 
 def limits_of(settings: Settings) -> ConnectionLimits:
@@ -128,7 +141,7 @@ class HttpServer(uvicorn.Server):
             await super().startup(sockets)
         else:
             # uvicorn closes these at its end, and waits for them, as for its own.
-            servers = [TlsServer(one, self._tls, self._protocol) for one in sockets or ()]
+            servers = [http_tls_listener(one, self._tls, self._protocol) for one in sockets or ()]
             for server in servers:
                 server.start(self.config.backlog)
             self.servers = cast("Any", servers)

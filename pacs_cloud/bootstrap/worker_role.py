@@ -14,10 +14,12 @@ from pacs_cloud.bootstrap.prefetching import prefetch_on_arrival
 from pacs_cloud.bootstrap.services import Reading, Stores, now_us, open_reading
 from pacs_cloud.bootstrap.stalls import Stalls, said
 from pacs_cloud.catalogue.changing import PATIENT_SHOWN
+from pacs_cloud.custody.checks.record import JOB as CHECK
 from pacs_cloud.dimse.transfer import Dispatch, transfer
 from pacs_cloud.errors import NotFound, Unavailable
 from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.settings import Settings
+from pacs_cloud.workers.checks import CheckArchive
 from pacs_cloud.workers.handlers import Handlers, in_turn
 from pacs_cloud.workers.loop import LoopPolicy, WorkerLoop
 from pacs_cloud.workers.pack_stored import KIND as PACK_STORED
@@ -50,6 +52,11 @@ async def serve_worker(settings: Settings, stores: Stores) -> AsyncGenerator[Non
                 SEND_RECALLED: SendRecalled(
                     reading.archive, stores.queue, _sending(settings, stores, reading), now_us
                 ),
+                CHECK: CheckArchive(
+                    *(stores.objects, stores.catalogue, stores.queue),
+                    settings.audit_journals,
+                    now_us,
+                ),
             }
         )
         loop = WorkerLoop(stores.queue, handlers, LoopPolicy(grace_s=settings.stop_grace_s))
@@ -78,6 +85,8 @@ def _sending(settings: Settings, stores: Stores, reading: Reading) -> Send:
             peer, settings.aet, instances, Dispatch(reading.archive), limits=limits_of(settings)
         )
         if tally.failed:
-            raise Unavailable(f"{tally.failed} of {tally.total} instances were not stored")
+            reason = tally.failures[0].reason if tally.failures else "no answer"
+            counted = f"{tally.failed} of {tally.total} instances were not stored"
+            raise Unavailable(f"{counted}: {reason}")
 
     return send

@@ -98,6 +98,18 @@ class Admission:
             raise NotFound("there is no such study")
         return access.series_with(caller, action, facts)
 
+    async def allows(self, caller: Caller, action: Action, study_instance_uid: str) -> bool:
+        """Return whether `admit` would let somebody in, be it with some series of a study only.
+
+        For pages that offer what may be done: nothing is refused, and nothing goes on record.
+        """
+        if not access.may(caller, action):
+            return False
+        if not access.is_bounded(caller, action, self._sensitive):
+            return True
+        facts = await self._facts(caller.tenant, study_instance_uid)
+        return facts is not None and access.may_with(caller, action, facts)
+
     async def _facts(self, tenant: str, study_instance_uid: str) -> StudyFacts | None:
         key, now_s = (tenant, study_instance_uid), self._now_s()
         known = self._known.get(key)

@@ -23,6 +23,7 @@ from pacs_cloud.cli.correction_commands import study as study_commands
 from pacs_cloud.cli.cost_commands import cost
 from pacs_cloud.cli.deeds import put_on_record
 from pacs_cloud.cli.deid_commands import deid
+from pacs_cloud.cli.demo_command import demonstration
 from pacs_cloud.cli.device_commands import device
 from pacs_cloud.cli.erase_commands import erase
 from pacs_cloud.cli.fixity_commands import fixity
@@ -49,6 +50,7 @@ from pacs_cloud.cli.tier_commands import tier
 from pacs_cloud.cli.trash_commands import trash
 from pacs_cloud.cli.upkeep_commands import upkeep
 from pacs_cloud.cli.user_commands import user
+from pacs_cloud.cli.viewer_commands import viewer
 from pacs_cloud.errors import PacsError
 
 COULD_NOT = 2
@@ -64,6 +66,7 @@ app = typer.Typer(
 )
 
 app.add_typer(archive)
+app.add_typer(demonstration)
 app.add_typer(upkeep)
 app.add_typer(backups)
 for name, commands in (
@@ -89,6 +92,7 @@ for name, commands in (
     ("break-glass", break_glass),
     ("oidc", oidc),
     ("deid", deid),
+    ("viewer", viewer),
 ):
     app.add_typer(commands, name=name)
 

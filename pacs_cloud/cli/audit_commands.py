@@ -50,7 +50,8 @@ def audit_list(
 
     Exits 1 where some of it could not be read: `audit verify` says why.
     """
-    from pacs_cloud.cli.auditing import Asked, list_events
+    from pacs_cloud.audit.asked import Asked
+    from pacs_cloud.cli.auditing import list_events
 
     asked = Asked(since, until, who, study, patient, kind, outcome)
     settings = settings_of(config, data=data)
@@ -74,7 +75,8 @@ def audit_who(
     Counts what events name the patient, and those about studies that show them now: after
     a merge what was done under the other ID, too. Exits 1 where some of it could not be read.
     """
-    from pacs_cloud.cli.auditing import Asked, who_did_what
+    from pacs_cloud.audit.asked import Asked
+    from pacs_cloud.cli.auditing import who_did_what
 
     asked = Asked(since, until, patient=patient, issuer=issuer)
     raise typer.Exit(who_did_what(settings_of(config, data=data), asked, as_json=as_json))
@@ -127,7 +129,8 @@ def audit_export(
 
     That somebody took them is put on record. Exits 1 where some could not be read.
     """
-    from pacs_cloud.cli.auditing import Asked, export
+    from pacs_cloud.audit.asked import Asked
+    from pacs_cloud.cli.auditing import export
 
     asked = Asked(since, until, who, study, patient, kind, outcome)
     settings = settings_of(config, data=data)

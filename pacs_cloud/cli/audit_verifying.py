@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import asdict
 
+from pacs_cloud.audit.asked import parsed_moment
 from pacs_cloud.audit.reading import audited_tenants
 from pacs_cloud.audit.verify import Checked, Finding, Verification
 from pacs_cloud.bootstrap.services import open_stores
-from pacs_cloud.cli.moments import parsed_moment
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr
 from pacs_cloud.settings import Settings
 
@@ -19,7 +19,7 @@ def verify(settings: Settings, *, since: str, tenant: str, as_json: bool) -> int
     Raises:
         InvalidRequest: `since` is no day.
     """
-    day = f"{parsed_moment(since, '--since'):%Y%m%d}" if since else ""
+    day = f"{parsed_moment(since, 'since'):%Y%m%d}" if since else ""
     return asyncio.run(_verify(settings, day, tenant, as_json=as_json))
 
 

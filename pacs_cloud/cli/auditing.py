@@ -6,20 +6,19 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final
 
-from pacs_cloud.audit.asking import Wanted, studies_showing, who_did
+from pacs_cloud.audit.asked import Asked
+from pacs_cloud.audit.asking import Wanted, who_did
 from pacs_cloud.audit.reading import Unreadable, events
 from pacs_cloud.bootstrap.auditing import open_trail, source_of
 from pacs_cloud.bootstrap.services import Stores, now_us, open_stores
-from pacs_cloud.cli.moments import moment_of, when
+from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr
 from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.errors import Conflict, InvalidRequest, Unavailable
-from pacs_cloud.security.audit_event import AuditEvent, Kind, Outcome, event_json
+from pacs_cloud.security.audit_event import AuditEvent, Kind, event_json
 from pacs_cloud.security.audit_message import audit_messages
 from pacs_cloud.settings import Settings
 
@@ -29,41 +28,6 @@ _COLUMNS: Final = (
     *("door", "address"),
 )
 _WHO_COLUMNS: Final = ("who", "kind", "outcome", "count", "studies", "first", "last", "from")
-
-Choice = TypeVar("Choice", bound=StrEnum)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What somebody typed."""
-
-    since: str = ""
-    until: str = ""
-    who: str = ""
-    study: str = ""
-    patient: str = ""
-    kind: str = ""
-    outcome: str = ""
-    issuer: str | None = None
-
-    async def wanted(self, stores: Stores, tenant: str) -> Wanted:
-        """Return what is meant; a patient's studies are looked up."""
-        patient = self.patient.strip()
-        return Wanted(
-            who=self.who,
-            kind=_choice(Kind, self.kind, "--kind"),
-            outcome=_choice(Outcome, self.outcome, "--outcome"),
-            study=self.study,
-            patient_id=patient,
-            issuer=self.issuer,
-            patient_studies=await studies_showing(stores.catalogue, tenant, patient, self.issuer)
-            if patient
-            else frozenset(),
-        )
-
-    def words(self) -> tuple[tuple[str, str], ...]:
-        """Return what was asked for, for the record of it."""
-        return tuple((name, value) for name, value in asdict(self).items() if value)
 
 
 class _Reading:
@@ -78,14 +42,13 @@ class _Reading:
 
     async def lines(self) -> AsyncIterator[tuple[AuditEvent, bytes]]:
         """Yield the events that are wanted, with their lines."""
+        since_us, until_us = self._asked.span()
         found = events(
             self._stores.objects,
             self._settings.audit_journals,
             self._settings.tenant,
-            since_us=moment_of(self._asked.since, "--since") if self._asked.since else 0,
-            until_us=moment_of(self._asked.until, "--until", is_end=True)
-            if self._asked.until
-            else None,
+            since_us=since_us,
+            until_us=until_us,
             unreadable=self.unreadable,
         )
         async for event, line in found:
@@ -94,21 +57,24 @@ class _Reading:
 
     def end(self) -> int:
         """Say what could not be read; return the exit code."""
-        if not self.unreadable.lines:
-            return CLEAN
+        return FINDINGS if say_unreadable(self.unreadable) else CLEAN
+
+
+def say_unreadable(missed: Unreadable) -> bool:
+    """Say what could not be read; return whether there was any."""
+    if missed.lines:
         stderr.print(
-            f"{counted(self.unreadable.lines, 'record')} could not be read:"
+            f"At least {counted(missed.lines, 'record')} could not be read:"
             " `pacs-cloud audit verify` says where."
         )
-        return FINDINGS
+    return missed.lines > 0
 
 
 @asynccontextmanager
 async def _opened(settings: Settings, asked: Asked, action: str) -> AsyncGenerator[_Reading]:
-    moment_of(asked.since or "2000-01-01", "--since")
-    moment_of(asked.until or "2000-01-01", "--until")
+    asked.span()  # raises before anything is opened
     async with open_stores(settings) as stores:
-        wanted = await asked.wanted(stores, settings.tenant)
+        wanted = await asked.wanted(stores.catalogue, settings.tenant)
         event = AuditEvent(
             Kind.AUDIT,
             settings.tenant,
@@ -247,12 +213,3 @@ def _new_file(path: Path) -> BinaryIO:
     except OSError as error:
         raise Unavailable(f"{path}: {error.strerror}") from error
     return os.fdopen(number, "wb")
-
-
-def _choice(kind: type[Choice], text: str, option: str) -> Choice | None:
-    if not text:
-        return None
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise InvalidRequest(f"{option} is one of {', '.join(kind)}") from error

@@ -32,25 +32,26 @@ def write(settings: Settings, to: str, *, with_indexes: bool, as_json: bool) -> 
 
     Raises:
         Conflict: there is one already.
+        InvalidRequest: it is no place.
         Unavailable: the store cannot be reached, or the file not written.
     """
-    manifest = asyncio.run(_write(settings, to, with_indexes=with_indexes))
+    manifest, file = asyncio.run(_write(settings, to, with_indexes=with_indexes))
     parts = {name: part.members for name, part in manifest.parts.items()}
     if as_json:
-        print_json({"to": to, "made": when(manifest.made_us), "parts": parts})
+        print_json({"to": file, "made": when(manifest.made_us), "parts": parts})
         return
     for name, count in parts.items():
         stdout.print(f"{count:>8} {name}")
-    stdout.print(f"The backup is complete: {to}")
+    stdout.print(f"The backup is complete: {file}")
 
 
-async def _write(settings: Settings, to: str, *, with_indexes: bool) -> Manifest:
+async def _write(settings: Settings, to: str, *, with_indexes: bool) -> tuple[Manifest, str]:
     made_us = now_us()
     name = f"pacs-backup-{datetime.fromtimestamp(made_us / 1e6, UTC):%Y%m%dT%H%M%SZ}.zip"
-    async with open_stores(settings) as stores, backup_target(to, name) as path:
+    async with open_stores(settings) as stores, backup_target(to, name) as (path, file):
         with counting("backing up") as progress:
             task = progress.add_task("", total=None)
-            return await write_backup(
+            manifest = await write_backup(
                 stores.objects,
                 path,
                 settings=settings_json(settings),
@@ -61,6 +62,7 @@ async def _write(settings: Settings, to: str, *, with_indexes: bool) -> Manifest
                 release=__version__,
                 progress=partial(progress.advance, task),
             )
+    return manifest, file
 
 
 def put_back(settings: Settings, file: str, *, replace: bool, do: bool, as_json: bool) -> int:

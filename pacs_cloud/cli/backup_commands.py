@@ -12,7 +12,7 @@ backups = typer.Typer()
 @backups.command()
 def backup(
     to: Annotated[
-        str, typer.Argument(metavar="TO", help="A new file, a folder, or s3://bucket/prefix.")
+        str, typer.Argument(metavar="TO", help="A folder, a new .zip file, or s3://bucket/prefix.")
     ],
     with_indexes: Annotated[
         bool,

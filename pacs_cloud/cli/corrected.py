@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any, Final
 
-from pacs_cloud.cli.elements_text import element_text
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import print_json, print_rows, stdout
@@ -14,6 +13,7 @@ from pacs_cloud.custody.corrections.listing import (
     studies_showing,
 )
 from pacs_cloud.dicom.dicomjson import keyword_of
+from pacs_cloud.dicom.element_text import element_text
 from pacs_cloud.settings import Settings
 
 _COLUMNS: Final = ("id", "kind", "made", "by", "studies", "state", "reason")

@@ -1,26 +1,26 @@
 """`patient merge` and `unmerge`, `study move` and `correct`, `corrections undo`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pacs_cloud.bootstrap.correcting import corrector_of
 from pacs_cloud.bootstrap.services import Stores, now_us
-from pacs_cloud.cli.elements_text import element_text
 from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import counted, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.scopes import checked, scope_of
 from pacs_cloud.custody.corrections.applying import CarriedOut
 from pacs_cloud.custody.corrections.correction import CorrectionKind
-from pacs_cloud.custody.corrections.listing import correction_state, studies_showing
+from pacs_cloud.custody.corrections.given import given_elements
 from pacs_cloud.custody.corrections.orders import Order, Orders
 from pacs_cloud.custody.corrections.preview import StudyPreview, preview
-from pacs_cloud.dicom.amendable import given_element
+from pacs_cloud.custody.corrections.undoing import undo_plan
 from pacs_cloud.dicom.dicomjson import keyword_of
-from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.element_text import element_text
 from pacs_cloud.dicom.uid import parse_uid
-from pacs_cloud.errors import Conflict, InvalidRequest
+from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Settings
 
 DONE: Final = 0
@@ -52,6 +52,7 @@ class Asked:
             stores.objects,
             stores.catalogue,
             self.settings.tenant,
+            caller=system(self.settings.tenant),
             who=self.by,
             reason=self.reason,
             system=self.settings.aet,
@@ -86,7 +87,7 @@ def correct(
 ) -> int:
     """Correct attributes of a study, a series or an instance; return the exit code, as `merge`."""
     uids = checked(*names)
-    elements = _elements(given, emptied)
+    elements = given_elements([*given, *(f"{name}=" for name in emptied)])
 
     async def order(stores: Stores) -> Order:
         scope = await scope_of(asked.settings, stores, uids)
@@ -95,19 +96,6 @@ def correct(
         )
 
     return asyncio.run(_make(asked, order))
-
-
-def _elements(given: Iterable[str], emptied: Iterable[str]) -> Elements:
-    elements: Elements = {}
-    for one in (*given, *(f"{name}=" for name in emptied)):
-        name, has_value, text = one.partition("=")
-        if not has_value:
-            raise InvalidRequest(f"--set is KEY=VALUE, not {one[:64]!r}")
-        tag, element = given_element(name.strip(), text.strip())
-        if tag in elements:
-            raise InvalidRequest(f"{keyword_of(tag)} is given twice")
-        elements[tag] = element
-    return elements
 
 
 async def _make(asked: Asked, order: Callable[[Stores], Awaitable[Order]]) -> int:
@@ -135,25 +123,18 @@ def undo(asked: Asked, correction_id: str, *, only_merges: bool = False) -> int:
 async def _undo(asked: Asked, correction_id: str, *, only_merges: bool) -> int:
     tenant = asked.settings.tenant
     async with open_stores(asked.settings, looks=not asked.do) as stores:
-        state = await correction_state(stores.objects, tenant, correction_id)
-        if only_merges and state.correction.kind is not CorrectionKind.PATIENT_MERGE:
+        plan = await undo_plan(stores.objects, stores.catalogue, tenant, correction_id)
+        if only_merges and plan.state.correction.kind is not CorrectionKind.PATIENT_MERGE:
             raise InvalidRequest("This is no patient merge: `corrections undo` takes it back.")
-        if state.undone is not None:
-            raise Conflict("This correction is undone already.")
-        showing = await studies_showing(stores.catalogue, state)
-        meant = [uid for uid in state.studies if showing.get(uid)]
-        await concerns(tenant, meant, looks=not asked.do)
-        studies = await preview(stores.objects, stores.catalogue, state.correction, meant)
-        covering = sorted({name for one in studies for name in one.covered_by})
-        warnings = (
-            [f"Later corrections stay over it, and are shown: {', '.join(covering)}."]
-            if covering
-            else []
-        )
+        await concerns(tenant, plan.studies, looks=not asked.do)
+        studies, warnings = await plan.preview(stores.objects, stores.catalogue)
         done = None
         if asked.do:
             done = await corrector_of(stores).undo(
-                tenant, correction_id, who=asked.by, reason=asked.reason
+                *(tenant, correction_id),
+                caller=system(tenant),
+                who=asked.by,
+                reason=asked.reason,
             )
         return _tell(asked, correction_id, studies, warnings, done)
 

@@ -4,43 +4,38 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
 from pacs_cloud.bootstrap.price_region import price_region
-from pacs_cloud.bootstrap.services import now_us
+from pacs_cloud.bootstrap.simulating import (
+    NOTHING_MOVES,
+    Wanted,
+    compare,
+    made_up,
+    past_of,
+    replayed,
+)
 from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Settings
-from pacs_cloud.tiering.access.log import reads_by_day
 from pacs_cloud.tiering.advice import Severity, advise
 from pacs_cloud.tiering.cost.bill import Bill
-from pacs_cloud.tiering.cost.calendar import MONTHS_A_YEAR, Calendar
-from pacs_cloud.tiering.cost.energy import footprint
 from pacs_cloud.tiering.cost.explanation import explained
 from pacs_cloud.tiering.cost.figures import money, quantity
-from pacs_cloud.tiering.cost.hospital import GROWTH, Hospital, Subject, made
 from pacs_cloud.tiering.cost.layouts import LAYOUTS
 from pacs_cloud.tiering.cost.prices import Region, Speed, load_prices
 from pacs_cloud.tiering.cost.replay import Past
 from pacs_cloud.tiering.cost.report import (
     Comparison,
-    Run,
     plain_comparison,
     plain_line,
     plain_rows,
 )
 from pacs_cloud.tiering.cost.report_html import page_of
-from pacs_cloud.tiering.cost.simulation import Terms, simulate
 from pacs_cloud.tiering.policy import Policy
 from pacs_cloud.tiering.policy_file import read_policies
-
-_START: Final = date(2027, 1, 1)
-"""Of every simulation, so that the same seed gives the same bill on any day."""
-
-STUDIES: Final = 1_000_000
 
 _TOTALS: Final = (
     "policies",
@@ -125,65 +120,43 @@ def explain_prices(
 
 def _compare(asked: Asked) -> Comparison:
     table = load_prices(asked.prices)
-    region = table.region(asked.region)
+    table.region(asked.region)
     candidates = list(_candidates(asked.policies, each=asked.each))
     if asked.replay is not None and asked.studies is not None:
         raise InvalidRequest("--studies is for a made-up hospital: a replay has its own")
-    runs: list[Run] = []
-    with counting("simulating") as progress:
-        steps = len(candidates) * len(LAYOUTS)
-        task = progress.add_task("", total=steps + 1)
-        if asked.replay is None:
-            subject = _made_up(asked)
-        else:
-            subject = asyncio.run(_replayed(asked, asked.replay))
-        progress.advance(task)
-        for name, policies in candidates:
-            for layout in LAYOUTS:
-                terms = Terms(subject.calendar, region, layout, asked.speed)
-                outcome = simulate(
-                    subject.hospital, subject.studies, subject.reads, policies, terms
-                )
-                estimate = footprint(outcome.usage, region, table)
-                runs.append(Run(name, layout.name, outcome, estimate))
-                progress.advance(task)
-    return Comparison(asked.region, region, asked.speed, subject, tuple(runs))
-
-
-def _made_up(asked: Asked) -> Subject:
-    hospital = Hospital(
-        STUDIES if asked.studies is None else asked.studies,
-        asked.seed,
-        GROWTH if asked.growth is None else asked.growth,
-        outside_percent=asked.outside_percent,
-    )
-    calendar = Calendar(_START, asked.years * MONTHS_A_YEAR)
-    studies, reads = made(hospital, calendar)
-    says = f"A made-up hospital, arrivals {hospital.growth:+.1%} a year."
-    return Subject(hospital, calendar, studies, reads, says)
-
-
-async def _replayed(asked: Asked, settings: Settings) -> Subject:
-    past = Past(settings.tenant)
-    async with open_stores(settings) as stores:
-        async for state in stores.catalogue.export(settings.tenant):
-            past.add(state.study)
-        async for day in reads_by_day(stores.objects, settings.tenant):
-            past.read(day)
-    today = datetime.fromtimestamp(now_us() / 1e6, UTC).date()
-    return await asyncio.to_thread(
-        past.subject,
-        today,
+    wanted = Wanted(
         asked.years,
-        seed=asked.seed,
-        growth=asked.growth,
-        outside_percent=asked.outside_percent,
+        asked.studies,
+        asked.seed,
+        asked.growth,
+        asked.outside_percent,
+        asked.speed,
     )
+    with counting("simulating") as progress:
+        task = progress.add_task("", total=len(candidates) * len(LAYOUTS) + 1)
+        if asked.replay is None:
+            subject = made_up(wanted)
+        else:
+            subject = replayed(asyncio.run(_past(asked.replay)), wanted)
+        progress.advance(task)
+        return compare(
+            subject,
+            candidates,
+            table,
+            asked.region,
+            asked.speed,
+            stepped=lambda: progress.advance(task),
+        )
+
+
+async def _past(settings: Settings) -> Past:
+    async with open_stores(settings) as stores:
+        return await past_of(stores, settings.tenant)
 
 
 def _candidates(files: Sequence[Path], *, each: bool) -> Iterator[tuple[str, tuple[Policy, ...]]]:
     """Yield what is compared: first of all that nothing is moved."""
-    yield "nothing moves", ()
+    yield NOTHING_MOVES, ()
     stems = Counter(file.stem for file in files)
     for file in files:
         # Two files of one name are told apart by where they lie.

@@ -16,6 +16,7 @@ from pacs_cloud.security.audit_event import AuditEvent, AuditPatient, Kind, Outc
 
 RECORDED: Final[Mapping[str, Kind]] = {
     "import": Kind.IMPORT,
+    "demo": Kind.IMPORT,
     "find": Kind.QUERY,
     "get": Kind.EXPORT,
     "send": Kind.SEND,
@@ -106,6 +107,8 @@ NOTHING: Final = frozenset(
         *("fixity status", "catalogue hash", "audit verify", "oidc check", "oidc whois"),
         *("user list", "user show", "key list", "device list", "device show"),
         *("deid project list", "deid project show"),
+        # A program's files, and no data: also where there is no archive yet, as in an image.
+        *("viewer install", "viewer status", "viewer remove"),
     }
 )
 """What changes nothing, and reads nothing of patients; processes that serve tell for themselves."""

@@ -114,7 +114,7 @@ def device_change(
     """Change what is said of an application entity; what is not named stays as it is.
 
     --from, --allow, --certificate and --name stand for all that was said before of their
-    kind. Associations that are under way go on.
+    kind. Associations that are under way end within half a minute, at their next request.
     """
     from pacs_cloud.cli.device_editing import Changes, change_device
 
@@ -150,7 +150,7 @@ def device_remove(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Know an application entity no more. Associations that are under way go on."""
+    """Know an application entity no more; its associations end within half a minute."""
     from pacs_cloud.cli.device_editing import forget_device
 
     forget_device(settings_of(config, data=data), title, by=by)

@@ -15,6 +15,7 @@ from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import print_json, print_rows, stdout
 from pacs_cloud.errors import Conflict, InvalidRequest, NotFound
 from pacs_cloud.identity.devices import (
+    ANYWHERE,
     Device,
     DeviceDestination,
     DeviceService,
@@ -27,7 +28,6 @@ from pacs_cloud.identity.devices import (
 )
 from pacs_cloud.settings import Address, Settings, parse_address
 
-_ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 _DIGEST: Final = re.compile(r"(?:[0-9A-Fa-f]{2}:?){32}")
 _CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
@@ -227,7 +227,7 @@ def _addresses(said: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if list(said) == ["none"]:
         return ()
-    return tuple(part for one in said for part in (_ANYWHERE if one == "any" else (one,)))
+    return tuple(part for one in said for part in (ANYWHERE if one == "any" else (one,)))
 
 
 def _unless_none(said: Sequence[str] | None, read: Any) -> tuple[str, ...] | None:

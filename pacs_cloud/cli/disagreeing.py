@@ -5,20 +5,18 @@ from functools import partial
 from typing import Any, Final
 
 from pacs_cloud.bootstrap.services import now_us, open_reading
-from pacs_cloud.catalogue.records import ConflictKind, HiddenReason
-from pacs_cloud.cli.comparing import compared_pixels, compared_tags, described, locate
+from pacs_cloud.catalogue.records import ConflictKind
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import print_json, print_rows, stdout
-from pacs_cloud.custody.conflicts.choice import promote
-from pacs_cloud.custody.conflicts.choice import undo as undo_promotion
+from pacs_cloud.custody.conflicts.choosing import choose as choose_shown
 from pacs_cloud.custody.conflicts.listing import Disagreement, disagreement, disagreements
-from pacs_cloud.custody.rejections.settling import settle_with
-from pacs_cloud.custody.stored_pack import load_table
+from pacs_cloud.custody.conflicts.wording import in_words, shown_side
+from pacs_cloud.retrieve.comparing import compared_pixels, compared_tags, locate
+from pacs_cloud.retrieve.instances import Located
 from pacs_cloud.settings import Settings
 
 _COLUMNS: Final = ("id", "found", "what", "instance", "study")
-_WAITS: Final = HiddenReason.QUARANTINED.value
 _SIDES: Final = ("newcomer", "other")
 
 
@@ -66,15 +64,14 @@ def _said(count: int | None, largest: int | None) -> str:
 async def _show(settings: Settings, conflict_id: str) -> dict[str, Any]:
     async with open_stores(settings) as stores, open_reading(settings, stores) as reading:
         one = await disagreement(stores.catalogue, settings.tenant, conflict_id)
-        about = {one.newcomer.study_instance_uid, one.other.study_instance_uid}
-        await concerns(settings.tenant, about)
+        await concerns(settings.tenant, one.studies)
         if one.kind is ConflictKind.PATIENT:
             return _plain(one)
         find = partial(locate, reading.archive, stores.catalogue, settings.tenant)
         sides = [await find(ref, one.sop_instance_uid) for ref in (one.newcomer, one.other)]
         return {
             **_plain(one),
-            **dict(zip(_SIDES, map(described, sides), strict=True)),
+            **dict(zip(_SIDES, map(_described, sides), strict=True)),
             "tags": await compared_tags(reading.archive, *sides),
             "pixels": await compared_pixels(reading.archive, *sides),
         }
@@ -96,47 +93,39 @@ def choose(settings: Settings, conflict_id: str, *, by: str, undo: bool, as_json
 
 async def _choose(settings: Settings, conflict_id: str, by: str, *, undo: bool) -> Disagreement:
     async with open_stores(settings) as stores:
-        load = partial(load_table, stores.objects, stores.catalogue)
         one = await disagreement(stores.catalogue, settings.tenant, conflict_id)
-        about = {one.newcomer.study_instance_uid, one.other.study_instance_uid}
-        await concerns(settings.tenant, about)
-        now = await (undo_promotion if undo else promote)(
-            stores.objects,
-            stores.catalogue,
-            settings.tenant,
-            conflict_id,
-            load_table=load,
-            who=by,
-            now_us=now_us(),
+        await concerns(settings.tenant, one.studies)
+        return await choose_shown(
+            *(stores.objects, stores.catalogue, one), who=by, now_us=now_us(), undo=undo
         )
-        # What is shown now may be a rejection note.
-        await settle_with(
-            stores.objects,
-            stores.catalogue,
-            settings.tenant,
-            now.newcomer.study_instance_uid,
-            load_table=load,
-            now_us=now_us(),
-        )
-        return now
 
 
-def _in_words(one: Disagreement, shown: str) -> str:
-    if one.kind is ConflictKind.PATIENT:
-        return "One study names several patients."
-    if one.kind is ConflictKind.ELSEWHERE:
-        return "One instance UID is in two series or studies; both are shown."
-    which = "that came later" if shown == "newcomer" else "that came first"
-    waits = " The other waits for a decision." if one.resolution == _WAITS else ""
-    return f"Two contents under one instance UID; shown is the one {which}.{waits}"
+def _described(located: Located) -> dict[str, object]:
+    """Return where an instance came from, and what it is."""
+    instance = located.instance
+    source = located.index.sources[instance.source]
+    reason = located.pack.hidden.get(instance.sop_instance_uid)
+    return {
+        "shown": reason is None,
+        "hidden": reason or "",
+        "study": located.pack.study_instance_uid,
+        "series": located.pack.series_instance_uid,
+        "pack": located.pack.pack_id,
+        "received": when(instance.received_us),
+        "door": source.door,
+        "calling": source.calling,
+        "address": source.address,
+        "transfer_syntax": instance.transfer_syntax_uid,
+        "length_bytes": instance.length_bytes,
+        "digest": instance.digest,
+    }
 
 
 def _plain(one: Disagreement) -> dict[str, Any]:
-    shown = "both" if one.shown is None else "newcomer" if one.shown == one.newcomer else "other"
     return {
         "id": one.conflict_id,
         "kind": one.kind,
-        "what": _in_words(one, shown),
+        "what": in_words(one),
         "found": when(one.found_us) if one.found_us else "",
         "study": one.newcomer.study_instance_uid,
         "series": one.newcomer.series_instance_uid,
@@ -145,6 +134,6 @@ def _plain(one: Disagreement) -> dict[str, Any]:
         "other_pack": one.other.pack_id,
         "other_study": one.other.study_instance_uid,
         "other_series": one.other.series_instance_uid,
-        "shown": shown,
+        "shown": shown_side(one),
         "resolution": one.resolution,
     }

@@ -91,7 +91,7 @@ def _plain(key: ApiKey, *, opens: bool = True) -> dict[str, object]:
         "key": key.key_id,
         "note": key.note,
         "grants": [text for grant in key.grants for text in grant_texts(grant)],
-        "state": _state(key, opens=opens),
+        "state": key.state(now_us(), opens=opens),
         "until": when(key.until_us),
         "used": _day(key.used_day),
         "made": when(key.made_us),
@@ -99,14 +99,6 @@ def _plain(key: ApiKey, *, opens: bool = True) -> dict[str, object]:
         "revoked": when(key.revoked_us) if key.revoked_us else None,
         "revoked_by": key.revoked_by or None,
     }
-
-
-def _state(key: ApiKey, *, opens: bool) -> str:
-    if key.revoked_us:
-        return "revoked"
-    if not key.is_good(now_us()):
-        return "over"
-    return "active" if opens else "maker gone"
 
 
 def _day(day: int) -> str | None:

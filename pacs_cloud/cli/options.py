@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Final
 
 import typer
@@ -79,6 +80,12 @@ def of_tenant(name: str | None) -> Generator[None]:
         yield
     finally:
         _TENANT.reset(token)
+
+
+def typed(command: str, settings: Settings) -> str:
+    """Return a command as it is typed for the archive that these settings are of."""
+    is_usual = settings.data == Settings.model_fields["data"].default
+    return f"pacs-cloud {command}" + ("" if is_usual else f" --data {quote(str(settings.data))}")
 
 
 def settings_of(config: Path | None = None, **flags: Any) -> Settings:

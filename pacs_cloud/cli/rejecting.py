@@ -22,11 +22,12 @@ from pacs_cloud.cli.this_user import this_user
 from pacs_cloud.custody.rejections.arrivals import follow_pack
 from pacs_cloud.custody.rejections.choosing import Chosen, choose
 from pacs_cloud.custody.rejections.listing import Rejection, rejection, rejections
-from pacs_cloud.custody.rejections.making import MadeNote, make_note
+from pacs_cloud.custody.rejections.making import make_note
 from pacs_cloud.custody.rejections.note import Why
 from pacs_cloud.custody.rejections.tending import Settled, read_all_notes
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.dicom.key_selection import Document
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.pack.source import Door, Source
 from pacs_cloud.security.caller import system
@@ -90,7 +91,7 @@ async def _choose(settings: Settings, names: tuple[str, str, str]) -> tuple[Scop
 
 async def _reject(
     settings: Settings, scope: Scope, chosen: Chosen, why: Why, words: str
-) -> tuple[MadeNote, int]:
+) -> tuple[Document, int]:
     made = make_note(
         scope.study_instance_uid,
         chosen.header,

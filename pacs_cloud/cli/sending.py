@@ -1,6 +1,7 @@
 """`send`: a study to a DICOM peer, as C-MOVE would send it."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from pacs_cloud.bootstrap.dimse_doors import CallingContexts, device_peer
 from pacs_cloud.bootstrap.dimse_role import limits_of
 from pacs_cloud.bootstrap.services import open_reading
 from pacs_cloud.cli.on_record import open_stores
-from pacs_cloud.cli.output import counting, print_json, stderr, stdout
+from pacs_cloud.cli.output import counted, counting, print_json, stderr, stdout
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.dimse.requestor import Peer
 from pacs_cloud.dimse.tally import Tally
@@ -32,7 +33,7 @@ def send_study(settings: Settings, study: str, to: str, *, as_json: bool) -> int
         as_json: print one JSON object.
 
     Returns:
-        1 if the peer did not store all of it, each instance listed with its reason.
+        1 if the peer did not store all of it; which instances, and why, is said.
 
     Raises:
         InvalidUid: `study` is no UID.
@@ -57,11 +58,22 @@ def send_study(settings: Settings, study: str, to: str, *, as_json: bool) -> int
             }
         )
     else:
-        for failure in tally.failures:
-            stderr.print(f"{failure.sop_instance_uid}: {failure.reason}")
+        for line in _failures(tally):
+            stderr.print(line)
         warned = f", {tally.warnings} of them with warnings" if tally.warnings else ""
         stdout.print(f"{tally.stored} of {tally.total} instances stored by {to}{warned}")
     return FAILED if tally.failed else 0
+
+
+def _failures(tally: Tally) -> Iterator[str]:
+    """Yield why instances were not stored: one by one, or at once where nothing was."""
+    reasons = {failure.reason for failure in tally.failures}
+    if len(reasons) == 1 and tally.failed == tally.total:
+        all_of_it = counted(tally.total, "instance was", "instances were")
+        yield f"{all_of_it} not stored: {reasons.pop()}"
+        return
+    for failure in tally.failures:
+        yield f"{failure.sop_instance_uid}: {failure.reason}"
 
 
 def peer_of(to: str, settings: Settings) -> Peer | None:

@@ -8,7 +8,9 @@ from pacs_cloud.bootstrap.accounts import accounts_of, welcome_link
 from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.bootstrap.supervisor import Role, supervise
 from pacs_cloud.bootstrap.tenants import as_tenant
+from pacs_cloud.cli.options import typed
 from pacs_cloud.settings import Settings
+from pacs_cloud.web.viewer.installed import ViewerFiles
 
 
 def serve_roles(settings: Settings, counts: Mapping[Role, int]) -> None:
@@ -28,12 +30,17 @@ def serve_roles(settings: Settings, counts: Mapping[Role, int]) -> None:
             if actual.dimse_tls is not None:
                 said.append(f"dimse_tls={actual.dimse_tls}")
             said.append(f"aet={actual.aet}")
+        if Role.WEB in counts and actual.metrics is not None:
+            said.append(f"metrics=http://{actual.metrics}/metrics")
         sys.stdout.write(" ".join(said) + "\n")
         sys.stdout.flush()
         for tenant, secret in secrets.items():
             of = "" if tenant == actual.tenant else f" of {tenant}"
             link = welcome_link(as_tenant(actual, tenant), secret)
             sys.stderr.write(f"the first administrator{of} signs in at {link}\n")
+        if Role.WEB in counts and not (viewer := ViewerFiles(actual.viewer_folder)).is_installed:
+            why = viewer.fault or "the full viewer is not installed"
+            sys.stderr.write(f"{why}: {typed('viewer install', actual)}\n")
 
     asyncio.run(supervise(settings, counts, ready))
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from pacs_cloud.audit.asking import Deeds, Wanted, who_did
-from pacs_cloud.audit.reading import events
+from pacs_cloud.audit.reading import Unreadable, events
 from pacs_cloud.bootstrap.auditing import open_trail
 from pacs_cloud.bootstrap.services import Stores, now_us, open_intake, open_reading
 from pacs_cloud.bootstrap.share_copies import copying, removing
 from pacs_cloud.bootstrap.tenants import site_of
+from pacs_cloud.cli.auditing import say_unreadable
 from pacs_cloud.cli.deidentifying import write_report
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.on_record import open_stores
@@ -127,7 +128,9 @@ def list_shares(settings: Settings, study: str, *, everything: bool, as_json: bo
 
 def show_share(settings: Settings, share_id: str, *, as_json: bool) -> None:
     """Print one link, and its receipts; raises NotFound."""
-    share, deeds = asyncio.run(_show(settings, share_id))
+    missed = Unreadable()
+    share, deeds = asyncio.run(_show(settings, share_id, missed))
+    say_unreadable(missed)
     row = _plain(share)
     uses = [{"when": when(use.at_us), "from": use.address} for use in share.uses]
     done = [_deed(*key[1:], value) for key, value in deeds.items()]
@@ -145,7 +148,7 @@ def show_share(settings: Settings, share_id: str, *, as_json: bool) -> None:
 
 
 async def _show(
-    settings: Settings, share_id: str
+    settings: Settings, share_id: str, missed: Unreadable
 ) -> tuple[Share, dict[tuple[str, Kind, Outcome], Deeds]]:
     async with _opened(settings) as (stores, shares):
         share = await shares.read(_whoever(settings), share_id)
@@ -155,7 +158,9 @@ async def _show(
         async def told() -> AsyncGenerator[AuditEvent]:
             for tenant in sorted(tenants):
                 found = events(
-                    stores.objects, settings.audit_journals, tenant, since_us=share.made_us
+                    *(stores.objects, settings.audit_journals, tenant),
+                    since_us=share.made_us,
+                    unreadable=missed,
                 )
                 async for event, _ in found:
                     yield event

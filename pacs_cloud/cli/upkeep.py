@@ -1,21 +1,12 @@
 """`status`."""
 
 import asyncio
-from collections.abc import Awaitable
 
-from pacs_cloud.bootstrap.overview import (
-    counts_of,
-    policies_state,
-    slow_counts_of,
-    stalls_of,
-    unmounted_tiers,
-)
-from pacs_cloud.bootstrap.stalls import Stall
+from pacs_cloud.bootstrap.overview import slow_counts_of, state_of
 from pacs_cloud.cli.moments import when
 from pacs_cloud.cli.on_record import open_stores
 from pacs_cloud.cli.output import counted, counting, print_json, stdout
-from pacs_cloud.errors import PacsError
-from pacs_cloud.ingest.contents import spool_contents
+from pacs_cloud.custody.state import Stall
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.cost.figures import size
 
@@ -35,23 +26,23 @@ def show_status(settings: Settings, *, quick: bool, as_json: bool) -> None:
 
 
 async def _status(settings: Settings, *, quick: bool) -> dict[str, object]:
-    spool = spool_contents(settings.spool)
     async with open_stores(settings) as stores:
-        depth = await stores.queue.depth()
-        stalled = await stalls_of(stores)
+        state = await state_of(settings, stores)
         status: dict[str, object] = {
-            "objects": await _answers(stores.objects.ready()),
-            "unmounted_tiers": await asyncio.to_thread(unmounted_tiers, settings),
-            "catalogue": await _answers(stores.catalogue.ready()),
-            "spool_packs": spool.packs,
-            "spool_bytes": spool.length_bytes,
-            "quarantined_files": spool.quarantined,
-            "jobs_ready": depth.ready,
-            "jobs_leased": depth.leased,
-            "jobs_dead": depth.dead,
-            **await counts_of(settings, stores),
-            "tier_policies": await policies_state(settings, stores),
-            "stalled": stalled if isinstance(stalled, str) else [*map(_stall, stalled)],
+            "objects": state.objects,
+            "unmounted_tiers": [*state.unmounted_tiers],
+            "catalogue": state.catalogue,
+            "spool_packs": state.spool_packs,
+            "spool_bytes": state.spool_bytes,
+            "quarantined_files": state.quarantined_files,
+            "jobs_ready": state.jobs_ready,
+            "jobs_leased": state.jobs_leased,
+            "jobs_dead": state.jobs_dead,
+            **state.counts,
+            "tier_policies": state.tier_policies,
+            "stalled": (
+                state.stalled if isinstance(state.stalled, str) else [*map(_stall, state.stalled)]
+            ),
         }
         if not quick:
             with counting("studies") as progress:
@@ -59,14 +50,6 @@ async def _status(settings: Settings, *, quick: bool) -> dict[str, object]:
                 looked = slow_counts_of(settings, stores, looked=lambda: progress.advance(task))
                 status["classes"], status["studies_on_hold"] = await looked
         return status
-
-
-async def _answers(asked: Awaitable[None]) -> str:
-    try:
-        await asked
-    except PacsError as error:
-        return f"no: {error}"
-    return "yes"
 
 
 def _stall(stall: Stall) -> dict[str, object]:

@@ -199,7 +199,7 @@ def _plain(user: User) -> dict[str, object]:
         "display": user.display_name,
         "email": user.email,
         "grants": _grants(user),
-        "state": _state(user),
+        "state": user.state,
         "codes": user.has_codes,
         "recovery_codes": user.recovery_codes if user.has_codes else None,
         "link_until": _when(user.link_until_us),
@@ -207,12 +207,6 @@ def _plain(user: User) -> dict[str, object]:
         "changed": _when(user.changed_us),
         "changed_by": user.changed_by,
     }
-
-
-def _state(user: User) -> str:
-    if user.is_disabled:
-        return "disabled"
-    return "active" if user.has_password else "invited"
 
 
 def _grants(user: User) -> list[str]:

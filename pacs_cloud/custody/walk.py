@@ -18,6 +18,8 @@ USERS, KEYS, TRIES, SESSIONS = "users/", "keys/", "tries/", "sessions/"
 SHARES = "shares/"
 LABELS = "labels/"
 GLASS = "glass/"
+CHECKS = "checks/"
+SENDS = "sends/"
 KNOWN = (
     *(PACKS, INDEX, LEDGER, THUMBS, TRASH, RECALLS, FIXITY),
     *(HOLDS, ACCESS, REJECTIONS, PINS, ERASURES, CORRECTIONS, CORRECTING, TURNS),
@@ -28,6 +30,8 @@ KNOWN = (
     SHARES,
     LABELS,
     GLASS,
+    CHECKS,
+    SENDS,
 )
 """What the keys of this archive begin with."""
 

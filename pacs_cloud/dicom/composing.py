@@ -83,7 +83,15 @@ BulkOf = Callable[[str, str, int], Bulk]
 """Takes a BulkDataURI, the element's tag and how many sequences enclose it."""
 
 
-def compose(elements: Elements, transfer_syntax_uid: str, bulk_of: BulkOf) -> Iterator[Piece]:
+def no_bulk(uri: str, tag: str, depth: int) -> Bulk:
+    """Find nothing."""
+    del uri, depth
+    raise InvalidInstance(f"{tag} is bulk data that is not at hand.", Refusal.UNREADABLE)
+
+
+def compose(
+    elements: Elements, transfer_syntax_uid: str, bulk_of: BulkOf = no_bulk
+) -> Iterator[Piece]:
     """Yield a Part 10 file, piece by piece.
 
     Args:

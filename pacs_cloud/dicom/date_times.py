@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any, Final
 
 from pacs_cloud.dicom.elements import Element, Elements
-from pacs_cloud.dicom.moments import Bounds, Moment, is_offset, moment_of
+from pacs_cloud.dicom.moments import Bounds, Moment, is_offset, moment_of, zone_of
 
 TIMEZONE_OFFSET: Final = "00080201"
 TIME_OF: Final = {
@@ -115,16 +115,11 @@ def _moved(date: str, time: str, stored: str, zone: str) -> tuple[str, str] | No
     try:
         local = datetime.strptime(
             f"{day.first}{hour.first}".replace("60.", "59."), "%Y%m%d%H%M%S.%f"
-        ).replace(tzinfo=_zone(stored))
-        there = local.astimezone(_zone(zone))
+        ).replace(tzinfo=zone_of(stored))
+        there = local.astimezone(zone_of(zone))
     except (ValueError, OverflowError):
         return None
     return there.strftime("%Y%m%d").rjust(8, "0"), there.strftime("%H%M%S.%f")
-
-
-def _zone(offset: str) -> timezone:
-    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
 
 
 def _with_offset(value: Any, offset: str) -> str:

@@ -88,6 +88,23 @@ class TextMatcher:
 
 
 @dataclass(frozen=True, slots=True)
+class TypedMatcher:
+    """As `TextMatcher`, but without case and accents, as people type what they look for."""
+
+    tag: str
+    vr: str
+    keys: tuple[str, ...]
+    universal: bool = False
+
+    def matches(self, element: Element | None) -> bool:
+        """Tell whether one of the element's values satisfies one of the keys."""
+        plain = TextMatcher(self.tag, self.vr, tuple(map(normalise, self.keys)))
+        return plain.matches(
+            {"vr": self.vr, "Value": [*map(normalise, map(significant, _values(element)))]}
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NameMatcher:
     """Person names: without case and accents, in any component group (C.2.2.2.1, PS3.5 6.2.1)."""
 

@@ -58,11 +58,15 @@ class Rules:
             that may have several (C.2.2.2.8); else one that matches is enough.
         zone: the offset from UTC that keys without one are in, "" for wherever the
             instance was made.
+        typed: keys are as people type them: texts match without case and accents.
+        by_sound: words of names that are matched fuzzily may sound alike; else they begin alike.
     """
 
     empty_values: bool = False
     multiple_values: bool = False
     zone: str = ""
+    typed: bool = False
+    by_sound: bool = True
 
 
 BASELINE: Final = Rules()
@@ -118,7 +122,8 @@ def _matcher(tag: str, vr: str, texts: list[str], rules: Rules) -> Matcher:
         vr = "LO"  # PS3.5 7.8.1
     if vr == "UN":
         return StoredMatcher(tag, "\\".join(texts), rules)
-    return matchers.TextMatcher(tag, vr, tuple(texts))
+    kind = matchers.TypedMatcher if rules.typed else matchers.TextMatcher
+    return kind(tag, vr, tuple(texts))
 
 
 @dataclass(frozen=True, slots=True)

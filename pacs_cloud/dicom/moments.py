@@ -122,6 +122,12 @@ def is_offset(text: str) -> bool:
     return _OFFSET.fullmatch(text) is not None
 
 
+def zone_of(offset: str) -> timezone:
+    """Return the time zone of an offset from UTC, `+0100`."""
+    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
+
+
 def _parse(vr: str, text: str, zone: str) -> Bounds | None:
     single = _key_moment(vr, text, zone)
     if single is not None:
@@ -172,8 +178,6 @@ def _date_time(match: re.Match[str]) -> Moment | None:
 def _utc(digits: str, offset: str) -> str | None:
     """Return the local time `digits` as UTC, None for a day that is not in the calendar."""
     year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
-    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-    zone = timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
     day = (
         min(day, 28) if month == 2 and day > 29 else min(day, 30) if month in {4, 6, 9, 11} else day
     )
@@ -186,7 +190,7 @@ def _utc(digits: str, offset: str) -> str | None:
             int(digits[10:12]),
             min(59, int(digits[12:14])),
             int(digits[15:21]),
-            tzinfo=zone,
+            tzinfo=zone_of(offset),
         )
         return local.astimezone(UTC).strftime("%Y%m%d%H%M%S.%f").rjust(21, "0")
     except (ValueError, OverflowError):

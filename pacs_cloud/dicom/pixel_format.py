@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.element_values import DataSet
+from pacs_cloud.dicom.elements import Elements, element
+from pacs_cloud.dicom.pixel_tags import FLOAT_BITS
 from pacs_cloud.errors import InvalidInstance, Refusal
 
 MAX_FRAME_BYTES: Final = 1 << 30
@@ -46,6 +48,17 @@ class PixelFormat:
         return self.pixel_representation == 1
 
     @property
+    def stored_range(self) -> tuple[int, int]:
+        """The least and the greatest value that a sample can have."""
+        bits = self.bits_stored
+        return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.is_signed else (0, (1 << bits) - 1)
+
+    @property
+    def words(self) -> str:
+        """The type of a sample of whole bytes as stored, as numpy names it: `<i2`."""
+        return f"<{'i' if self.is_signed else 'u'}{self.bits_allocated // 8}"
+
+    @property
     def frame_bits(self) -> int:
         """Bits of one native frame in this format."""
         samples = 2 if self.is_subsampled else self.samples_per_pixel
@@ -60,17 +73,17 @@ class PixelFormat:
     def elements(self) -> Elements:
         """Return the Image Pixel Description Macro (PS3.3 C.7.6.3.3) that says so."""
         found: Elements = {
-            "00280002": {"vr": "US", "Value": [self.samples_per_pixel]},
-            "00280004": {"vr": "CS", "Value": [self.photometric_interpretation]},
-            "00280010": {"vr": "US", "Value": [self.rows]},
-            "00280011": {"vr": "US", "Value": [self.columns]},
-            "00280100": {"vr": "US", "Value": [self.bits_allocated]},
-            "00280101": {"vr": "US", "Value": [self.bits_stored]},
-            "00280102": {"vr": "US", "Value": [self.bits_stored - 1]},
-            "00280103": {"vr": "US", "Value": [self.pixel_representation]},
+            "00280002": element("US", self.samples_per_pixel),
+            "00280004": element("CS", self.photometric_interpretation),
+            "00280010": element("US", self.rows),
+            "00280011": element("US", self.columns),
+            "00280100": element("US", self.bits_allocated),
+            "00280101": element("US", self.bits_stored),
+            "00280102": element("US", self.bits_stored - 1),
+            "00280103": element("US", self.pixel_representation),
         }
         if self.samples_per_pixel > 1:
-            found["00280006"] = {"vr": "US", "Value": [self.planar_configuration]}
+            found["00280006"] = element("US", self.planar_configuration)
         return found
 
 
@@ -102,3 +115,25 @@ def pixel_format_of(elements: Elements) -> PixelFormat:
         photometric_interpretation=str(photometric[0]),
         planar_configuration=number("00280006", 0),
     )
+
+
+def stored_format(image: DataSet, pixel_tag: str) -> tuple[PixelFormat, int]:
+    """Return the Image Pixel module of an image, and where a value's most significant bit is.
+
+    Floating point values have their size by their tag (PS3.3 C.7.6.24); a High Bit that cannot
+    be is taken for the one that values have at the low end of their cells.
+
+    Args:
+        image: its header.
+        pixel_tag: of its pixel data, floating point or not.
+
+    Raises:
+        InvalidInstance: as `pixel_format_of`.
+    """
+    elements, size = image.elements, FLOAT_BITS.get(int(pixel_tag, 16))
+    if size is not None:
+        elements = {**elements, "00280100": element("US", size)}
+    found = pixel_format_of(elements)
+    high_bit = int(image.number("00280102") or found.bits_stored - 1)
+    fits = found.bits_stored <= high_bit + 1 <= max(found.bits_allocated, 8)
+    return found, high_bit if fits else found.bits_stored - 1

@@ -79,6 +79,7 @@ class HttpOptions:
             may read.
         host_names: what clients call this host, besides `localhost` and addresses; None:
             anything.
+        signs_in: whether people sign in; what else `StrangePages` refuses where nobody does.
     """
 
     tenant: str = "default"
@@ -89,6 +90,7 @@ class HttpOptions:
     body_idle_s: float = 60.0
     cors_origins: tuple[str, ...] = ()
     host_names: tuple[str, ...] | None = None
+    signs_in: bool = True
 
 
 def create_app(
@@ -124,7 +126,12 @@ def create_app(
     # DICOMweb is asked for most: first, unless it is at the root and would hide the others.
     ordered = [dicomweb, *routes] if options.prefix else [*routes, dicomweb]
     router = Router([*ordered, *more_routes], redirect_slashes=False)
-    pages = StrangePages(options.host_names, options.public_url, options.cors_origins)
+    pages = StrangePages(
+        options.host_names,
+        options.public_url,
+        options.cors_origins,
+        signs_in=options.signs_in,
+    )
     # What describes the service, and says that it lives, tells nothing of anybody.
     door = Door(
         services.identify,

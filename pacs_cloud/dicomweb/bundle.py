@@ -9,8 +9,8 @@ from pacs_cloud.dicomweb import media
 from pacs_cloud.dicomweb.byte_ranges import piece_answer
 from pacs_cloud.dicomweb.media import MediaType
 from pacs_cloud.dicomweb.part_answer import CACHING, etag_of
-from pacs_cloud.dicomweb.requests import is_unchanged
 from pacs_cloud.dicomweb.responses import Answer
+from pacs_cloud.entity_tags import is_unchanged
 from pacs_cloud.errors import InvalidRequest, NotAcceptable
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located, state_tag

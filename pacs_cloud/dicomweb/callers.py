@@ -1,13 +1,14 @@
 """Who makes a request: found out once, before it is routed, and asked for by every resource."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
-from typing import Any, Final, TypeAlias
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from starlette.requests import Request
 
 from pacs_cloud.errors import Denied, Unidentified
 from pacs_cloud.security.audit_event import Kind, Outcome
-from pacs_cloud.security.caller import Caller
+from pacs_cloud.security.caller import CALLER, Caller, caller_in
 from pacs_cloud.security.witness import Witness
 
 Identify: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Caller | None]]
@@ -16,26 +17,20 @@ Identify: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Caller | None]]
 Raises Denied for somebody who is known and may not come in, Unavailable where it cannot be found
 out now."""
 
-CALLER: Final = "pacs.caller"
-"""Where a request's ASGI scope has its caller."""
-
 
 def everybody_is(caller: Caller) -> Identify:
-    """Return what takes every request for `caller`'s."""
+    """Return what takes every request for `caller`'s, wherever it comes from."""
 
     async def identify(scope: Mapping[str, Any]) -> Caller:
-        del scope
-        return caller
+        client = scope.get("client")
+        return replace(caller, address=client[0] if client else "")
 
     return identify
 
 
 def caller_of(request: Request) -> Caller:
     """Return who makes a request; raises Unidentified where nobody knows."""
-    caller: Caller | None = request.scope.get(CALLER)
-    if caller is None:
-        raise Unidentified("nobody is signed in")
-    return caller
+    return caller_in(request.scope)
 
 
 class Door:

@@ -17,6 +17,7 @@ _EXPOSED: Final = (
     b"Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, ETag, "
     b"Link, Location, Retry-After, Warning, X-Request-Id"
 )
+_OURS_ALONE: Final = (b"cross-origin-resource-policy", b"same-origin")
 _MAX_AGE_S: Final = 7200
 """How long a browser may go by one preflight: no browser keeps one longer."""
 
@@ -24,7 +25,8 @@ _MAX_AGE_S: Final = 7200
 class Cors:
     """Lets scripts of other origins read what the application answers, its errors too.
 
-    Only those of origins that are named may write: `*` names nobody.
+    Only those of origins that are named may write: `*` names nobody. What says itself that it is
+    for its own origin (Cross-Origin-Resource-Policy), as pages do, is for nobody else.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -63,18 +65,18 @@ class Cors:
         await self._app(scope, receive, self._marked(send, origin if is_allowed else None))
 
     def _marked(self, send: Send, origin: bytes | None) -> Send:
+        varying = [] if self._any else [(b"vary", b"origin")]
         marks: list[tuple[bytes, bytes]] = []
-        if not self._any:
-            marks.append((b"vary", b"origin"))
         if origin is not None:
-            marks += [
+            marks = [
                 (b"access-control-allow-origin", ANY_ORIGIN.encode() if self._any else origin),
                 (b"access-control-expose-headers", _EXPOSED),
             ]
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"].extend(marks)
+                headers = message["headers"]
+                headers.extend(varying if _OURS_ALONE in headers else [*varying, *marks])
             await send(message)
 
         return send_marked

@@ -18,8 +18,9 @@ from pacs_cloud.dicomweb.addressed import addressed
 from pacs_cloud.dicomweb.callers import caller_of
 from pacs_cloud.dicomweb.part_answer import is_of_state
 from pacs_cloud.dicomweb.problems import problem
-from pacs_cloud.dicomweb.requests import ANY_TAG, tags_of, uid_of
+from pacs_cloud.dicomweb.requests import uid_of
 from pacs_cloud.dicomweb.responses import Answer
+from pacs_cloud.entity_tags import ANY_TAG, tags_of
 from pacs_cloud.errors import NotFound
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import state_tag

@@ -12,8 +12,9 @@ from pacs_cloud.dicomweb.encodings import VARY, Coding, coding_for, encode, enco
 from pacs_cloud.dicomweb.multipart import MultipartWriter
 from pacs_cloud.dicomweb.negotiation import choose_document
 from pacs_cloud.dicomweb.part_answer import CACHING, etag_of
-from pacs_cloud.dicomweb.requests import accepted, is_unchanged, root_url
+from pacs_cloud.dicomweb.requests import accepted, root_url
 from pacs_cloud.dicomweb.responses import Answer, Bytes, Stream
+from pacs_cloud.entity_tags import is_unchanged
 from pacs_cloud.errors import NotAcceptable
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.cache import BoundedCache
@@ -33,7 +34,7 @@ class MetadataResource:
         self._archive = archive
         self._public_url = public_url
         # By what the answer says and how: packs never change, and `state_tag` names them.
-        self._encoded: BoundedCache[bytes] = BoundedCache(_KEPT_BYTES)
+        self._encoded: BoundedCache[bytes] = BoundedCache(_KEPT_BYTES, "metadata")
 
     async def metadata(self, request: Request) -> Answer:
         """Answer GET of the headers of a study, series or instance."""

@@ -63,6 +63,7 @@ class MultipartReader:
         self._rest = b"\r\n"
         self._state = self._read_preamble
         self._preamble_bytes = 0
+        self._has_bare_lf = False
         self._parts_left = max_parts
         self._is_complete = False
 
@@ -88,20 +89,25 @@ class MultipartReader:
         Raises:
             InvalidRequest: it was cut off.
         """
-        if not self._is_complete:
-            raise InvalidRequest(
-                "The multipart body ends before its closing delimiter: it was cut off, "
-                "or its boundary is not the one in Content-Type."
-            )
+        if self._is_complete:
+            return
+        if self._has_bare_lf and self._state == self._read_preamble:
+            raise _bare_lf()
+        raise InvalidRequest(
+            "The multipart body ends before its closing delimiter: it was cut off, "
+            "or its boundary is not the one in Content-Type."
+        )
 
     def _read_preamble(self, buffer: bytes, start: int) -> tuple[PartEvent | None, int, bool]:
         found, after = self._find_delimiter(buffer, start)
+        seen, passed = (len(buffer), after) if found == _TOO_FEW else (found, found)
+        self._has_bare_lf |= self._dashes + b"\n" in buffer[start:seen]
+        self._preamble_bytes += passed - start
+        if self._preamble_bytes > MAX_PREAMBLE_BYTES:
+            if self._has_bare_lf:
+                raise _bare_lf()
+            raise InvalidRequest("The multipart body does not begin with its boundary.")
         if found == _TOO_FEW:
-            if self._dashes + b"\n" in buffer[start:]:
-                raise InvalidRequest("Lines of a multipart body must end with CRLF, not LF alone.")
-            self._preamble_bytes += after - start
-            if self._preamble_bytes > MAX_PREAMBLE_BYTES:
-                raise InvalidRequest("The multipart body does not begin with its boundary.")
             return None, after, True
         self._delimiter_read(buffer, after)
         return None, after, False
@@ -154,7 +160,7 @@ class MultipartReader:
             if mark == b"\r\n":
                 return position, end
             if mark[:1] == b"\n":
-                raise InvalidRequest("Lines of a multipart body must end with CRLF, not LF alone.")
+                raise _bare_lf()
             if len(mark) < 2 and mark in (b"", b"\r", b"-"):
                 return _TOO_FEW, position
             position += 1
@@ -167,6 +173,10 @@ class MultipartReader:
         if self._parts_left < 0:
             raise InvalidRequest("The multipart body has too many parts for one request.")
         self._state = self._read_headers
+
+
+def _bare_lf() -> InvalidRequest:
+    return InvalidRequest("Lines of a multipart body must end with CRLF, not LF alone.")
 
 
 class MultipartWriter:

@@ -88,7 +88,8 @@ def choose_frame(
     transfer syntax is made only where it is named.
 
     Args:
-        ranges: what the client accepts, best first.
+        ranges: what the client accepts, best first; of equally good ones that is taken which
+            names how the frames are stored.
         stored: the transfer syntax of the instance.
         is_encapsulated: whether its frames are encapsulated.
         is_single: whether one frame is asked for, so that a single part will do.
@@ -97,7 +98,9 @@ def choose_frame(
     own = Representation(media.frame_media(stored), stored)
     if not is_encapsulated:
         own = Representation(media.OCTETS, uid.EXPLICIT_LE)
-    for accepted in ranges:
+    # Of equally good ranges first what is stored: nobody has to decode it for that.
+    kept = {own.transfer_syntax_uid, stored}
+    for accepted in sorted(ranges, key=lambda one: (-one.quality, one.transfer_syntax not in kept)):
         is_multipart = accepted.is_multipart or accepted.name == "*/*"
         if not (is_multipart or is_single):
             continue

@@ -23,9 +23,9 @@ from pacs_cloud.dicomweb.openapi_schemas import (
 )
 from pacs_cloud.dicomweb.openapi_terms import ANY_REQUEST, GUARDED, STATUSES, Operation, Parameter
 from pacs_cloud.dicomweb.problems import PROBLEM_JSON
-from pacs_cloud.dicomweb.requests import is_unchanged
 from pacs_cloud.dicomweb.responses import Answer, Bytes
 from pacs_cloud.dicomweb.served import Served
+from pacs_cloud.entity_tags import is_unchanged
 
 _VARIABLE: Final = re.compile(r"\{(\w+)\}")
 _WITH_DATA_SET: Final = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT})
@@ -65,8 +65,9 @@ def openapi_document(operations: Sequence[Served]) -> dict[str, Any]:
         is_alias = any(
             other.operation is one.operation and other.path < one.path for other in operations
         )
-        path[one.method.lower()] = _operation(one.operation, is_alias=is_alias)
-        if one.method == "GET":
+        is_get = one.method == "GET"
+        path[one.method.lower()] = _operation(one.operation, is_alias=is_alias, is_get=is_get)
+        if is_get:
             path["head"] = _operation(one.operation, is_alias=is_alias, is_head=True)
     return {
         "openapi": "3.1.1",
@@ -88,7 +89,7 @@ def openapi_document(operations: Sequence[Served]) -> dict[str, Any]:
 
 
 def _operation(
-    operation: Operation, *, is_alias: bool = False, is_head: bool = False
+    operation: Operation, *, is_alias: bool = False, is_get: bool = False, is_head: bool = False
 ) -> dict[str, Any]:
     suffix = ("Head" if is_head else "") + ("Alias" if is_alias else "")
     is_open = operation.tag == SERVICE
@@ -98,7 +99,7 @@ def _operation(
         "summary": operation.summary,
         "tags": [operation.tag],
         "responses": {
-            str(int(status)): _response(operation, int(status), is_head=is_head)
+            str(int(status)): _response(operation, int(status), is_get=is_get, is_head=is_head)
             for status in sorted(statuses)
         },
     }
@@ -116,7 +117,7 @@ def _operation(
     return described
 
 
-def _response(operation: Operation, status: int, *, is_head: bool) -> dict[str, Any]:
+def _response(operation: Operation, status: int, *, is_get: bool, is_head: bool) -> dict[str, Any]:
     described: dict[str, Any] = {"description": STATUSES[status]}
     if is_head or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
         return described
@@ -132,6 +133,8 @@ def _response(operation: Operation, status: int, *, is_head: bool) -> dict[str, 
         if status == HTTPStatus.NOT_FOUND:
             problem["examples"] = {"no such study": {"value": EXAMPLE_PROBLEM}}
         content[PROBLEM_JSON] = problem
+        if is_get:  # a browser that opens the address gets the problem as a page
+            content.setdefault("text/html", {"schema": {"type": "string"}})
     described["content"] = content
     return described
 

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from pacs_cloud.dicomweb.byte_ranges import piece_answer
 from pacs_cloud.dicomweb.multipart import MultipartWriter
 from pacs_cloud.dicomweb.negotiation import Choice
-from pacs_cloud.dicomweb.requests import is_unchanged
 from pacs_cloud.dicomweb.responses import Answer, Stream
+from pacs_cloud.entity_tags import is_unchanged
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.retrieve.pieces import Piece, stream
 

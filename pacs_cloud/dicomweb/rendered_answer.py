@@ -12,8 +12,8 @@ from pacs_cloud.dicomweb import problems
 from pacs_cloud.dicomweb.byte_ranges import piece_answer
 from pacs_cloud.dicomweb.multipart import MultipartWriter
 from pacs_cloud.dicomweb.rendered_parts import Part
-from pacs_cloud.dicomweb.requests import is_unchanged
 from pacs_cloud.dicomweb.responses import Answer, Bytes, Stream
+from pacs_cloud.entity_tags import is_unchanged
 from pacs_cloud.errors import InvalidRequest, NotAcceptable, NotFound, PacsError
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.retrieve.pieces import Piece, stream

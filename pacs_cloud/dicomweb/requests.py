@@ -1,4 +1,4 @@
-"""What resources read from a request: UIDs, the base URL, validators, the body."""
+"""What resources read from a request: UIDs, the base URL, the body."""
 
 import asyncio
 import re
@@ -79,21 +79,6 @@ def _port_left_out(request: Request, host: str) -> str:
     if host not in own_names or port in {None, _DEFAULT_PORTS[request.scope["scheme"]]}:
         return ""
     return f":{port}"
-
-
-def is_unchanged(request: Request, etag: str) -> bool:
-    """Tell whether If-None-Match names `etag` (RFC 9110 13.1.2): the answer is 304."""
-    given = tags_of(request, "if-none-match")
-    return ANY_TAG in given or etag in {tag.removeprefix("W/") for tag in given}
-
-
-ANY_TAG: Final = "*"
-
-
-def tags_of(request: Request, field: str) -> frozenset[str]:
-    """Return the entity tags in a header field, or ANY_TAG; none where it is not there."""
-    lines = request.headers.getlist(field)
-    return frozenset(tag.strip() for line in lines for tag in line.split(","))
 
 
 LEAST_BYTES_PER_S: Final = 1 << 10

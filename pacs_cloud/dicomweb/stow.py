@@ -9,6 +9,7 @@ from typing import Final
 import orjson
 from starlette.requests import Request
 
+from pacs_cloud import metrics
 from pacs_cloud.catalogue.visibility import Admission
 from pacs_cloud.dicomweb import media, native_xml
 from pacs_cloud.dicomweb.callers import caller_of
@@ -67,6 +68,10 @@ class Stow:
 
     async def store(self, request: Request) -> Answer:
         """Answer POST of /studies and /studies/{study}, once what it stored is committed."""
+        with metrics.STOW_SECONDS.time():
+            return await self._store(request)
+
+    async def _store(self, request: Request) -> Answer:
         content = choose_document(accepted(request), is_array=False)
         if content is None:
             raise NotAcceptable("The answer is application/dicom+json or application/dicom+xml.")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pacs_cloud import metrics, tracing
 from pacs_cloud.dimse.associate import (
     APPLICATION_CONTEXT,
     PROTOCOL_VERSION,
@@ -73,6 +74,9 @@ class Association:
         upper: the connection; `asyncio` gets it as the protocol.
         contexts: the accepted presentation contexts by ID.
         admission: what the gate said, as the acceptor.
+        trace: the span of the whole of it.
+        instances_in: how many instances it has brought that were taken in.
+        bytes_in: of their Part 10 files.
     """
 
     def __init__(self, side: Acceptor | Requestor, limits: Limits) -> None:
@@ -82,6 +86,8 @@ class Association:
         self.upper = UpperLayer(self, limits, self._request)
         self.contexts: Mapping[int, Context] = {}
         self.admission = Admission()
+        self.trace = tracing.NOTHING
+        self.instances_in = self.bytes_in = 0
         self._reader = MessageReader(self._command_arrived, limits.max_command_bytes)
         self._outbox = Outbox(self.upper, limits.send_bytes)
         self._performer = Performer(self, self.upper, self._outbox)
@@ -282,6 +288,8 @@ class Association:
             # Nobody waits for it on the acceptor's side.
             self._established.exception()
         _log.info("association_ended", extra={"how": end.kind.name, "detail": end.detail})
+        if isinstance(self._side, Acceptor):
+            metrics.ASSOCIATIONS_ENDED.labels(end.kind.name.lower()).inc()
         callbacks, self._at_end = self._at_end, []
         for callback in callbacks:
             try:
@@ -332,6 +340,12 @@ class Association:
             return
         self.contexts = agreement.contexts
         self._outbox.set_max_length(request.max_length)
+        is_open = metrics.ASSOCIATIONS_OPEN.labels(self.admission.device or metrics.OTHER)
+        is_open.inc()
+        self.on_end(lambda _association, _end: is_open.dec())
+        self.trace = tracing.begin("association", device=self.admission.device or metrics.OTHER)
+        self.on_end(lambda association, end: association.trace.say(end=end.kind.name.lower()))
+        self.on_end(lambda association, _end: association.trace.end())
         wants_answer = request.identity is not None and request.identity.response_requested
         self._established.set_result(None)
         self.upper.accept(

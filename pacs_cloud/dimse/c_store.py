@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Mapping
-from typing import Final
+from typing import Final, NoReturn
 
+from pacs_cloud import metrics, tracing
 from pacs_cloud.dicom.status import Status
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.dimse.association import Association
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 _DRAIN_BYTES: Final = 8 << 20
 """How much is received between two looks at whether the disk keeps up; what a
 reception holds in memory, so that an instance which stays there never waits."""
+
+_TRACED_EACH: Final = 100
+"""Of so many instances of one association one is traced, the first among them."""
 
 _STORED: Final = Response(Status.SUCCESS)
 
@@ -61,11 +66,19 @@ class CStore:
         self._sessions: dict[Association, Session] = {}
         self._flushing: set[asyncio.Task[None]] = set()
 
-    def open(self, operation: Operation, /) -> "Receiver | Discard":
-        """Return what takes the instance, or drops what the peer may not store.
+    def open(self, operation: Operation, /) -> "Receiver | Refusing":
+        """Return what takes the instance, or drops what is refused unseen."""
+        try:
+            return self._receiver(operation)
+        except (Refused, Denied) as error:
+            return Refusing(error)
+
+    def _receiver(self, operation: Operation) -> "Receiver":
+        """Return what takes the instance.
 
         Raises:
             Refused: the request names no instance, or no class that is stored.
+            Denied: the peer may not store.
         """
         command = operation.command
         try:
@@ -81,34 +94,45 @@ class CStore:
             sop_class_uid not in STORAGE_CLASSES
         ):
             raise Refused(*_REFUSALS[Refusal.UNSUPPORTED_CLASS])
-        try:
-            session = self._session(operation)
-        except Denied:
-            return Discard()
+        session = self._session(operation)
         reception = session.begin_dataset(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=operation.context.transfer_syntax,
         )
-        return Receiver(reception)
+        receiver = Receiver(reception)
+        if session.trace is not None and session.count % _TRACED_EACH == 0:
+            receiver.trace = tracing.begin("C-STORE", parent=session.trace)
+        session.count += 1
+        return receiver
 
-    async def complete(self, operation: Operation, sink: "Receiver | Discard", /) -> Response:
+    async def complete(self, operation: Operation, sink: "Receiver | Refusing", /) -> Response:
         """Return success once the instance may be acknowledged.
 
         Raises:
+            Refused: as it was when the request came.
             Denied: the peer may not store, or with some studies only.
             InvalidInstance: it cannot be admitted.
             Unavailable: it could not be made durable, or not be put on record.
         """
-        if isinstance(sink, Discard):
-            await refuse(self._witness, operation.caller, Action.STORE)
-            raise Denied("the peer may not store whatever it likes")
-        receipt = await sink.reception.finish()
-        recorded = self._witness.saw(
-            operation.caller, Kind.STORE, studies=(receipt.study_instance_uid,), instances=1
-        )
-        if recorded is not None:
-            await recorded
+        try:
+            if isinstance(sink, Refusing):
+                await self._refuse(operation, sink.error)
+            receipt = await sink.reception.finish()
+            operation.association.instances_in += 1
+            operation.association.bytes_in += receipt.length_bytes
+            recorded = self._witness.saw(
+                operation.caller, Kind.STORE, studies=(receipt.study_instance_uid,), instances=1
+            )
+            if recorded is not None:
+                await recorded
+        except BaseException as error:
+            sink.trace.end(type(error).__name__)
+            if isinstance(error, Exception):  # else it is cancelled, and nobody is answered
+                metrics.C_STORE_SECONDS.observe(time.perf_counter() - sink.began_s)
+            raise
+        sink.trace.end()
+        metrics.C_STORE_SECONDS.observe(time.perf_counter() - sink.began_s)
         return _STORED
 
     def failure(self, error: PacsError, /) -> Response:
@@ -127,10 +151,17 @@ class CStore:
         else:
             log.error("store_failed", exc_info=error)
             status, comment = Status.PROCESSING_FAILURE, "the instance could not be stored"
+        if isinstance(error, Refused | Denied):  # of the others the intake has counted each
+            metrics.INSTANCES_REFUSED.labels(Door.DIMSE.value, status.name.lower()).inc()
         if not isinstance(error, Unavailable):
             log.warning("instance_refused", extra={"status": f"{status:04x}", "reason": comment})
         elements: dict[int, Value] = {Element.ERROR_COMMENT: comment}
         return Response(status, elements=elements)
+
+    async def _refuse(self, operation: Operation, error: PacsError) -> NoReturn:
+        if isinstance(error, Denied):
+            await refuse(self._witness, operation.caller, Action.STORE)
+        raise error
 
     def _session(self, operation: Operation) -> Session:
         association = operation.association
@@ -143,7 +174,10 @@ class CStore:
                 request.calling_ae_title,
                 association.peer_address,
             )
-            session = self._intake.session(operation.caller, source)
+            session = self._intake.session(
+                operation.caller, source, device=association.admission.device
+            )
+            session.trace = association.trace.context
             self._sessions[association] = session
             association.on_end(self._ended)
         return session
@@ -160,10 +194,12 @@ class CStore:
 class Receiver:
     """Takes one instance's data set, and holds its sender back while the disk is behind."""
 
-    __slots__ = ("_undrained_bytes", "reception")
+    __slots__ = ("_undrained_bytes", "began_s", "reception", "trace")
 
     def __init__(self, reception: Reception) -> None:
         self.reception = reception
+        self.began_s = time.perf_counter()
+        self.trace = tracing.NOTHING
         self._undrained_bytes = 0
 
     def write(self, piece: memoryview, /) -> Awaitable[None] | None:
@@ -178,6 +214,18 @@ class Receiver:
     def abort(self) -> None:
         """Forget the instance."""
         self.reception.abort()
+        self.trace.end("aborted")
+
+
+class Refusing(Discard):
+    """Drops the data set of a request that is refused, which is said once it has come whole."""
+
+    __slots__ = ("began_s", "error", "trace")
+
+    def __init__(self, error: PacsError) -> None:
+        self.error = error
+        self.began_s = time.perf_counter()
+        self.trace = tracing.NOTHING
 
 
 class Refused(PacsError):

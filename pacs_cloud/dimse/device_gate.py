@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -174,9 +174,10 @@ class DeviceGate:
 
         # Nothing may be awaited behind this: a place that is taken must be given back.
         leave = self._take_place(device)
-        return _admitted(
+        admitted = _admitted(
             caller, device.services, is_user=user is not None, leave=leave, still=still
         )
+        return admitted if said is None else replace(admitted, device=title)
 
     def _count(self, device: Device) -> None:
         """Count a try, before it makes work: proving a user is meant to be costly."""

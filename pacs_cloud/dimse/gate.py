@@ -41,6 +41,7 @@ class Admission:
             wants to know.
         still: asked before each request is carried out; raises Denied where the peer would
             not be let in as the same any more. None: nothing changes.
+        device: the AE title of a known device; "" for whom nobody knows.
     """
 
     caller: Caller | None = None
@@ -48,6 +49,7 @@ class Admission:
     requests: frozenset[int] | None = None
     leave: Callable[[], None] | None = None
     still: Callable[[], Awaitable[None]] | None = None
+    device: str = ""
 
 
 class PeerRefused(AssociationRejected):

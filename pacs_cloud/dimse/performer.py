@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
+from pacs_cloud import tracing
 from pacs_cloud.dicom.status import Status
 from pacs_cloud.dimse.command import Command, CommandField, Element
 from pacs_cloud.dimse.negotiation import Context
@@ -109,7 +111,8 @@ class Performer:
             self._upper.abort("it is not let in any more")
             return
         try:
-            response = await request.answer()
+            with self._traced(operation):
+                response = await request.answer()
             await self._outbox.respond(operation.context, operation.command, response)
         except AssociationAborted:
             pass  # Nobody is left to answer: `answer` itself raises none.
@@ -122,6 +125,13 @@ class Performer:
             _log.exception("response_not_sent", extra={"command": operation.command.field})
             self._upper.abort("a response could not be sent")
         self._next()
+
+    def _traced(self, operation: Operation) -> AbstractContextManager[object]:
+        """Give the operation's span; of C-STOREs, of which there are many, their service does."""
+        parent = self._association.trace.context
+        if parent is None or operation.command.field == CommandField.C_STORE:
+            return nullcontext()
+        return tracing.span(CommandField(operation.command.field).name, parent=parent)
 
     def _next(self) -> None:
         if self._over:

@@ -12,6 +12,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Final
 
+from pacs_cloud.directories import take_lock
+
 _MINUTE_US: Final = 60_000_000
 _COUNT: Final = Struct(">QQ")
 """A minute since 1970, and how many associations began in it."""
@@ -33,15 +35,7 @@ class Places:
         folder = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(most):
-            place = _open(folder / str(number))
-            try:
-                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(place)
-            except BaseException:
-                os.close(place)
-                raise
-            else:
+            if (place := take_lock(folder / str(number))) is not None:
                 return _once(place)
         return None
 

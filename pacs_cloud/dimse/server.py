@@ -11,8 +11,9 @@ from pacs_cloud.dimse.gate import Admission, AeTitleGate, Gate, Remote
 from pacs_cloud.dimse.limits import Limits
 from pacs_cloud.dimse.negotiation import Repertoire
 from pacs_cloud.dimse.pdu import LOCAL_LIMIT_EXCEEDED, AssociationRejected
+from pacs_cloud.dimse.roll import Roll
 from pacs_cloud.dimse.tls import TlsContexts
-from pacs_cloud.dimse.tls_listener import TlsListener
+from pacs_cloud.dimse.tls_listener import HandshakeLimits, TlsListener
 from pacs_cloud.dimse.upper_layer import UpperLayer
 
 _BACKLOG: Final = 128
@@ -53,6 +54,7 @@ class ServerSettings:
         max_associations: at a time; more are rejected for now.
         quiet_s: at a stop, how long an association must have done nothing to
             be aborted before the grace time is over.
+        roll: calls associations for whoever watches; None: nobody does.
     """
 
     repertoire: Repertoire
@@ -62,6 +64,7 @@ class ServerSettings:
     limits: Limits = field(default_factory=Limits)
     max_associations: int = 100
     quiet_s: float = 0.5
+    roll: Roll | None = None
 
 
 class Server:
@@ -72,7 +75,7 @@ class Server:
         self._acceptor = Acceptor(settings.repertoire, self)
         self._connections: set[Association] = set()
         self._server: asyncio.Server | None = None
-        self._tls: TlsListener | None = None
+        self._tls: TlsListener[UpperLayer] | None = None
         self._address = self._tls_address = ("", 0)
         self._stopping = False
 
@@ -119,7 +122,13 @@ class Server:
                     self._server.close()
                 raise
             self._tls_address = _address_of(listener)
-            self._tls = TlsListener(listener, contexts, self._connecting, self._settings.limits)
+            self._tls = TlsListener(
+                listener,
+                contexts.current,
+                self._connecting,
+                HandshakeLimits(self._settings.limits.tls_s),
+                left=lambda upper: upper.not_connected("no TLS came to be"),
+            )
             self._tls.start(_BACKLOG)
 
     async def stop(self, grace_s: float) -> None:
@@ -133,7 +142,8 @@ class Server:
         if self._server is not None:
             self._server.close()
         if self._tls is not None:
-            await self._tls.stop()
+            self._tls.close()
+            await self._tls.wait_closed()
         connections = set(self._connections)
         await self._wind_down(grace_s)
         for association in self._connections:
@@ -181,6 +191,8 @@ class Server:
 
     def _enter(self, association: Association) -> None:
         self._connections.add(association)
+        if self._settings.roll is not None:
+            self._settings.roll.enter(association)
         association.upper.closed.add_done_callback(lambda _: self._connections.discard(association))
 
     async def _wind_down(self, grace_s: float) -> None:

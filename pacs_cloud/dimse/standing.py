@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from pacs_cloud.errors import Corrupt, Unavailable
+from pacs_cloud.errors import Corrupt, PacsError
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Standing:
         """Begin with a peer that has just been let in.
 
         Args:
-            look: returns whether it would come in as the same now; raises Unavailable, and
+            look: returns whether it would come in as the same now; raises as the store, and
                 Corrupt where what is written of it cannot be read.
             again_s: between two looks.
         """
@@ -45,7 +45,7 @@ class Standing:
             self._holds = await self._look()
         except Corrupt:
             self._holds = False
-        except Unavailable as error:
+        except PacsError as error:
             log.warning("device_not_read", extra={"error": type(error).__name__})
         finally:
             self._looked_s = time.monotonic()

@@ -11,45 +11,66 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
-
-from pacs_cloud.dimse.limits import Limits
-from pacs_cloud.dimse.tls import TlsContexts
-from pacs_cloud.dimse.upper_layer import UpperLayer
+from typing import Final, Generic, TypeVar
 
 log = logging.getLogger(__name__)
 
-_OF_ONE_ADDRESS: Final = 32
-"""Handshakes of one address at a time: who lets them hang keeps no other address out."""
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
 _PAUSE_S: Final = 0.5
 _GOODBYE_S: Final = 5.0
 """How long a peer may take to answer that TLS ends."""
 
 
-class TlsListener:
-    """Turns connections into upper layers over TLS.
+@dataclass(frozen=True, slots=True)
+class HandshakeLimits:
+    """What peers may take before TLS stands.
 
-    Args:
-        listener: bound, not yet listening; closed at the stop.
-        contexts: with what certificate.
-        enter: returns what a new connection becomes, or None to turn it away.
-        limits: how long a handshake may take.
+    Attributes:
+        handshake_s: for all of one.
+        most: at once.
+        of_one_address: of these: who lets them hang keeps no other address out.
     """
+
+    handshake_s: float = 10.0
+    most: int = 256
+    of_one_address: int = 32
+
+
+class TlsListener(Generic[P]):
+    """Turns connections into protocols over TLS; in place of an `asyncio.Server`."""
 
     def __init__(
         self,
         listener: socket.socket,
-        contexts: TlsContexts,
-        enter: Callable[[], UpperLayer | None],
-        limits: Limits,
+        context: Callable[[], ssl.SSLContext],
+        enter: Callable[[], P | None],
+        limits: HandshakeLimits,
+        *,
+        left: Callable[[P], None] = lambda _: None,
+        level: int = logging.WARNING,
     ) -> None:
+        """Prepare to listen.
+
+        Args:
+            listener: bound, not yet listening; closed with this.
+            context: returns that of a new connection.
+            enter: returns what a new connection becomes, or None to turn it away.
+            limits: of handshakes.
+            left: told of what was entered, and no TLS came to be.
+            level: at which a handshake that failed is logged.
+        """
+        self.sockets = (listener,)
         self._listener = listener
-        self._contexts = contexts
+        self._context = context
         self._enter = enter
         self._limits = limits
+        self._left = left
+        self._level = level
         self._accepting: asyncio.Task[None] | None = None
-        self._greetings: set[asyncio.Task[bool]] = set()
+        self._handshakes: set[asyncio.Task[bool]] = set()
         self._of_address: Counter[str] = Counter()
 
     def start(self, backlog: int) -> None:
@@ -58,11 +79,19 @@ class TlsListener:
         self._listener.listen(backlog)
         self._accepting = asyncio.get_running_loop().create_task(self._accept())
 
-    async def stop(self) -> None:
-        """Listen no more, and end the handshakes that have not ended."""
-        tasks = {*self._greetings, *({self._accepting} if self._accepting is not None else ())}
-        for task in tasks:
-            task.cancel()
+    def close(self) -> None:
+        """Listen no more, and give up what has not shaken hands yet."""
+        if self._listener.fileno() >= 0:
+            # Its number may be another's before the task has heard that it ends.
+            asyncio.get_running_loop().remove_reader(self._listener)
+        if self._accepting is not None:
+            self._accepting.cancel()
+        for handshake in self._handshakes:
+            handshake.cancel()
+
+    async def wait_closed(self) -> None:
+        """Return when nothing of this is left."""
+        tasks = {*self._handshakes, *({self._accepting} if self._accepting is not None else ())}
         if tasks:
             await asyncio.wait(tasks)
         self._listener.close()
@@ -78,48 +107,48 @@ class TlsListener:
                 await asyncio.sleep(_PAUSE_S)
                 continue
             address = str(where[0])
-            has_room = self._of_address[address] < _OF_ONE_ADDRESS
-            upper = self._enter() if has_room else None
-            if upper is None:
+            entered = self._enter() if self._has_room(address) else None
+            if entered is None:
                 log.warning("connection_turned_away", extra={"address": address})
                 connection.close()
                 continue
             self._of_address[address] += 1
-            greeting = loop.create_task(self._greet(connection, address, upper))
-            self._greetings.add(greeting)
+            handshake = loop.create_task(self._greet(connection, address, entered))
+            self._handshakes.add(handshake)
             # A task that is cancelled before its first step runs nothing of its own.
-            greeting.add_done_callback(partial(self._greeted, connection, address, upper))
+            handshake.add_done_callback(partial(self._greeted, connection, address, entered))
 
-    async def _greet(self, connection: socket.socket, address: str, upper: UpperLayer) -> bool:
+    def _has_room(self, address: str) -> bool:
+        return (
+            len(self._handshakes) < self._limits.most
+            and self._of_address[address] < self._limits.of_one_address
+        )
+
+    async def _greet(self, connection: socket.socket, address: str, entered: P) -> bool:
         """Shake hands; return whether TLS came to be."""
-        loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(
-                lambda: upper,
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: entered,
                 connection,
-                ssl=self._contexts.current(),
-                ssl_handshake_timeout=self._limits.tls_s,
+                ssl=self._context(),
+                ssl_handshake_timeout=self._limits.handshake_s,
                 ssl_shutdown_timeout=_GOODBYE_S,
             )
         except OSError as error:  # ssl.SSLError is one
             said = error.reason if isinstance(error, ssl.SSLError) else None
-            log.warning(
-                "tls_refused", extra={"address": address, "reason": said or type(error).__name__}
-            )
+            fields = {"address": address, "reason": said or type(error).__name__}
+            log.log(self._level, "tls_refused", extra=fields)
             return False
         return True
 
     def _greeted(
-        self,
-        connection: socket.socket,
-        address: str,
-        upper: UpperLayer,
-        greeting: asyncio.Task[bool],
+        self, connection: socket.socket, address: str, entered: P, handshake: asyncio.Task[bool]
     ) -> None:
-        self._greetings.discard(greeting)
+        self._handshakes.discard(handshake)
         self._of_address[address] -= 1
         if not self._of_address[address]:
             del self._of_address[address]
-        if greeting.cancelled() or greeting.exception() is not None or not greeting.result():
-            upper.not_connected("no TLS came to be")
+        if handshake.cancelled() or handshake.exception() is not None or not handshake.result():
+            self._left(entered)
             connection.close()

@@ -68,8 +68,9 @@ async def transfer(
             reason = await _deliver(peer, calling_ae_title, once_more, dispatch, tally, limits)
             left = left[tally.done - tried :]
             if tally.stored == stored and not dispatch.cancelled.is_set():
+                log.warning("instances_not_sent", extra={"count": len(left), "reason": reason})
                 for located in left:
-                    _lose(tally, located, reason)
+                    tally.lost(located.instance.sop_instance_uid, reason)
                 await dispatch.on_progress(tally)
                 break
     return tally

@@ -4,6 +4,7 @@ A device's states are the numbered objects at `devices/{tenant}/{title}/{number}
 which the last one counts; one that was removed has a last state that holds no device.
 """
 
+import asyncio
 import ipaddress
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -22,6 +23,9 @@ from pacs_cloud.settings import AeTitle, Tenant
 
 DEVICES: Final = "devices/"
 VERSION: Final = 1
+ANYWHERE: Final = ("0.0.0.0/0", "::/0")
+"""The ranges of every address."""
+_AT_ONCE: Final = 16
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9-]")
 
 
@@ -206,10 +210,12 @@ async def read_device(objects: ObjectStore, tenant: str, title: str) -> DeviceSt
 
 async def devices_of(objects: ObjectStore, tenant: str) -> AsyncIterator[DeviceState]:
     """Yield what is known of each of a tenant's devices, in the order of their keys."""
-    async for name in folders_of(objects, tenant):
-        state = await _last_of(objects, tenant, name)
-        if state.device is not None:
-            yield state
+    names = [name async for name in folders_of(objects, tenant)]
+    for start in range(0, len(names), _AT_ONCE):
+        some = names[start : start + _AT_ONCE]
+        for state in await asyncio.gather(*(_last_of(objects, tenant, name) for name in some)):
+            if state.device is not None:
+                yield state
 
 
 async def folders_of(objects: ObjectStore, tenant: str) -> AsyncIterator[str]:

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _STALE_S: Final = 600.0
 """A store that does not answer keeps no modality out that was known a moment ago."""
+_PATIENCE_S: Final = 10.0
+"""A store that is silent for so long does not answer: a peer waits for its own answer meanwhile."""
 
 
 @dataclass(slots=True)
@@ -54,18 +56,20 @@ class KnownDevices:
             Unavailable: the store does not answer, and it was not known lately.
         """
         known, folder = self._tenants[tenant], folder_name(title)
-        read_s, device = known.devices.get(folder, (float("-inf"), None))
-        if self._is_fresh(read_s):
+        known_s, device = known.devices.get(folder, (float("-inf"), None))
+        if self._is_fresh(known_s):
             return device
         try:
-            if folder not in await self._folders(tenant):
-                return None
-            read_s = self._now_s()
-            now = (await read_device(self._objects, tenant, title)).device
-        except Unavailable:
-            if device is None or self._now_s() - read_s >= _STALE_S:
-                raise
-            log.warning("device_taken_as_known", extra={"age_s": self._now_s() - read_s})
+            async with asyncio.timeout(_PATIENCE_S):
+                if folder not in await self._folders(tenant):
+                    return None
+                read_s = self._now_s()
+                now = (await read_device(self._objects, tenant, title)).device
+        except (Unavailable, TimeoutError) as error:
+            age_s = self._now_s() - known_s
+            if device is None or age_s >= _STALE_S:
+                raise Unavailable("the store does not answer") from error
+            log.warning("device_taken_as_known", extra={"age_s": age_s})
             return device
         known.devices[folder] = read_s, now
         return now

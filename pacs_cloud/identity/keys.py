@@ -62,6 +62,14 @@ class ApiKey:
         """Who, as the audit trail names whoever has it."""
         return f"key:{self.key_id}"
 
+    def state(self, now_us: int, *, opens: bool) -> str:
+        """Return "active", "revoked", "over", or "maker gone" where it `opens` nothing else."""
+        if self.revoked_us:
+            return "revoked"
+        if not self.is_good(now_us):
+            return "over"
+        return "active" if opens else "maker gone"
+
 
 class ApiKeys:
     """The keys of one tenant."""

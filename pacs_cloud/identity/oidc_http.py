@@ -1,18 +1,19 @@
 """Asking an OpenID provider: hosts that it names over https, bounded answers, no detours."""
 
 import asyncio
-import ipaddress
 import json
 import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
+from pacs_cloud import tracing
 from pacs_cloud.errors import Unavailable
+from pacs_cloud.loopback import is_loopback
 
 _LIMIT_S: Final = 10.0
 _LARGEST_BYTES: Final = 512 << 10
@@ -44,7 +45,13 @@ def open_client(ca_file: Path | None = None) -> httpx.AsyncClient:
         limits=httpx.Limits(max_connections=8, max_keepalive_connections=2),
         # Nothing is decompressed, so that a small answer cannot become a large one.
         headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        event_hooks={"request": [_traced]},
     )
+
+
+async def _traced(request: httpx.Request) -> None:
+    """Say what a request belongs to (W3C Trace Context), where that is traced."""
+    request.headers.update(tracing.outgoing())
 
 
 def is_trusted_url(url: str, issuer: str) -> bool:
@@ -64,7 +71,7 @@ def is_trusted_url(url: str, issuer: str) -> bool:
     if any(not "!" <= character <= "~" or character == "\\" for character in url):
         return False
     if parts.hostname == home.hostname and parts.scheme == home.scheme:
-        return parts.scheme == "https" or _is_loopback(parts)
+        return parts.scheme == "https" or is_loopback(parts.hostname)
     is_name = _NAME.fullmatch(parts.hostname) is not None and not _is_address(parts.hostname)
     return parts.scheme == "https" and is_name
 
@@ -75,13 +82,6 @@ def _is_address(host: str) -> bool:
     return (
         ":" in host or last.isdecimal() or last.startswith("0x") or last == "localhost" or not last
     )
-
-
-def _is_loopback(parts: SplitResult) -> bool:
-    try:
-        return ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return parts.hostname == "localhost"
 
 
 class ProviderHttp:

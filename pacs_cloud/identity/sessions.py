@@ -125,6 +125,25 @@ class Sessions:
         left_s = user.until_us // 1_000_000 - self._now_s
         return self._begun(user.subject, standing.mark, min(self._longest_s, left_s))
 
+    def unsigned(self, subject: str) -> str:
+        """Return a token of the one session of a subject who never signs in: it lets in nobody.
+
+        What its forms bring along is the same at any time.
+        """
+        now_s = self._now_s
+        return self._signer.signed(
+            SessionClaims(
+                tenant=self._tenant,
+                subject=subject,
+                session_id=f"{self._tenant}/{subject}",
+                mark="",
+                begun_s=now_s,
+                said_s=now_s,
+                idle_s=now_s + self._idle_s,
+                end_s=now_s + self._longest_s,
+            )
+        )
+
     async def who(self, token: str) -> User | ExternalUser | None:
         """Return whose session it is, as they are now; None where it is nobody's any more."""
         claims = self._claims(token)

@@ -75,6 +75,13 @@ class User:
         """Who, as the audit trail names them."""
         return f"{LOCAL}{self.name}"
 
+    @property
+    def state(self) -> str:
+        """Whether they are "active", "invited" (no password is set yet) or "disabled"."""
+        if self.is_disabled:
+            return "disabled"
+        return "active" if self.has_password else "invited"
+
     def caller(self, address: str) -> Caller:
         """Return them as somebody who asks, from an address."""
         return Caller(self.tenant, self.subject, self.grants, address)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from pacs_cloud import metrics
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.ingest.counters import Counters
 from pacs_cloud.ingest.options import IntakeOptions
@@ -20,11 +21,15 @@ class Backlog:
         """Count a pack."""
         self._counters.backlog_packs += 1
         self._counters.backlog_bytes += length_bytes
+        metrics.BACKLOG_PACKS.inc()
+        metrics.BACKLOG_BYTES.inc(length_bytes)
 
     def remove(self, length_bytes: int) -> None:
         """Count a pack no more; whoever waited for that goes on."""
         self._counters.backlog_packs -= 1
         self._counters.backlog_bytes -= length_bytes
+        metrics.BACKLOG_PACKS.dec()
+        metrics.BACKLOG_BYTES.dec(length_bytes)
         if self._counters.backlog_bytes <= self._options.backlog_bytes:
             self._wake()
 

@@ -1,6 +1,7 @@
 """Packs between spool and catalogue."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +29,11 @@ class ClosedPack:
         length_bytes: how long it is.
         outcomes: set by its commit; an error where that failed for good.
         surprises: how often its commit failed in a way nobody has planned for.
+        closed_s: when that was, seconds since 1970 UTC.
     """
 
     path: Path
     length_bytes: int
     outcomes: asyncio.Future[Outcomes] = field(default_factory=outcomes_to_come)
     surprises: int = 0
+    closed_s: float = field(default_factory=time.time)

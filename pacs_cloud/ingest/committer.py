@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import math
 import os
 import random
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from pacs_cloud import metrics, tracing
 from pacs_cloud.catalogue.commit import commit_pack, find_repeated
 from pacs_cloud.catalogue.decisions import Decision
 from pacs_cloud.catalogue.judging import ConflictPolicy
@@ -68,7 +72,7 @@ class Committer:
         self._now_us = now_us
         self._tables = Tables(catalogue, objects)
         self._queue: asyncio.Queue[ClosedPack] = asyncio.Queue()
-        self._pending: set[ClosedPack] = set()
+        self._pending: dict[ClosedPack, None] = {}  # the oldest first
         self._workers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -82,7 +86,8 @@ class Committer:
     def submit(self, pack: ClosedPack) -> None:
         """Commit `pack` as soon as may be; its `outcomes` tell."""
         self._backlog.add(pack.length_bytes)
-        self._pending.add(pack)
+        self._pending[pack] = None
+        self._tell_oldest()
         self._queue.put_nowait(pack)
 
     async def aclose(self, grace_s: float) -> None:
@@ -108,7 +113,8 @@ class Committer:
         while True:
             pack = await self._queue.get()
             try:
-                outcomes = await self._commit(pack)
+                with tracing.pack_step("pack.commit", pack.path.stem, bytes=pack.length_bytes):
+                    outcomes = await self._commit(pack)
             except _HOPELESS as error:
                 await self._give_up(pack, error)
             except (PacsError, OSError) as error:
@@ -141,6 +147,7 @@ class Committer:
         # An earlier try may have stored its objects: then only a commit gives them a place.
         if repeated is not None and not await self._is_stored(key):
             self._counters.packs_dropped += 1
+            metrics.PACKS_DROPPED.inc()
             await asyncio.to_thread(pack.path.unlink, missing_ok=True)
             return repeated
         written = await asyncio.gather(
@@ -171,6 +178,7 @@ class Committer:
             record_decision=self._record_decision,
         )
         self._counters.packs_committed += 1
+        metrics.PACKS_COMMITTED.inc()
         await asyncio.to_thread(pack.path.unlink, missing_ok=True)
         return outcomes
 
@@ -190,6 +198,11 @@ class Committer:
         await self._objects.put_new(key, decision.to_json())
 
     def _done(self, pack: ClosedPack, outcomes: Outcomes) -> None:
+        tracing.whole_pack(pack.path.stem, instances=len(outcomes), bytes=pack.length_bytes)
+        became = Counter(outcome.status for outcome in outcomes.values())
+        for status, count in became.items():
+            metrics.INSTANCES_COMMITTED.labels(status).inc(count)
+        metrics.COMMIT_SECONDS.observe(max(0.0, time.time() - pack.closed_s))
         for outcome in outcomes.values():
             if outcome.status in {"stored", "replaced"}:
                 self._counters.instances_stored += 1
@@ -197,13 +210,23 @@ class Committer:
                 self._counters.duplicates += 1
             elif outcome.status != "stored":
                 self._counters.conflicts += 1
-        self._backlog.remove(pack.length_bytes)
-        self._pending.discard(pack)
+        self._end(pack)
         if not pack.outcomes.done():
             pack.outcomes.set_result(outcomes)
 
+    def _end(self, pack: ClosedPack) -> None:
+        """Wait for a pack's commit no more."""
+        self._backlog.remove(pack.length_bytes)
+        self._pending.pop(pack, None)
+        self._tell_oldest()
+
+    def _tell_oldest(self) -> None:
+        oldest = next(iter(self._pending), None)
+        metrics.BACKLOG_OLDEST.set(math.inf if oldest is None else oldest.closed_s)
+
     async def _later(self, pack: ClosedPack, error: Exception, failures: int) -> None:
         self._counters.retries += 1
+        metrics.COMMIT_RETRIES.inc()
         self._backlog.stall(stalled=True)
         longest_s = min(
             self._options.retry_s * 2.0 ** min(failures - 1, 30), self._options.retry_limit_s
@@ -222,12 +245,12 @@ class Committer:
             "commit_impossible", extra={"pack": pack.path.stem, "error": type(error).__name__}
         )
         self._counters.packs_quarantined += 1
+        metrics.PACKS_QUARANTINED.inc()
         try:
             await asyncio.to_thread(self._directory.quarantine, pack.path)
         except OSError:  # it stays in the spool, and the next start tries again
             log.exception("quarantine_failed", extra={"pack": pack.path.stem})
-        self._backlog.remove(pack.length_bytes)
-        self._pending.discard(pack)
+        self._end(pack)
         if not pack.outcomes.done():
             # Whatever else it was, it is not the sender's mistake.
             failure = error if isinstance(error, Corrupt) else Unavailable("the commit failed")

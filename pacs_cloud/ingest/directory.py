@@ -1,18 +1,17 @@
 """A process's own spool directory: `spool/{n}/`, locked for as long as the process lives."""
 
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pacs_cloud.directories import lock_directory, sync_directory, take_numbered
 from pacs_cloud.errors import StorageFull, Unavailable
 
 QUARANTINE = "quarantine"
 """Under the spool: what could not be committed, for an admin; never removed."""
 
-_LOCK_NAME = "lock"
 _PACK_SUFFIX = ".zip"
 _ROOM_CACHE_S = 1.0
 
@@ -115,25 +114,18 @@ def take_spool_directory(spool: Path) -> SpoolDirectory:
         Unavailable: `spool` cannot be written.
     """
     try:
-        new = [path for path in spool.parents if not path.exists()]
-        spool.mkdir(parents=True, exist_ok=True)
-        number = 0
-        while (directory := _lock(spool / str(number), create=True)) is None:
-            number += 1
-        for path in (spool, spool.parent, *(path.parent for path in new)):
-            sync_directory(path)
+        return SpoolDirectory(*take_numbered(spool))
     except OSError as error:
         raise unavailable(error) from error
-    return directory
 
 
 def abandoned_directories(spool: Path) -> Iterator[SpoolDirectory]:
     """Yield, locked, each directory with files whose process is gone; release it after use."""
     for path in sorted(spool.iterdir()):
         if path.name.isdigit() and any(path.glob(f"*{_PACK_SUFFIX}")):
-            directory = _lock(path, create=False)
-            if directory is not None:
-                yield directory
+            lock = lock_directory(path)
+            if lock is not None:
+                yield SpoolDirectory(path, lock)
 
 
 def quarantine_folder(spool: Path) -> Path:
@@ -143,26 +135,3 @@ def quarantine_folder(spool: Path) -> Path:
         folder.mkdir(exist_ok=True)
         sync_directory(spool)
     return folder
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in `path` durable; raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _lock(path: Path, *, create: bool) -> SpoolDirectory | None:
-    if create:
-        path.mkdir(exist_ok=True)
-    fd = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-            return None
-        raise
-    return SpoolDirectory(path, fd)

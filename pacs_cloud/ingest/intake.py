@@ -149,7 +149,9 @@ class Intake:
         finally:
             self._directory.release()
 
-    def session(self, caller: Caller, source: Source, *, is_admitted: bool = False) -> Session:
+    def session(
+        self, caller: Caller, source: Source, *, is_admitted: bool = False, device: str = ""
+    ) -> Session:
         """Return a new session: of an association, a STOW request, or an import.
 
         Args:
@@ -157,6 +159,7 @@ class Intake:
                 64 characters.
             source: where they come from; its names are shortened to 64 characters.
             is_admitted: whether the caller was let at the one study that is brought.
+            device: under which name it is counted; "" for whom nobody knows.
 
         Whoever may store with some studies only adds to them: nothing that they bring takes
         the place of what is there, whatever the archive's policy is.
@@ -172,7 +175,7 @@ class Intake:
         tenant = caller.tenant
         if len(tenant) > NAME_CHARACTERS:
             raise InvalidRequest(f"a tenant's name of {len(tenant)} characters")
-        return Session(self._desk, tenant, clipped(replace(source, yields=is_bounded)))
+        return Session(self._desk, tenant, clipped(replace(source, yields=is_bounded)), device)
 
     async def drained(self) -> None:
         """Return when every closed or recovered pack is committed; open ones do not count."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from pacs_cloud import tracing
 from pacs_cloud.ingest.admission import Admitted
 from pacs_cloud.ingest.closed import Outcomes, outcomes_to_come
 from pacs_cloud.ingest.group_sync import GroupSync
@@ -102,6 +103,7 @@ class OpenPack:
         timer: ends its idleness.
         header_bytes: of the entries' DICOM JSON, which is in memory until it is sealed.
         before: set by the commit that this one's must follow, None for none.
+        traces: what brought its instances, where that is traced.
     """
 
     series: SeriesKey
@@ -121,6 +123,7 @@ class OpenPack:
     timer: asyncio.TimerHandle | None = None
     header_bytes: int = 0
     before: asyncio.Future[Outcomes] | None = None
+    traces: list[tracing.Context] = field(default_factory=list[tracing.Context])
 
     def append(self, arrival: Arrival, *, sync: bool) -> None:
         """Append an instance that it does not hold yet.

@@ -50,6 +50,14 @@ class Sender(Protocol):
     source: Source
     waits_for_sync: bool
 
+    def received(self, length_bytes: int) -> None:
+        """Count an instance that may be acknowledged."""
+        ...
+
+    def refused(self, reason: str) -> None:
+        """Count one that is turned away."""
+        ...
+
     async def placed(self, arrival: Arrival, placed: Placed) -> int:
         """Return its number, when the instance may be acknowledged."""
         ...
@@ -142,16 +150,19 @@ class Reception:
                 repeated, digest = placed.repeated, placed.digest
                 self._give_back()
                 number = await self._sender.placed(arrival, placed)
-        except InvalidInstance:
+        except InvalidInstance as error:
             counters.refused += 1
+            self._sender.refused(error.refusal.value)
             raise
         except Unavailable:
             counters.unavailable += 1
+            self._sender.refused("unavailable")
             raise
         finally:
             self.abort()
         counters.received += 1
         counters.received_bytes += self._length_bytes
+        self._sender.received(self._length_bytes)
         header = arrival.admitted.header
         return Receipt(
             header.sop_class_uid,

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from pacs_cloud.dicom.part10 import read_file_meta
+from pacs_cloud.directories import sync_directory
 from pacs_cloud.errors import InvalidInstance
 from pacs_cloud.ingest.admission import Admission
 from pacs_cloud.ingest.counters import Counters
-from pacs_cloud.ingest.directory import SpoolDirectory, quarantine_folder, sync_directory
+from pacs_cloud.ingest.directory import SpoolDirectory, quarantine_folder
 from pacs_cloud.ingest.open_pack import Arrival
 from pacs_cloud.ingest.sealing import SeriesKey, SyncFile, seal
 from pacs_cloud.pack.build import Entry

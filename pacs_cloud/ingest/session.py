@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pacs_cloud import metrics, tracing
 from pacs_cloud.catalogue.judging import InstanceOutcome
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.ingest.admission import Claim
@@ -22,9 +23,14 @@ _SEVERITY = ("stored", "duplicate", "variant", "replaced", "kept-first", "quaran
 class Session:
     """Instances of one sender that belong together."""
 
-    def __init__(self, desk: Desk, tenant: str, source: Source) -> None:
+    def __init__(self, desk: Desk, tenant: str, source: Source, device: str = "") -> None:
         self.tenant = tenant
         self.source = source
+        whence = device or metrics.OTHER, source.door.value
+        self.trace: tracing.Context | None = tracing.current()
+        self.count = 0
+        self._received = metrics.INSTANCES_RECEIVED.labels(*whence)
+        self._received_bytes = metrics.BYTES_RECEIVED.labels(*whence)
         self._desk = desk
         self._answers_later = source.door is not Door.DIMSE
         commits = desk.spool.options.acknowledge is Acknowledge.COMMIT
@@ -105,10 +111,21 @@ class Session:
         awaited, self._awaited = self._awaited, []
         return [await one.outcome() for one in awaited]
 
+    def received(self, length_bytes: int) -> None:
+        """Count an instance that may be acknowledged (for `Reception`)."""
+        self._received.inc()
+        self._received_bytes.inc(length_bytes)
+
+    def refused(self, reason: str) -> None:
+        """Count one that is turned away (for `Reception`)."""
+        metrics.INSTANCES_REFUSED.labels(self.source.door.value, reason).inc()
+
     async def placed(self, arrival: Arrival, placed: Placed) -> int:
         """Return when an instance in an open pack may be acknowledged (for `Reception`)."""
         pack = placed.pack
         if pack not in self._packs:
+            if self.trace is not None:
+                pack.traces.append(self.trace)
             is_open = self._desk.spool.is_open
             self._packs = {one for one in (*self._packs, pack) if is_open(one)}
         if self.waits_for_sync:

@@ -77,6 +77,18 @@ class SideFile:
         self._flushed_bytes += len(data)
         return offset
 
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Write `data` over flushed bytes; blocks, so call it on a thread.
+
+        Raises:
+            Unavailable: the disk failed.
+        """
+        assert offset + len(data) <= self._flushed_bytes, "only what is there is written over"
+        try:
+            self._write(data, offset)
+        except OSError as error:
+            raise unavailable(error) from error
+
     def read(self, offset: int, length: int) -> bytes:
         """Return flushed bytes, fewer at the end; blocks, so call it on a thread.
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from pacs_cloud import metrics, tracing
 from pacs_cloud.errors import PacsError, Unavailable
 from pacs_cloud.ingest.backlog import Backlog
 from pacs_cloud.ingest.closed import ClosedPack, Outcomes
@@ -256,7 +257,10 @@ class Spool:
     async def _finish(self, pack: OpenPack) -> None:
         """Seal a pack and hand it on."""
         try:
-            await self._seal(pack)
+            with tracing.pack_step(
+                "pack.seal", pack.pack_id, links=pack.traces, instances=len(pack.entries)
+            ):
+                await self._seal(pack)
         except Exception:  # the outermost edge of a pack's closing: nobody awaits this task
             log.exception("spool_seal_surprise", extra={"pack": pack.pack_id})
             self._close_file(pack)
@@ -280,6 +284,7 @@ class Spool:
             sealed = await self.run_seal(work)
         except OSError as error:
             self._counters.failed_syncs += 1
+            metrics.SYNCS_FAILED.inc()
             log.error("spool_seal_failed", extra={"pack": pack.pack_id, "reason": error.strerror})
             await self._salvage(pack, unavailable(error))
             return
@@ -298,6 +303,7 @@ class Spool:
     def _sync_failed(self, pack: OpenPack, error: OSError) -> Unavailable:
         """Abandon a pack: what it acknowledged is saved, the rest is refused."""
         self._counters.failed_syncs += 1
+        metrics.SYNCS_FAILED.inc()
         log.error("spool_sync_failed", extra={"pack": pack.pack_id, "reason": error.strerror})
         if self._open.get(pack.series) is pack:
             self._remove(pack)

@@ -18,10 +18,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
 
+from pacs_cloud.directories import sync_directory
 from pacs_cloud.errors import InvalidRequest, Unavailable
 from pacs_cloud.objectstore.partials import locked
 from pacs_cloud.objectstore.storage_classes import StorageClass, class_named
-from pacs_cloud.objectstore.tree import DurableTree, sync_directory, unavailable
+from pacs_cloud.objectstore.tree import DurableTree, unavailable
 
 FOLDER = ".tier"
 RECALLED = "recalled"

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from pacs_cloud.directories import sync_directory
 from pacs_cloud.errors import Conflict, NotFound, StorageFull, Unavailable
 from pacs_cloud.objectstore.descriptors import Descriptor, OpenCache
 from pacs_cloud.objectstore.partials import Partials
@@ -72,8 +73,9 @@ class DurableTree:
             file = Descriptor(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
             os.fdatasync(file.number)
             try:
-                # A symbolic link gets no second name: the object would be one.
-                return self._name(os.path.realpath(source), key)
+                # The file that is open, whatever its path names by now: given a second
+                # name, a symbolic link there would be the object.
+                return self._name(f"/proc/self/fd/{file.number}", key)
             except OSError as error:
                 if error.errno not in _NO_LINK:
                     raise
@@ -161,6 +163,8 @@ class DurableTree:
         """Give the synced file at `source` the name `key`, and sync the name."""
         *folders, name = key.split("/")
         parents = tuple(folders)
+        # Of the file, not of the name: that may be removed again as soon as it is there.
+        status = os.stat(source)  # noqa: PTH116  the path is a str
         for _ in range(_TRIES):
             directory = self._directory(parents, key)
             try:
@@ -169,21 +173,22 @@ class DurableTree:
                 if not equal_or_gone(source, name, directory.number, key):
                     continue
             except FileNotFoundError:
-                if not os.path.exists(source):  # noqa: PTH110  the path is a str
+                if os.stat(source).st_nlink == 0:  # noqa: PTH116
                     raise
                 self._directories.drop(parents)  # removed, being empty, by another process
                 continue
             else:
                 self._sync_name(parents, directory.number, name)
-                return os.stat(name, dir_fd=directory.number)
+                return status
             # An earlier try's name, which may not have been synced.
             os.fsync(directory.number)
-            return os.stat(name, dir_fd=directory.number, follow_symlinks=False)
+            with suppress(FileNotFoundError):
+                return os.stat(name, dir_fd=directory.number, follow_symlinks=False)
         raise Unavailable(f"{key}: its directory is removed again and again")
 
     def _link(self, source: str, name: str, directory: int) -> None:
         try:
-            os.link(source, name, dst_dir_fd=directory, follow_symlinks=False)
+            os.link(source, name, dst_dir_fd=directory)
         except OSError as error:
             if error.errno not in _NO_LINK or not self._is_partial(source):
                 raise
@@ -280,12 +285,6 @@ def _make_root(root: Path) -> None:
     for path in reversed(missing):
         path.mkdir(mode=0o750, exist_ok=True)
         sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Sync the names in the directory at `path`; raises OSError."""
-    directory = Descriptor(_open_directory(str(path)))
-    os.fsync(directory.number)
 
 
 def _open_directory(path: str, *, dir_fd: int | None = None) -> int:

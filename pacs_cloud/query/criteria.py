@@ -109,7 +109,7 @@ class Criteria:
         if not self._request.fuzzy or not isinstance(matcher, NameMatcher):
             return matcher
         keys = tuple(filter(None, (words_of(str(name)) for name in matcher.names)))
-        return FuzzyName(root, keys) if keys else matcher
+        return FuzzyName(root, keys, self._request.rules.by_sound) if keys else matcher
 
     def _combine(self, roots: dict[str, str | Element]) -> list[str]:
         """Take up the pairs of ranges that are one; return their tags."""

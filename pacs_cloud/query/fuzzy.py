@@ -15,11 +15,13 @@ class FuzzyName:
     Attributes:
         tag: of the attribute.
         keys: the words of each key; one key that matches is enough.
+        hears: whether words may be alike by their sound alone.
         universal: never: a key without words is no fuzzy one.
     """
 
     tag: str
     keys: tuple[tuple[str, ...], ...]
+    hears: bool = True
     universal: bool = False
 
     def matches(self, element: Element | None) -> bool:
@@ -27,11 +29,10 @@ class FuzzyName:
         values: list[Any] = [] if element is None else element.get("Value", [])
         names = [spoken_words_of(str(PersonName.from_json(value))) for value in values]
         return any(
-            all(any(_is_alike(word, part) for part in name) for word in words)
+            all(any(self._is_alike(word, part) for part in name) for word in words)
             for name in names
             for words in self.keys
         )
 
-
-def _is_alike(word: str, part: str) -> bool:
-    return part.startswith(word) or sounds_like(word, part)
+    def _is_alike(self, word: str, part: str) -> bool:
+        return part.startswith(word) or (self.hears and sounds_like(word, part))

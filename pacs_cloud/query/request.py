@@ -90,10 +90,12 @@ class Row(NamedTuple):
     Attributes:
         elements: its attributes that are stored apart, or computed.
         places: of the headers of its instances, if something of them is to be returned.
+        labels: of a study.
     """
 
     elements: Elements
     places: tuple[HeaderPlace, ...] = ()
+    labels: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class SearchResult:
         places: for each row where the headers are that `Search.whole_rows` completes
             it from; empty where nothing of them was asked for.
         unreturned: tags that were asked for and could not be returned, likewise.
+        labels: of each row that is a study, in the order of `rows`; of other rows none.
     """
 
     rows: list[Elements]
@@ -119,3 +122,4 @@ class SearchResult:
     ignored: tuple[tuple[str, ...], ...] = ()
     places: list[tuple[HeaderPlace, ...]] = field(default_factory=list[tuple[HeaderPlace, ...]])
     unreturned: tuple[str, ...] = ()
+    labels: list[frozenset[str]] = field(default_factory=list[frozenset[str]])

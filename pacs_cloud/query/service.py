@@ -79,6 +79,7 @@ class Search:
         budget = Budget(self._budget)
         rows: list[Elements] = []
         places: list[tuple[HeaderPlace, ...]] = []
+        labels: list[frozenset[str]] = []
         wishes = not criteria.wish.is_empty
         passed = further = 0
         is_exact = True
@@ -92,6 +93,7 @@ class Search:
                             budget.spend(cost_of(row.places))
                             places.append(row.places)
                         rows.append(row.elements)
+                        labels.append(row.labels)
                     else:
                         further += 1
                         budget.suffice()
@@ -101,7 +103,8 @@ class Search:
             is_exact = False
         is_exact = is_exact and not budget.left_unread
         more = None if is_exact and not further else further
-        return SearchResult(rows, more, is_exact, criteria.ignored, places, criteria.unreturned)
+        said = criteria.ignored, places, criteria.unreturned
+        return SearchResult(rows, more, is_exact, *said, labels)
 
     async def whole_rows(
         self, caller: Caller, request: SearchRequest, result: SearchResult
@@ -199,7 +202,8 @@ class Search:
                 else:
                     study |= await self._availability(request, candidate)
                 places = await self._parts.places(criteria, candidate, budget)
-                yield Row(project(request.returns, study), places)
+                labels = record.labels if request.level == Level.STUDY else frozenset[str]()
+                yield Row(project(request.returns, study), places, labels)
 
     async def _as_seen(self, caller: Caller, candidate: Candidate, budget: Budget) -> Candidate:
         """Return a study as if it had no other series than those that the caller sees."""
@@ -250,7 +254,7 @@ class Search:
             if _patient_of(one.study) == patient
             and sees(caller, Action.SEARCH, one.study, self._sensitive)
         ]
-        return computed.of_patient(studies)
+        return computed.of_patient(one for one in studies if one.series_count)
 
 
 def _patient_of(study: StudyRecord) -> Patient | str:

@@ -1,21 +1,19 @@
 """Where an archive elsewhere is, and the key that opens it."""
 
-import ipaddress
-import os
 import re
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pacs_cloud.errors import Denied, InvalidRequest, NotFound, Unavailable
+from pacs_cloud.errors import InvalidRequest
+from pacs_cloud.key_file import key_file_text
+from pacs_cloud.loopback import is_loopback
 from pacs_cloud.settings import Settings
 
 _PREFIX: Final = "/dicom-web"
 _KEY: Final = re.compile(r"[A-Za-z0-9._~+/\-]{1,4096}=*")
 """What may stand behind `Bearer` (RFC 6750 2.1)."""
-_FILE_BYTES: Final = 8 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def remote_of(settings: Settings) -> Remote:
     """
     key = settings.api_key.get_secret_value()
     if settings.api_key_file is not None:
-        key = _file_text(settings.api_key_file).strip()
+        key = key_file_text(settings.api_key_file).strip()
         if not key:
             raise InvalidRequest(f"{settings.api_key_file} holds no API key")
     if key and _KEY.fullmatch(key) is None:
@@ -76,25 +74,6 @@ def dicomweb_url(text: str) -> str:
         raise InvalidRequest("--remote (PACS_REMOTE) is https://HOST, https://HOST:PORT/PATH or so")
     if parts.username is not None or parts.query or parts.fragment:
         raise InvalidRequest("--remote (PACS_REMOTE) has neither a user, a query nor a fragment")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise InvalidRequest("--remote (PACS_REMOTE): beyond this machine over https:// only")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or _PREFIX}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _file_text(path: Path) -> str:
-    try:
-        with path.open(encoding="ascii") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise Denied(f"{path} may be read by others than its owner: chmod 600")
-            return file.read(_FILE_BYTES)
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no key file {path}") from error
-    except (OSError, UnicodeDecodeError):
-        raise Unavailable(f"the key file {path} cannot be read") from None

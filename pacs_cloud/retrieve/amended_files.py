@@ -82,7 +82,7 @@ class AmendedFiles:
         """
         self._objects = objects
         self._data_sets = data_sets
-        self._kept: BoundedCache[_Shown] = BoundedCache(max_kept_bytes)
+        self._kept: BoundedCache[_Shown] = BoundedCache(max_kept_bytes, "amended-files")
         self._max_rest_bytes = max_rest_bytes
         self._slots = asyncio.Semaphore(_LOADS_AT_ONCE)
         self._large_slot = asyncio.Semaphore(1)

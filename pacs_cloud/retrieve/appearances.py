@@ -17,7 +17,7 @@ class Appearances:
 
     def __init__(self) -> None:
         """Keep none yet."""
-        self._kept: BoundedCache[Appearance] = BoundedCache(_MAX_BYTES)
+        self._kept: BoundedCache[Appearance] = BoundedCache(_MAX_BYTES, "appearances")
 
     async def read(
         self, located: Located, header: DataSet, number: int, *, with_overlays: bool

@@ -108,7 +108,7 @@ class Archive:
         self.bundles = Bundles(objects, self.tables, self.files)
         self.workers = PixelWorkers(pixel_processes)
         half = pixel_cache_bytes // 2
-        self.pixel_cache: BoundedCache[tuple[bytes, PixelFormat]] = BoundedCache(half)
+        self.pixel_cache: BoundedCache[tuple[bytes, PixelFormat]] = BoundedCache(half, "frames")
         stored = Stored(data_sets, self.tables)
         viewed = ViewedHeaders(objects, stored, self.bulk)
         self.renderer = Renderer(

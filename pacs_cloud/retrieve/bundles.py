@@ -45,7 +45,8 @@ class Bundles:
         self._objects = objects
         self._tables = tables
         self._files = files
-        self._checksums: BoundedCache[Mapping[str, int]] = BoundedCache(checksums_max_bytes)
+        self._checksums: BoundedCache[Mapping[str, int]]
+        self._checksums = BoundedCache(checksums_max_bytes, "checksums")
 
     async def plain(self, located: Sequence[Located]) -> Bundle:
         """Return `located`, in its order, as `{study}/{series}/{instance}.dcm`.

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pacs_cloud import metrics
+
 T = TypeVar("T")
 
 
@@ -20,12 +22,21 @@ class _Loading(Generic[T]):
 class BoundedCache(Generic[T]):
     """Values by key, the longest unused dropped first, loaded once however many wait for them."""
 
-    def __init__(self, max_bytes: int) -> None:
-        """Keep up to `max_bytes`; a larger value is handed out but not kept."""
+    def __init__(self, max_bytes: int, name: str) -> None:
+        """Keep up to `max_bytes`; a larger value is handed out but not kept.
+
+        Looks into it are counted by `name`, which no other cache has.
+        """
         self._max_bytes = max_bytes
+        self._hits = metrics.CACHE_REQUESTS.labels(name, "hit")
+        self._misses = metrics.CACHE_REQUESTS.labels(name, "miss")
         self._bytes = 0
         self._kept: OrderedDict[tuple[str, ...], tuple[T, int]] = OrderedDict()
         self._loading: dict[tuple[str, ...], _Loading[T]] = {}
+
+    def __contains__(self, key: tuple[str, ...]) -> bool:
+        """Tell whether something is kept under `key`, which is no use of it."""
+        return key in self._kept
 
     def peek(self, key: tuple[str, ...]) -> T | None:
         """Return what is kept under `key`, as a use of it."""
@@ -33,6 +44,7 @@ class BoundedCache(Generic[T]):
         if found is None:
             return None
         self._kept.move_to_end(key)
+        self._hits.inc()
         return found[0]
 
     def clear(self) -> None:
@@ -48,6 +60,7 @@ class BoundedCache(Generic[T]):
         kept = self.peek(key)
         if kept is not None:
             return kept
+        self._misses.inc()
         loading = self._loading.get(key)
         if loading is None:
             loading = _Loading(asyncio.create_task(self._load(key, load)))

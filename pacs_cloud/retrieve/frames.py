@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from pacs_cloud import metrics
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.byte_order import swap_words, word_bytes
 from pacs_cloud.dicom.frames import FrameTable, NativeFrames, extract_bits
@@ -41,6 +42,7 @@ class Frames:
         table = frame_table(located)
         if not 1 <= number <= len(table):
             raise NotFound(f"There is no frame {number}; there are {len(table)}.")
+        metrics.FRAMES.labels("stored").inc()
         ranges = table.ranges(number - 1)
         syntax = located.instance.transfer_syntax_uid
         is_native = isinstance(table, NativeFrames)

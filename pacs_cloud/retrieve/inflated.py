@@ -16,7 +16,7 @@ class DataSets:
     def __init__(self, objects: ObjectStore, *, inflated_max_bytes: int = 256 << 20) -> None:
         """Keep up to so many bytes of inflated data sets."""
         self._objects = objects
-        self._inflated: BoundedCache[bytes] = BoundedCache(inflated_max_bytes)
+        self._inflated: BoundedCache[bytes] = BoundedCache(inflated_max_bytes, "inflated")
         self._one_at_a_time = asyncio.Semaphore(1)
 
     async def read(self, located: Located, start: int, end: int) -> bytes:

@@ -91,7 +91,7 @@ def main() -> None:
     peer = socket.socket(fileno=0)
     if peer.recv(LENGTH.size):
         terms: Terms = read(exchange)
-        _restrict(terms.memory_bytes)
+        restrict(terms.memory_bytes)
         signal.setitimer(signal.ITIMER_REAL, terms.limit_s)
         sys.path[:] = terms.paths
         for name in terms.preload:
@@ -100,7 +100,8 @@ def main() -> None:
         _serve(peer, exchange, terms.limit_s)
 
 
-def _restrict(memory_bytes: int) -> None:
+def restrict(memory_bytes: int) -> None:
+    """Take no more private memory than that, leave no core file, and be the first to go."""
     # No core files: they would hold patients' pixels.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from pacs_cloud import metrics, tracing
 from pacs_cloud.errors import InvalidInstance, PacsError, Refusal, Unavailable
 from pacs_cloud.retrieve.pixel_process import PixelProcess
 from pacs_cloud.retrieve.pixel_worker import Surprise, Terms
@@ -54,6 +55,8 @@ class PixelWorkers:
         self._workers: set[PixelProcess] = set()
         self._under_way: set[asyncio.Task[Any]] = set()
         self._is_closed = False
+        self._processes = processes
+        metrics.PIXEL_WORKERS.inc(processes)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -79,17 +82,21 @@ class PixelWorkers:
         if self._waiting >= self._max_waiting:
             raise Unavailable("Too many pixels are waiting to be worked on.")
         self._waiting += 1
+        metrics.PIXEL_WAITING.inc()
         try:
             await self._slots.acquire()
         finally:
             self._waiting -= 1
+            metrics.PIXEL_WAITING.dec()
         if self._is_closed:
             self._slots.release()
             raise Unavailable("The archive is being closed.")
+        metrics.PIXEL_BUSY.inc()
         task = asyncio.create_task(self._run(work, args))
         self._under_way.add(task)
         task.add_done_callback(self._done)
-        answer = await asyncio.shield(task)
+        with tracing.child("pixels", work=work.__name__):
+            answer = await asyncio.shield(task)
         if isinstance(answer, tuple):
             (value,) = answer
             return value
@@ -100,6 +107,8 @@ class PixelWorkers:
 
     def close(self) -> None:
         """End the workers and what they do; whoever waits gets Unavailable."""
+        if not self._is_closed:
+            metrics.PIXEL_WORKERS.dec(self._processes)
         self._is_closed = True
         for worker in self._workers:
             worker.kill()
@@ -117,6 +126,7 @@ class PixelWorkers:
     def _done(self, task: "asyncio.Task[Any]") -> None:
         self._under_way.discard(task)
         self._slots.release()
+        metrics.PIXEL_BUSY.dec()
         if not task.cancelled():
             task.exception()  # its caller may have gone
 

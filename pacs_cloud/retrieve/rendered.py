@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from pacs_cloud import metrics
 from pacs_cloud.dicom.element_values import DataSet, number, numbers, text
 from pacs_cloud.dicom.render import frame_picture
 from pacs_cloud.dicom.render.annotations import patient_lines, technique_lines
@@ -55,7 +56,7 @@ class Renderer:
         self._headers = headers
         self._frames = frames
         self._workers = workers
-        self._pictures: BoundedCache[bytes] = BoundedCache(pictures_max_bytes)
+        self._pictures: BoundedCache[bytes] = BoundedCache(pictures_max_bytes, "pictures")
         self._appearances = Appearances()
         # So many are in memory at once, however many ask: what waits has read nothing yet.
         self._large_slots = asyncio.Semaphore(_LARGE_AT_ONCE)
@@ -81,18 +82,17 @@ class Renderer:
             repr(wanted),
             *kinds,
         )
-        kept = self._pictures.peek(key)
-        if kept is not None:
-            return kept
 
         async def load() -> tuple[bytes, int]:
             made = await self._made(shown, wanted, kinds)
             return made, len(made)
 
         try:
-            return await self._pictures.get(key, load)
+            picture = await self._pictures.get(key, load)
         except InvalidInstance as error:
             raise NotAcceptable(f"The image cannot be rendered. {error}") from error
+        metrics.FRAMES.labels("rendered").inc()
+        return picture
 
     async def thumbnail(
         self, caller: Caller, located: Sequence[Located], frame: int | None, wanted: Wanted

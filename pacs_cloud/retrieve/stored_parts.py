@@ -91,7 +91,7 @@ class Stored:
         self._data_sets = data_sets
         self._tables = tables
         self._frames = Frames(data_sets)
-        self._formats: BoundedCache[PixelFormat] = BoundedCache(_FORMATS_BYTES)
+        self._formats: BoundedCache[PixelFormat] = BoundedCache(_FORMATS_BYTES, "pixel-formats")
 
     async def parts(self, located: Located) -> StoredParts:
         """Return what reads `located`: a small one has been read then."""

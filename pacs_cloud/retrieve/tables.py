@@ -48,8 +48,8 @@ class PackTables:
         """Keep up to so many bytes of decoded tables and of headers."""
         self._catalogue = catalogue
         self._objects = objects
-        self._tables: BoundedCache[PackTable] = BoundedCache(tables_max_bytes)
-        self._headers: BoundedCache[bytes] = BoundedCache(headers_max_bytes)
+        self._tables: BoundedCache[PackTable] = BoundedCache(tables_max_bytes, "tables")
+        self._headers: BoundedCache[bytes] = BoundedCache(headers_max_bytes, "headers")
         self._slots = asyncio.Semaphore(_LOADS_AT_ONCE)
 
     async def table(self, tenant: str, ref: UidRef) -> PackIndex:
@@ -81,7 +81,7 @@ class PackTables:
 
     def is_kept(self, tenant: str, ref: UidRef) -> bool:
         """Tell whether the table can be had without a read."""
-        return self._tables.peek((tenant, ref.pack_id)) is not None
+        return (tenant, ref.pack_id) in self._tables
 
     async def headers(self, tenant: str, ref: UidRef) -> bytes:
         """Return the headers of a committed pack with a comma between, no longer a line break.

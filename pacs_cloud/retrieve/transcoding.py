@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Final
 
+from pacs_cloud import metrics
 from pacs_cloud.dicom import uid
 from pacs_cloud.dicom.coding.enclosure import NATIVE_TARGETS, enclosure
 from pacs_cloud.dicom.coding.recoding import Recoding, begun, recodable, recoded
@@ -108,9 +109,11 @@ class Transcoder:
             NotAcceptable: it cannot be decoded or encoded.
         """
         try:
-            return (await self.made(located, number, target))[0]
+            frame, _ = await self.made(located, number, target)
         except InvalidInstance as error:
             raise _not_acceptable() from error
+        metrics.FRAMES.labels("transcoded").inc()
+        return frame
 
     async def made(self, located: Located, number: int, target: str) -> tuple[bytes, PixelFormat]:
         """Return frame `number` in `target`, and what its pixels are then.

@@ -33,7 +33,7 @@ class ViewedHeaders:
         self._objects = objects
         self._stored = stored
         self._bulk = bulk
-        self._kept: BoundedCache[DataSet] = BoundedCache(max_bytes)
+        self._kept: BoundedCache[DataSet] = BoundedCache(max_bytes, "viewed-headers")
 
     async def read(self, located: Located, *, with_overlays: bool = False) -> DataSet:
         """Return the header of an instance; with the data of its overlay planes if wanted."""

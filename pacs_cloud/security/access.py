@@ -32,6 +32,7 @@ ALLOWED: Final[Mapping[Role, frozenset[Action]]] = {
 
 BOUNDED: Final = frozenset({Role.REFERRER, Role.RESEARCHER, Role.GUEST})
 """Roles that see nothing unless a rule says what."""
+_OF_NO_STUDY: Final = frozenset({Action.OPERATE, Action.AUDIT, Action.ADMINISTER})
 _EVERY: Final = (StudyRule(),)
 
 
@@ -65,6 +66,14 @@ def is_bounded(caller: Caller, action: Action, sensitive: frozenset[str] = froze
 def administers(caller: Caller) -> bool:
     """Return whether somebody runs their whole tenant: for some studies only nobody does."""
     return not is_bounded(caller, Action.ADMINISTER)
+
+
+def opens(caller: Caller, action: Action) -> bool:
+    """Return whether the pages for something are open to somebody.
+
+    Those that show the whole archive are for nobody who may do it with some studies only.
+    """
+    return not is_bounded(caller, action) if action in _OF_NO_STUDY else may(caller, action)
 
 
 def may_with(caller: Caller, action: Action, facts: StudyFacts) -> bool:

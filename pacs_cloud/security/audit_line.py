@@ -43,7 +43,7 @@ class Position:
 
     Attributes:
         seq: of its last line, -1 before the first.
-        hash: of that line.
+        hash: of that line, "" where it cannot be read and states none.
         at_us: when it was written, by its writer's clock that never goes back.
     """
 
@@ -117,14 +117,16 @@ class Follow:
 
     def __init__(self, after: Position | None = None) -> None:
         """Begin behind `after`; None: wherever the first line stands."""
-        self.after = after
+        self.after = self._read = after
 
     def line(self, raw: bytes) -> tuple[Line | None, str]:
         """Return a line, None where it cannot be read, and what is wrong with it, else "".
 
-        Behind one that is wrong it goes on from what that says it is.
+        Behind one that is wrong it goes on from what that says it is. Lines that cannot be read
+        may stand in the place of as many of the chain, of fewer, or of none: what follows them is
+        wrong only where it fits none of these.
         """
-        expected = self.after
+        expected, read = self.after, self._read
         try:
             line = read_line(raw)
         except Corrupt as error:
@@ -133,12 +135,14 @@ class Follow:
                 at_us = expected.at_us
                 self.after = Position(expected.seq + 1, stated_hash(raw) or "", at_us)
             return None, str(error)
-        self.after = line.position
-        if expected is None:
+        self.after = self._read = line.position
+        if expected is None or read is None:
             return line, ""
-        if line.position.seq != expected.seq + 1:
-            return line, f"is number {line.position.seq} where {expected.seq + 1} must come"
-        if line.prev != expected.hash:
+        seq = line.position.seq
+        if not read.seq < seq <= expected.seq + 1:
+            return line, f"is number {seq} where {expected.seq + 1} must come"
+        before = read.hash if seq == read.seq + 1 else expected.hash
+        if before and line.prev != before:
             return line, "does not name the line before it"
         if line.position.at_us < expected.at_us:
             return line, "is older than the line before it"

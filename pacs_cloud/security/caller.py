@@ -1,9 +1,15 @@
 """Who asks: made by a door once somebody is known, and asked for by every service."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Final
 
+from pacs_cloud.errors import Unidentified
 from pacs_cloud.security.rules import StudyRule
+
+CALLER: Final = "pacs.caller"
+"""Where a request's ASGI scope has its caller, once a door has let it in."""
 
 
 class Action(StrEnum):
@@ -84,6 +90,14 @@ class Caller:
     subject: str
     grants: tuple[Grant, ...] = field(repr=False)
     address: str = ""
+
+
+def caller_in(scope: Mapping[str, Any]) -> Caller:
+    """Return who makes the request of an ASGI scope; raises Unidentified where nobody knows."""
+    caller: Caller | None = scope.get(CALLER)
+    if caller is None:
+        raise Unidentified("nobody is signed in")
+    return caller
 
 
 def system(tenant: str) -> Caller:

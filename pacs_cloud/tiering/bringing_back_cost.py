@@ -1,4 +1,4 @@
-"""What bringing packs back to STANDARD costs once, and more a month from then on."""
+"""What recalling packs costs, and bringing them back to STANDARD for good."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -71,13 +71,38 @@ def bringing_back_cost(
         if not needs_recall(lies_in):
             once[Counted(Measure.RETRIEVED, lies_in)] += length
         elif not is_at_hand(lies_in, pack.recalled_until_us, now_us):
-            speed = _SPEEDS[offered_speed(lies_in, wish.speed)]
-            once[Counted(Measure.RESTORE, lies_in, speed)] += 1
-            once[Counted(Measure.RETRIEVED, lies_in, speed)] += length
-            once[Counted(Measure.RESTORED, lies_in)] += length * wish.days
+            _recall(once, lies_in, length, wish)
     return BringingBackCost(
         len(packs),
         sum(pack.length_bytes for pack in packs),
         bill(once, region, _MONTH_DAYS).total,
         bill(after, region, _MONTH_DAYS).total - bill(before, region, _MONTH_DAYS).total,
     )
+
+
+def recall_cost(packs: Sequence[PackRecord], region: Region, wish: RecallWish) -> Decimal:
+    """Return what recalling `packs` costs, and keeping their copies for as long as is wished.
+
+    Args:
+        packs: those of them that lie in a cold class count.
+        region: whose prices, in its currency.
+        wish: how they are recalled.
+
+    Raises:
+        InvalidRequest: the region has no price of a class.
+    """
+    once: dict[Counted, int] = defaultdict(int)
+    for pack in packs:
+        lies_in = class_named(pack.storage_class) or StorageClass.STANDARD
+        if needs_recall(lies_in):
+            _recall(once, lies_in, pack.length_bytes, wish)
+    return bill(once, region, _MONTH_DAYS).total
+
+
+def _recall(
+    once: dict[Counted, int], lies_in: StorageClass, length_bytes: int, wish: RecallWish
+) -> None:
+    speed = _SPEEDS[offered_speed(lies_in, wish.speed)]
+    once[Counted(Measure.RESTORE, lies_in, speed)] += 1
+    once[Counted(Measure.RETRIEVED, lies_in, speed)] += length_bytes
+    once[Counted(Measure.RESTORED, lies_in)] += length_bytes * wish.days

@@ -47,11 +47,15 @@ _DELETED: Final = {
 }
 """The template's rules for old versions, and the keys that each is for."""
 
-_DELETED_SECRETS: Final = {
+_DELETED_AT_ONCE: Final = {
     f"expire-deleted-{keys}": f"{keys}/"
-    for keys in ("users", "keys", "tries", "sessions", "shares", "glass")
+    for keys in (
+        *("users", "keys", "tries", "sessions", "shares", "glass"),
+        *("checks", "sends"),
+    )
 }
-"""Likewise, of hashes of passwords and keys that count no more: they go after a day."""
+"""Likewise, of hashes of passwords and keys that count no more, and of how far something was: they
+go after a day."""
 
 _APART_DAYS: Final = 30
 """S3 refuses a rule that moves on from STANDARD_IA sooner; ours wait so long in every class."""
@@ -114,7 +118,7 @@ def base_rules(
             "Filter": {"Prefix": prefix + keys},
             "NoncurrentVersionExpiration": {"NoncurrentDays": days},
         }
-        for rules, days in ((_DELETED, noncurrent_days), (_DELETED_SECRETS, 1))
+        for rules, days in ((_DELETED, noncurrent_days), (_DELETED_AT_ONCE, 1))
         for name, keys in rules.items()
     ]
     return [uploads, *deleted]

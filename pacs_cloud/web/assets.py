@@ -1,5 +1,6 @@
 """Style sheets, scripts and pictures: URLs that name their content, so that they last."""
 
+import gzip
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
@@ -20,6 +21,8 @@ _TYPES: Final = {
     "wasm": "application/wasm",
     "png": "image/png",
 }
+_PACKED: Final = ("text/", "image/svg")
+"""Types that gzip makes smaller; nothing secret is in any of these files."""
 _FOR_EVER: Final = "public, max-age=31536000, immutable"  # RFC 8246
 _NO_DOCUMENT: Final = "default-src 'none'; frame-ancestors 'none'"
 
@@ -45,12 +48,19 @@ class Assets:
             digest.update(f"{path}\0{len(file.content)}\0".encode())
             digest.update(file.content)
         self.version = digest.hexdigest()[:16]
+        self._packed: dict[str, bytes] = {}
 
     def url(self, path: str) -> str:
         """Return where a file is found; raises NotFound, so that no page names one in vain."""
         if path not in self._files:
             raise NotFound(f"there is no {path} among the static files")
         return f"/static/{self.version}/{path}"
+
+    def content(self, path: str) -> bytes:
+        """Return what a file holds; raises NotFound."""
+        if path not in self._files:
+            raise NotFound(f"there is no {path} among the static files")
+        return self._files[path].content
 
     async def answer(self, request: Request) -> Response:
         """Return a file; raises NotFound.
@@ -62,16 +72,30 @@ class Assets:
         if file is None:
             raise NotFound("there is no such file")
         is_this = request.path_params["version"] == self.version
-        return Response(
-            file.content,
-            HTTPStatus.OK,
-            {
-                "cache-control": _FOR_EVER if is_this else "no-cache",
-                "content-security-policy": _NO_DOCUMENT,
-                "cross-origin-resource-policy": "same-origin",
-            },
-            file.content_type,
-        )
+        headers = {
+            "cache-control": _FOR_EVER if is_this else "no-cache",
+            "content-security-policy": _NO_DOCUMENT,
+            "cross-origin-resource-policy": "same-origin",
+        }
+        content = file.content
+        if file.content_type.startswith(_PACKED):
+            headers["vary"] = "accept-encoding"
+            if "gzip" in _codings(request):
+                headers["content-encoding"] = "gzip"
+                content = self._as_gzip(request.path_params["path"])
+        return Response(content, HTTPStatus.OK, headers, file.content_type)
+
+    def _as_gzip(self, path: str) -> bytes:
+        """Return a file in fewer bytes, packed when it is first asked for."""
+        if path not in self._packed:
+            self._packed[path] = gzip.compress(self._files[path].content, mtime=0)
+        return self._packed[path]
+
+
+def _codings(request: Request) -> set[str]:
+    """Return the content codings that a client takes (RFC 9110 12.5.3)."""
+    offered = request.headers.get("accept-encoding", "").replace(" ", "").lower().split(",")
+    return {one.partition(";")[0] for one in offered if not one.endswith((";q=0", ";q=0.0"))}
 
 
 def _files_of(folder: Traversable, above: str = "") -> list[tuple[str, _File]]:

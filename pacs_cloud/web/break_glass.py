@@ -16,7 +16,7 @@ from pacs_cloud.identity.break_glass_record import (
     glass_wish,
 )
 from pacs_cloud.security.audit_event import Kind, Outcome
-from pacs_cloud.security.caller import Action, Caller
+from pacs_cloud.security.caller import Action
 from pacs_cloud.web.forms import Form
 from pacs_cloud.web.local_paths import BREAK_GLASS
 from pacs_cloud.web.moments import minute_text
@@ -24,7 +24,7 @@ from pacs_cloud.web.noting import Noting
 from pacs_cloud.web.refusals import Failure, see_other, sentence
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.templating import Templates
-from pacs_cloud.web.visits import Visit, Visits, address_of
+from pacs_cloud.web.visits import Visit, Visits
 
 _DOOR: Final = "page"
 _FIELDS: Final = ("patient", "issuer", "accession", "study", "reason")
@@ -67,7 +67,7 @@ class BreakGlassPage:
     async def show(self, request: Request) -> Response:
         """Return the page; raises Denied for whoever may not."""
         visit = await self._visits.of(request)
-        if not self._glass.may(_caller(request, visit)):
+        if not self._glass.may(visit.caller(request)):
             await self._noting.note(
                 request, visit, Kind.REFUSAL, Action.BREAK_GLASS.value, outcome=Outcome.MINOR
             )
@@ -81,7 +81,7 @@ class BreakGlassPage:
         visit, form = await self._visits.form(request)
         try:
             wish = _wish(form)
-            await self._glass.start(_caller(request, visit), wish, door=_DOOR)
+            await self._glass.start(visit.caller(request), wish, door=_DOOR)
         except (InvalidRequest, NotFound, TooManyRequests) as error:
             failure, status = _why(error)
             return await self._page(request, visit, status, failure=failure, form=form)
@@ -92,7 +92,7 @@ class BreakGlassPage:
         visit, form = await self._visits.form(request)
         try:
             override_id = form.text("override")
-            await self._glass.end(_caller(request, visit), override_id, door=_DOOR)
+            await self._glass.end(visit.caller(request), override_id, door=_DOOR)
         except NotFound:
             return see_other(BREAK_GLASS)
         return see_other(f"{BREAK_GLASS}?done=ended#main")
@@ -114,7 +114,7 @@ class BreakGlassPage:
             **visit.context,
             found=[
                 OpenText(one.override_id, one.studies, one.reason, minute_text(one.until_us))
-                for one in await self._glass.of(_caller(request, visit))
+                for one in await self._glass.of(visit.caller(request))
             ],
             given={name: given.get(name, "") for name in _FIELDS},
             shortest=SHORTEST_REASON,
@@ -123,10 +123,6 @@ class BreakGlassPage:
             notice=notice,
             failure=failure,
         )
-
-
-def _caller(request: Request, visit: Visit) -> Caller:
-    return visit.who.caller(address=address_of(request))
 
 
 def _wish(form: Form) -> GlassWish:

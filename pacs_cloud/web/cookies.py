@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pacs_cloud.loopback import is_loopback
+
 SESSION: Final = "pacs"
+UNATTENDED: Final = "x-unattended"
+"""A header of what a page asks by itself: no session goes on by it."""
 _OVER_TLS: Final = "__Host-"
 """Browsers keep such a cookie over TLS only and without a Domain: no other host plants one."""
 
@@ -27,14 +30,13 @@ def session_cookie_of(scope: Mapping[str, Any], public_url: str = "") -> str | N
 
 def is_plain_loopback(scope: Mapping[str, Any]) -> bool:
     """Return whether a request came without TLS to what its client calls by a loopback name."""
-    return scope.get("scheme", "http") == "http" and _is_loopback(field_of(scope, b"host"))
+    return scope.get("scheme", "http") == "http" and _says_loopback(field_of(scope, b"host"))
 
 
 @lru_cache(maxsize=64)  # a viewer's requests all name the same host
-def _is_loopback(host: str) -> bool:
+def _says_loopback(field: str) -> bool:
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
+        return is_loopback(urlsplit(f"//{field}").hostname or "")
     except ValueError:
         return False
 

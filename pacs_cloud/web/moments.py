@@ -12,3 +12,8 @@ def day_text(time_us: int) -> str:
 def minute_text(time_us: int) -> str:
     """Return the minute of microseconds since 1970, `2026-01-02 03:04 UTC`."""
     return f"{datetime.fromtimestamp(time_us / 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def second_text(time_us: int) -> str:
+    """Return the second of microseconds since 1970, `2026-01-02 03:04:05 UTC`."""
+    return f"{datetime.fromtimestamp(time_us / 1_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -25,10 +25,10 @@ class PagesForBrowsers:
     scripts of pages, get what the application answers.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Show what `app` answers."""
+    def __init__(self, app: ASGIApp, *, signs_in: bool = True) -> None:
+        """Show what `app` answers; `signs_in` as `Templates`."""
         self._app = app
-        self._refusals = Refusals(Templates(Assets()))
+        self._refusals = Refusals(Templates(Assets(), signs_in=signs_in))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

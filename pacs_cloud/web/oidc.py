@@ -39,6 +39,7 @@ class OidcPages:
     ) -> None:
         """Go by `provider`."""
         self._tenant = services.tenant
+        self._start = services.start
         self._noting = Noting(services)
         self._provider = provider
         self._visits = visits
@@ -51,7 +52,7 @@ class OidcPages:
         By GET: in some browsers a form's target may not send it on to another origin. Whoever
         is led here against their will signs in as themselves, or not at all.
         """
-        after = local_path(request.query_params.get("next", ""))
+        after = local_path(request.query_params.get("next", ""), self._start)
         url, flow = await self._provider.begin(after)
         response = _away(url)
         self._cookies.keep(response, request, _FLOW, flow, max_age_s=_FLOW_S)
@@ -77,7 +78,7 @@ class OidcPages:
             await self._noting.login(request, "provider", who.subject, Outcome.MINOR)
             return self._refusals.answer(request, _REFUSED, _ELSEWHERE)
         await self._noting.login(request, "provider", who.subject, Outcome.SUCCESS)
-        return await self._visits.begin(request, who, local_path(done.return_to))
+        return await self._visits.begin(request, who, local_path(done.return_to, self._start))
 
     async def end(self, request: Request) -> Response:
         """Send a browser whose session here is over to where the provider's ends."""

@@ -1,10 +1,9 @@
 """The page of whoever shares: links are made there, seen with their receipts, and ended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,9 +18,10 @@ from pacs_cloud.errors import (
     Offline,
     PacsError,
 )
-from pacs_cloud.identity.shares import MadeShare, Shares
+from pacs_cloud.identity.shares import MadeShare
 from pacs_cloud.identity.shares_record import Guest, Share, ShareState, share_path
 from pacs_cloud.identity.shares_wish import DAYS, LONGEST_REASON, MOST_USES, ShareWish
+from pacs_cloud.query.request import Level, SearchKey, SearchRequest
 from pacs_cloud.security import access
 from pacs_cloud.security.audit_event import Kind, Outcome
 from pacs_cloud.security.caller import Action, Caller
@@ -31,8 +31,12 @@ from pacs_cloud.web.moments import day_text, minute_text
 from pacs_cloud.web.noting import Noting
 from pacs_cloud.web.refusals import Failure, see_other, sentence
 from pacs_cloud.web.services import WebServices
+from pacs_cloud.web.share_services import ShareServices
+from pacs_cloud.web.site_url import site_url
+from pacs_cloud.web.studies.actions_chosen import chosen_in
+from pacs_cloud.web.studies.rows import RETURNS, STUDY, StudyRow, row_of
 from pacs_cloud.web.templating import Templates
-from pacs_cloud.web.visits import Visit, Visits, address_of
+from pacs_cloud.web.visits import Visit, Visits
 
 _DOOR: Final = "page"
 _DAYS: Final = (1, 3, 7, DAYS, 30, 90, 366)
@@ -83,11 +87,12 @@ class OwnShares:
     """The page, for whoever may share, or administers."""
 
     def __init__(
-        self, services: WebServices, shares: Shares, templates: Templates, visits: Visits
+        self, services: WebServices, sharing: ShareServices, templates: Templates, visits: Visits
     ) -> None:
-        """Make and end links by `shares`."""
+        """Make and end links by `sharing`."""
         self._services = services
-        self._shares = shares
+        self._shares = sharing.shares
+        self._search = sharing.search
         self._templates = templates
         self._visits = visits
         self._noting = Noting(services)
@@ -95,11 +100,11 @@ class OwnShares:
     async def show(self, request: Request) -> Response:
         """Return the page; raises Denied for whoever may not."""
         visit = await self._visits.of(request)
-        if not may_share(_caller(request, visit)):
+        if not may_share(visit.caller(request)):
             await self._refused(request, visit)
             raise Denied("no role of theirs shares studies")
         notice = "The link is ended." if request.query_params.get("done") == "ended" else ""
-        given = {"studies": request.query_params.get("study", "")[:64]}
+        given = {"studies": " ".join(request.query_params.getlist("study"))[:_MOST_UIDS]}
         response = await self._page(request, visit, given, notice=notice)
         return self._visits.renew(request, visit, response)
 
@@ -107,7 +112,7 @@ class OwnShares:
         """Make the link that the form asks for, and show it: this once."""
         visit, form = await self._visits.form(request)
         try:
-            made = await self._shares.create(_caller(request, visit), _wish(form), door=_DOOR)
+            made = await self._shares.create(visit.caller(request), _wish(form), door=_DOOR)
         except (InvalidRequest, InvalidInstance, Denied, NotFound, Conflict, Offline) as error:
             if isinstance(error, Denied | NotFound):
                 await self._refused(request, visit, form.text("studies", max_length=_MOST_UIDS))
@@ -117,7 +122,7 @@ class OwnShares:
     async def revoke(self, request: Request) -> Response:
         """End a link; raises NotFound for somebody else's."""
         visit, form = await self._visits.form(request)
-        await self._shares.revoke(_caller(request, visit), form.text("share"), door=_DOOR)
+        await self._shares.revoke(visit.caller(request), form.text("share"), door=_DOOR)
         return see_other(f"{SHARES}?done=ended#main")
 
     def _made(self, request: Request, visit: Visit, made: MadeShare) -> Response:
@@ -129,7 +134,8 @@ class OwnShares:
             HTTPStatus.OK,
             **visit.context,
             share=share,
-            link=self._site(request) + share_path(share.share_id, made.secret),
+            link=site_url(request, self._services.public_url)
+            + share_path(share.share_id, made.secret),
             codes=[f"{code[:4]} {code[4:]}" for code in made.codes],
             until=day_text(share.until_us),
             left_out=left_out,
@@ -144,13 +150,17 @@ class OwnShares:
         notice: str = "",
         error: PacsError | None = None,
     ) -> Response:
-        caller, now_us = _caller(request, visit), self._services.now_us()
-        links = [_text(one, now_us) for one in await self._shares.list(caller)]
+        caller, now_us = visit.caller(request), self._services.now_us()
+        links = [link_text(one, now_us) for one in await self._shares.list(caller)]
+        uids = given.get("studies", "").split()
+        named = await self._named(caller, uids)
         return self._templates.page(
             "shares.html",
             _status(error),
             **visit.context,
             given={name: given.get(name, "") for name in (*_TEXTS, *_TICKS)},
+            named=named,
+            is_chosen=0 < len(named) == len({*uids}),
             links=[one for one in links if one.goes_on][:_LISTED],
             over=[one for one in links if not one.goes_on][:_LISTED],
             may_share=access.may(caller, Action.SHARE),
@@ -164,6 +174,18 @@ class OwnShares:
             failure=Failure(_NOTHING, sentence(error)) if error else None,
         )
 
+    async def _named(self, caller: Caller, texts: Sequence[str]) -> Sequence[StudyRow]:
+        """Return the studies of these UIDs that somebody sees; of what is no UID none."""
+        try:
+            uids = chosen_in(texts)
+        except InvalidRequest:
+            return ()
+        if not uids or not all(access.may(caller, one) for one in (Action.SHARE, Action.SEARCH)):
+            return ()
+        keys = (SearchKey((STUDY,), "\\".join(uids)),)
+        asked = SearchRequest(Level.STUDY, keys, RETURNS, limit=len(uids))
+        return [row_of(one) for one in (await self._search.find(caller, asked)).rows]
+
     async def _refused(self, request: Request, visit: Visit, studies: str = "") -> None:
         details = (("studies", studies[:1024]),) if studies else ()
         await self._noting.note(
@@ -172,19 +194,10 @@ class OwnShares:
             details=details,
         )
 
-    def _site(self, request: Request) -> str:
-        public = urlsplit(self._services.public_url)
-        seen = public if public.netloc else urlsplit(str(request.base_url))
-        return f"{seen.scheme}://{seen.netloc}"
-
 
 def may_share(caller: Caller) -> bool:
     """Return whether somebody makes links, or looks after those of others."""
     return access.may(caller, Action.SHARE) or access.may(caller, Action.ADMINISTER)
-
-
-def _caller(request: Request, visit: Visit) -> Caller:
-    return visit.who.caller(address=address_of(request))
 
 
 def _wish(form: Form) -> ShareWish:
@@ -215,7 +228,8 @@ def _status(error: PacsError | None) -> HTTPStatus:
     return next(found, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-def _text(share: Share, now_us: int) -> LinkText:
+def link_text(share: Share, now_us: int) -> LinkText:
+    """Return a link as pages list it."""
     gives = {
         "pictures": True,
         "files": share.may_download,

@@ -1,6 +1,7 @@
 """Errors as answers: a page that says what to do next, or RFC 9457 for programs."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
@@ -11,9 +12,13 @@ from starlette.responses import RedirectResponse, Response
 
 from pacs_cloud import errors
 from pacs_cloud.identity.user import LockedOut
+from pacs_cloud.security.caller import CALLER, Caller
 from pacs_cloud.web.forms import NotOurPage, NotProven
-from pacs_cloud.web.local_paths import HOME
+from pacs_cloud.web.local_paths import HOME, STUDIES
+from pacs_cloud.web.places import start_of
 from pacs_cloud.web.templating import PAGE_HEADERS, Templates
+
+log = logging.getLogger(__name__)
 
 _BUSY_S: Final = 5
 
@@ -34,16 +39,19 @@ class Words:
         status: of the answer.
         title: what happened, in a few words.
         detail: why, in a sentence; "": what the error itself says, where that is for readers.
-        link: where to go on.
+        link: where to go on; "": where whoever asks starts from.
         link_text: what that is called.
     """
 
     status: HTTPStatus
     title: str
     detail: str
-    link: str = HOME
-    link_text: str = "Go to your account"
+    link: str = ""
+    link_text: str = ""
 
+
+_WAYS: Final = {STUDIES: "Go to the studies", HOME: "Go to your account"}
+"""What the pages that most people start from are called."""
 
 _TABLE: Final[tuple[tuple[type[errors.PacsError], Words], ...]] = (
     # The first that fits: special cases stand before their kind.
@@ -99,6 +107,22 @@ _TABLE: Final[tuple[tuple[type[errors.PacsError], Words], ...]] = (
         Words(HTTPStatus.BAD_REQUEST, "This cannot be understood", ""),
     ),
     (
+        errors.InvalidInstance,
+        Words(HTTPStatus.UNPROCESSABLE_ENTITY, "This cannot be shown", ""),
+    ),
+    (
+        errors.NotAcceptable,
+        Words(HTTPStatus.NOT_ACCEPTABLE, "This cannot be shown", ""),
+    ),
+    (
+        errors.Offline,
+        Words(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "It lies in a cold tier",
+            "It is brought back as soon as it can be. The study's own page says how far that is.",
+        ),
+    ),
+    (
         errors.NotFound,
         Words(
             HTTPStatus.NOT_FOUND,
@@ -133,6 +157,19 @@ _WRONG: Final = Words(
 )
 
 
+def status_of_form(error: errors.PacsError | None) -> HTTPStatus:
+    """Return the status of a page that shows a form again: what was wrong with what it sent."""
+    match error:
+        case None:
+            return HTTPStatus.OK
+        case errors.Denied():
+            return HTTPStatus.FORBIDDEN
+        case errors.Conflict():
+            return HTTPStatus.CONFLICT
+        case _:
+            return HTTPStatus.UNPROCESSABLE_ENTITY
+
+
 def wants_page(request: Request) -> bool:
     """Return whether a browser asks, which shows what it gets to somebody."""
     return "text/html" in ",".join(request.headers.getlist("accept")).lower()
@@ -148,6 +185,8 @@ class Refusals:
     def of(self, request: Request, error: errors.PacsError) -> Response:
         """Return the answer for one of our own errors."""
         words = next((words for kind, words in _TABLE if isinstance(error, kind)), _WRONG)
+        if words is _WRONG:
+            log.error("page_failed", extra={"error": type(error).__name__})
         is_read = request.method in {"GET", "HEAD"}
         if words.status is HTTPStatus.UNAUTHORIZED and is_read and wants_page(request):
             return to_sign_in(request)
@@ -155,6 +194,11 @@ class Refusals:
 
     def answer(self, request: Request, words: Words, detail: str) -> Response:
         """Return a page for somebody who reads, a problem for a program."""
+        link = words.link or _start_of(request)
+        if link.startswith(HOME) and not self._templates.signs_in:
+            link = STUDIES
+        text = words.link_text or _WAYS.get(link, "Go to your start page")
+        words = replace(words, link=link, link_text=text)
         if wants_page(request):
             response: Response = self._templates.page(
                 "refusal.html", words.status, words=words, detail=detail
@@ -167,6 +211,12 @@ class Refusals:
         if words.status is HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["retry-after"] = str(_BUSY_S)
         return response
+
+
+def _start_of(request: Request) -> str:
+    """Return where whoever asks starts from; the list sends on whom nobody knows yet."""
+    caller: Caller | None = request.scope.get(CALLER)
+    return STUDIES if caller is None else start_of(caller)
 
 
 def waiting(response: Response, error: errors.PacsError) -> Response:

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from pacs_cloud.errors import PacsError
+from pacs_cloud.dicom.uid import parse_uid
+from pacs_cloud.errors import InvalidUid, NotFound, PacsError
 from pacs_cloud.web.refusals import Refusals, Words
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -61,3 +62,11 @@ def resource(
     handlers = {"GET": get, "HEAD": get, "POST": post}
     known = {method: handler for method, handler in handlers.items() if handler is not None}
     return Route(path, cast("Any", Resource(refusals, known)))
+
+
+def uid_in(request: Request, name: str) -> str:
+    """Return a UID of the address, such as its `study`; raises NotFound where it is none."""
+    try:
+        return parse_uid(request.path_params[name])
+    except InvalidUid as error:
+        raise NotFound(f"there is no such {name}") from error

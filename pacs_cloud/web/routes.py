@@ -11,16 +11,23 @@ from pacs_cloud.web.account import Account
 from pacs_cloud.web.assets import Assets
 from pacs_cloud.web.break_glass import BreakGlassPage
 from pacs_cloud.web.codes import Codes
-from pacs_cloud.web.local_paths import BREAK_GLASS, HOME, SHARES
+from pacs_cloud.web.light.routes import light_routes
+from pacs_cloud.web.local_paths import BREAK_GLASS, HOME, SHARES, STUDIES
 from pacs_cloud.web.oidc import CALLBACK, END, START, OidcPages
+from pacs_cloud.web.ops.routes import ops_routes
 from pacs_cloud.web.own_keys import OwnKeys
 from pacs_cloud.web.own_shares import OwnShares
+from pacs_cloud.web.page_kit import PageKit
 from pacs_cloud.web.refusals import Refusals, see_other
 from pacs_cloud.web.resource import resource
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.share_routes import share_routes
 from pacs_cloud.web.sign_in import SignIn, SignOut
+from pacs_cloud.web.studies.actions import actions_routes
+from pacs_cloud.web.studies.routes import studies_routes
 from pacs_cloud.web.templating import Templates
+from pacs_cloud.web.upload.routes import upload_routes
+from pacs_cloud.web.viewer.routes import viewer_routes
 from pacs_cloud.web.visits import Visits
 from pacs_cloud.web.welcome import Welcome
 
@@ -41,9 +48,30 @@ def open_paths(found: Sequence[BaseRoute]) -> frozenset[str]:
 def routes(services: WebServices) -> list[BaseRoute]:
     """Return the pages as routes of the HTTP application."""
     assets = Assets()
-    templates = Templates(assets)
-    refusals = Refusals(templates)
-    visits = Visits(services)
+    templates = Templates(assets, signs_in=services.everybody is None)
+    kit = PageKit(services, templates, Refusals(templates), Visits(services))
+    found: list[BaseRoute] = [
+        resource("/static/{version}/{path:path}", kit.refusals, get=assets.answer)
+    ]
+    if services.everybody is None:
+        found += _routes_of_people(kit)
+    if services.studies is None:
+        found.append(resource(STUDIES, kit.refusals, get=_home))
+    else:
+        for of_studies in (
+            *(studies_routes, actions_routes, upload_routes),
+            *(viewer_routes, light_routes),
+        ):
+            found += of_studies(kit, services.studies)
+    if services.ops is not None:
+        found += ops_routes(kit, services.ops)
+    return found
+
+
+def _routes_of_people(kit: PageKit) -> list[BaseRoute]:
+    """Return where people come in, what they have of their own, and what they share."""
+    services, templates = kit.services, kit.templates
+    refusals, visits = kit.refusals, kit.visits
     sign_in = SignIn(services, templates, visits)
     sign_out = SignOut(services, templates, visits)
     welcome = Welcome(services, templates, visits)
@@ -51,8 +79,6 @@ def routes(services: WebServices) -> list[BaseRoute]:
     account = Account(services, templates, visits, keys)
     codes = Codes(services, templates, visits, account)
     found: list[BaseRoute] = [
-        resource("/", refusals, get=_home),
-        resource("/static/{version}/{path:path}", refusals, get=assets.answer),
         resource("/sign-in", refusals, get=sign_in.show, post=sign_in.enter),
         resource("/sign-out", refusals, get=sign_out.show, post=sign_out.leave),
         resource("/welcome", refusals, get=welcome.show, post=welcome.redeem),
@@ -79,7 +105,7 @@ def routes(services: WebServices) -> list[BaseRoute]:
         ]
     if services.sharing is not None:
         found += share_routes(services, services.sharing, templates, refusals, visits)
-        shares = OwnShares(services, services.sharing.shares, templates, visits)
+        shares = OwnShares(services, services.sharing, templates, visits)
         found += [
             resource(SHARES, refusals, get=shares.show, post=shares.make),
             resource(f"{SHARES}/revoke", refusals, get=shares.show, post=shares.revoke),

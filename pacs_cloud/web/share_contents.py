@@ -12,7 +12,7 @@ from pacs_cloud.security.caller import Caller
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 _PATIENT_NAME, _PATIENT_ID, _BIRTH_DATE = "00100010", "00100020", "00100030"
 _STUDY_DATE, _STUDY_DESCRIPTION, _MODALITIES = "00080020", "00081030", "00080061"
-_SERIES_NUMBER, _SERIES_DESCRIPTION, _MODALITY = "00200011", "0008103E", "00080060"
+_SERIES_NUMBER, _SERIES_DESCRIPTION, MODALITY = "00200011", "0008103E", "00080060"
 _SERIES_INSTANCES, _INSTANCE_NUMBER = "00201209", "00200013"
 _MOST_SERIES: Final = 200
 _MOST_INSTANCES: Final = 3000
@@ -132,7 +132,7 @@ def _series(row: Elements) -> SharedSeries:
     return SharedSeries(
         first_text(row, SERIES),
         first_text(row, _SERIES_NUMBER),
-        first_text(row, _MODALITY),
+        first_text(row, MODALITY),
         first_text(row, _SERIES_DESCRIPTION),
         first_text(row, _SERIES_INSTANCES),
     )

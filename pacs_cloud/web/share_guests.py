@@ -9,6 +9,7 @@ from pacs_cloud.errors import Unidentified
 from pacs_cloud.identity.shares_record import Share
 from pacs_cloud.security.caller import Caller
 from pacs_cloud.web.cookies import SESSION, Cookies
+from pacs_cloud.web.local_paths import share_url
 from pacs_cloud.web.refusals import see_other
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.share_services import ShareServices
@@ -28,11 +29,6 @@ class GuestVisit:
     share: Share
     caller: Caller
     visit: Visit
-
-
-def share_url(share_id: str) -> str:
-    """Return the path of a link's page, without its secret."""
-    return f"/share/{share_id}"
 
 
 class Guests:

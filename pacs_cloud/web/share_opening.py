@@ -17,10 +17,11 @@ from pacs_cloud.identity.shares import LinkOver, WrongCode
 from pacs_cloud.identity.shares_record import Share, ShareState
 from pacs_cloud.identity.user import CodeNeeded
 from pacs_cloud.web.cookies import is_plain_loopback
+from pacs_cloud.web.local_paths import share_url
 from pacs_cloud.web.moments import day_text
 from pacs_cloud.web.refusals import Failure
 from pacs_cloud.web.services import WebServices
-from pacs_cloud.web.share_guests import Guests, share_url
+from pacs_cloud.web.share_guests import Guests
 from pacs_cloud.web.share_services import ShareServices
 from pacs_cloud.web.share_viewing import ShareViewing
 from pacs_cloud.web.templating import Templates

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.errors import Denied, InvalidInstance, InvalidRequest, NotFound
+from pacs_cloud.dicom.uid import new_uid
+from pacs_cloud.dicom.wrapping.document import PDF, wrapped_pdf
+from pacs_cloud.dicom.wrapping.wrapped import Belonging, in_memory
+from pacs_cloud.errors import Denied, InvalidInstance, InvalidRequest, NotFound, Unavailable
 from pacs_cloud.ingest.reception import Reception
 from pacs_cloud.ingest.session import Session
 from pacs_cloud.pack.source import Door, Source
@@ -23,7 +26,6 @@ from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.share_contents import ShareContents
 from pacs_cloud.web.share_form_parts import FormPart, form_parts
 from pacs_cloud.web.share_guests import Guests, GuestVisit
-from pacs_cloud.web.share_pdf import PDF, encapsulated
 from pacs_cloud.web.share_services import ShareServices
 from pacs_cloud.web.share_viewing import ShareViewing
 
@@ -36,6 +38,7 @@ _FILES: Final = "files"
 _MOST_FIELD_BYTES: Final = 1024
 _PREAMBLE: Final = 132
 """Bytes that tell a Part 10 file: 128, and `DICM` (PS3.10 7.1)."""
+_TITLE: Final = "Second opinion"
 _ASIDE: Final = "the archive has something else under its identifier; it was kept aside"
 _THERE: Final = "the archive had it already"
 _OF_A_COPY: Final = (
@@ -66,6 +69,8 @@ class ShareReply:
     async def send(self, request: Request) -> Response:
         """Store the files of a form, and say what became of each.
 
+        Of a form that breaks off what had come is stored, and put on record, all the same.
+
         Raises:
             Unidentified: nobody came by this link.
             Denied: it takes no replies.
@@ -73,27 +78,38 @@ class ShareReply:
             NotFound: the study is none of those shared, or gone.
             InvalidRequest: it is no form with files.
             Unavailable: they cannot be stored, or put on record, now.
+            ClientDisconnect: the sender is gone.
         """
         refuse_strangers(request, self._services.public_url)
         guest = await self._guests.of(request)
         if not guest.share.may_reply:
             raise Denied("this link takes no replies")
         begun: list[_Reply] = []
+        broken: InvalidRequest | Unavailable | ClientDisconnect | None = None
         try:
-            reply = await self._taken(request, guest, begun)
-            received = await reply.commit()
+            await self._take(request, guest, begun)
+        except (InvalidRequest, Unavailable, ClientDisconnect) as error:
+            broken = error
         finally:
             for one in begun:
                 one.abort()
-        if received:
-            await self._note(reply.terms, received)
+        received, failed = 0, list[tuple[str, str]]()
+        for reply in begun:
+            received += await reply.commit()
+            failed += reply.failed
+            if received:
+                await self._note(reply.terms, received)
+        if broken is not None:
+            if not received or isinstance(broken, ClientDisconnect):
+                raise broken
+            failed.append(("What came after", sentence(broken)))
         status = HTTPStatus.OK if received else HTTPStatus.UNPROCESSABLE_ENTITY
         return await self._viewing.overview(
-            request, guest, status, replies=tuple(reply.failed), received=received
+            request, guest, status, replies=tuple(failed), received=received
         )
 
-    async def _taken(self, request: Request, guest: GuestVisit, begun: "list[_Reply]") -> "_Reply":
-        """Return a form's files, taken in; what is begun stands in `begun`, whatever happens."""
+    async def _take(self, request: Request, guest: GuestVisit, begun: "list[_Reply]") -> None:
+        """Take a form's files in; what is begun stands in `begun`, whatever happens."""
         fields: dict[str, bytes] = {}
         name = ""
         async with aclosing(form_parts(request, max_bytes=MOST_BYTES)) as parts:
@@ -114,7 +130,6 @@ class ShareReply:
                         raise InvalidRequest("A field of the form is too long.")
         if not begun:
             raise InvalidRequest("There is no file in the form.")
-        return begun[0]
 
     async def _begun(self, guest: GuestVisit, fields: Mapping[str, bytes]) -> "_Reply":
         csrf, study = (fields.get(one, b"").decode("utf-8", "replace") for one in (CSRF, "study"))
@@ -273,8 +288,9 @@ class _Reply:
 
     async def _wrap(self, pdf: bytes) -> None:
         study = self.terms.study
-        pieces = encapsulated(pdf, study, self.terms.header, now_us=self._now_us)
+        where = Belonging(study, self.terms.header, new_uid(), self._now_us, title=_TITLE)
+        wrapped = await asyncio.to_thread(wrapped_pdf, in_memory(pdf), len(pdf), where)
         self._reception = self._session.begin_file(study_instance_uid=study)
-        for piece in await asyncio.to_thread(list, pieces):
-            self._reception.write(piece)
+        for chunk in await asyncio.to_thread(list, wrapped.chunks()):
+            self._reception.write(chunk)
             await self._reception.drain()

@@ -8,10 +8,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from pacs_cloud.errors import Unidentified
+from pacs_cloud.web.local_paths import share_url
 from pacs_cloud.web.refusals import Refusals, see_other
 from pacs_cloud.web.resource import resource
 from pacs_cloud.web.services import WebServices
-from pacs_cloud.web.share_guests import Guests, share_url
+from pacs_cloud.web.share_guests import Guests
 from pacs_cloud.web.share_opening import ShareOpening
 from pacs_cloud.web.share_reply import ShareReply
 from pacs_cloud.web.share_services import ShareServices

@@ -6,14 +6,15 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacs_cloud.dicom.uid import parse_uid
-from pacs_cloud.errors import InvalidRequest, InvalidUid, NotFound
+from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.security.audit_event import Kind, event_of
 from pacs_cloud.web.forms import CSRF, NotOurPage, form_of
+from pacs_cloud.web.local_paths import share_url
 from pacs_cloud.web.moments import day_text
+from pacs_cloud.web.resource import uid_in
 from pacs_cloud.web.services import WebServices
 from pacs_cloud.web.share_contents import ShareContents
-from pacs_cloud.web.share_guests import Guests, GuestVisit, share_url
+from pacs_cloud.web.share_guests import Guests, GuestVisit
 from pacs_cloud.web.share_services import ShareServices
 from pacs_cloud.web.templating import Templates
 
@@ -77,7 +78,7 @@ class ShareViewing:
             NotFound: there is no such series, or not for them.
         """
         guest = await self._guests.of(request)
-        study, series = _uid(request, "study"), _uid(request, "series")
+        study, series = uid_in(request, "study"), uid_in(request, "series")
         found = await self._contents.series(guest.caller, study, series)
         of_study = await self._contents.study(guest.caller, study, whole=False)
         if found is None or of_study is None:
@@ -116,13 +117,6 @@ class ShareViewing:
         )
         await self._services.record(event)
         return response
-
-
-def _uid(request: Request, name: str) -> str:
-    try:
-        return parse_uid(request.path_params[name])
-    except InvalidUid as error:
-        raise NotFound("there is no such series") from error
 
 
 def _page(request: Request, pages: int) -> int:

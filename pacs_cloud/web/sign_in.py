@@ -53,7 +53,7 @@ class SignIn:
 
     async def show(self, request: Request) -> Response:
         """Return the form; whoever is signed in goes on."""
-        after = local_path(request.query_params.get("next", ""))
+        after = local_path(request.query_params.get("next", ""), self._services.start)
         if await self._visits.find(request) is not None:
             return see_other(after)
         done = request.query_params.get("done", "")
@@ -62,7 +62,7 @@ class SignIn:
     async def enter(self, request: Request) -> Response:
         """Sign in with what the form holds."""
         form = await self._visits.public_form(request)
-        after = local_path(form.text("next", max_length=2048))
+        after = local_path(form.text("next", max_length=2048), self._services.start)
         if _is_unprotected(request):
             return self._form(request, HTTPStatus.FORBIDDEN, after)
         now_us = self._services.now_us()

@@ -7,18 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacs_cloud.errors import Unidentified
+from pacs_cloud.identity.everybody import Everybody
 from pacs_cloud.identity.external import ExternalUser
 from pacs_cloud.identity.shares_record import share_id_of
 from pacs_cloud.identity.user import User
-from pacs_cloud.web.cookies import SESSION, Cookies
+from pacs_cloud.security.caller import Caller
+from pacs_cloud.web.cookies import SESSION, UNATTENDED, Cookies
 from pacs_cloud.web.forms import CSRF, Form, NotOurPage, form_of
+from pacs_cloud.web.places import places_of
 from pacs_cloud.web.refusals import see_other
 from pacs_cloud.web.services import WebServices
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Somebody who is signed in, and asks for a page.
+    """Somebody who is signed in, or needs not be, and asks for a page.
 
     Attributes:
         who: they are.
@@ -26,17 +29,27 @@ class Visit:
         csrf: what their forms have to bring back.
     """
 
-    who: User | ExternalUser
+    who: User | ExternalUser | Everybody
     token: str
     csrf: str
 
     @property
+    def is_signed_in(self) -> bool:
+        """Whether they are somebody by name: they have an account, and are told from others."""
+        return not isinstance(self.who, Everybody)
+
+    def caller(self, request: Request) -> Caller:
+        """Return them as services know them, without what they see by broken glass."""
+        return self.who.caller(address=address_of(request))
+
+    @property
     def context(self) -> dict[str, Any]:
         """What every page's template needs of them."""
-        return {"who": name_of(self.who), "csrf": self.csrf}
+        places = places_of(self.who.caller(address=""), has_people=self.is_signed_in)
+        return {"who": name_of(self.who), "csrf": self.csrf, "places": places}
 
 
-def name_of(who: User | ExternalUser) -> str:
+def name_of(who: User | ExternalUser | Everybody) -> str:
     """Return how pages call somebody."""
     return who.display_name or (who.name if isinstance(who, User) else who.subject)
 
@@ -64,8 +77,11 @@ class Visits:
 
     async def session(self, request: Request) -> Visit | None:
         """Return whose session a browser has, a guest's too; None where it is nobody's."""
+        sessions, everybody = self._services.sessions, self._services.everybody
+        if everybody is not None:
+            token = sessions.unsigned(everybody.subject)
+            return Visit(everybody, token, sessions.csrf_of(token))
         token = self._cookies.kept(request, SESSION)
-        sessions = self._services.sessions
         who = await sessions.who(token) if token else None
         return None if who is None or not token else Visit(who, token, sessions.csrf_of(token))
 
@@ -109,7 +125,9 @@ class Visits:
         return response
 
     def renew(self, request: Request, visit: Visit, response: Response) -> Response:
-        """Return a page's answer, which lets the session of whoever sees it go on."""
+        """Return a page's answer, which lets the session of whoever asked for it go on."""
+        if UNATTENDED in request.headers:
+            return response
         token = self._services.sessions.renewed(visit.token)
         if token is not None:
             self._cookies.keep(response, request, SESSION, token)

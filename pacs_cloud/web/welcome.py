@@ -14,7 +14,6 @@ from starlette.responses import Response
 from pacs_cloud.errors import Denied, InvalidRequest, NotFound
 from pacs_cloud.identity.user import User
 from pacs_cloud.security.audit_event import Outcome
-from pacs_cloud.web.local_paths import HOME
 from pacs_cloud.web.noting import Noting
 from pacs_cloud.web.refusals import Failure, see_other, sentence
 from pacs_cloud.web.services import WebServices
@@ -61,7 +60,7 @@ class Welcome:
         await self._noting.login(request, _ACTION, user.subject, Outcome.SUCCESS)
         if user.has_codes:
             return see_other("/sign-in?done=set")
-        return await self._visits.begin(request, user, HOME)
+        return await self._visits.begin(request, user, self._services.start)
 
     async def _refused(self, request: Request) -> Response:
         await self._noting.login(request, _ACTION, "user:?", Outcome.MINOR)

@@ -36,6 +36,9 @@ class Handlers:
     def __init__(self, by_kind: Mapping[str, Handler]) -> None:
         self._by_kind = dict(by_kind)
 
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._by_kind
+
     async def handle(self, job: Job) -> None:
         """Do `job`.
 

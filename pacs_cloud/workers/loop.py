@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pacs_cloud import metrics, tracing
 from pacs_cloud.errors import Denied, NotFound, PacsError, Unavailable
 from pacs_cloud.workers.backoff import Backoff
 from pacs_cloud.workers.handlers import Handlers
@@ -116,15 +118,18 @@ class WorkerLoop:
             "job_id": job.job_id,
             "attempt": lease.attempt,
         }
-        handling = asyncio.create_task(self._handlers.handle(job))
+        began_s, outcome = time.perf_counter(), "failed"
+        handling = asyncio.create_task(self._handle(lease))
         try:
             lease = await self._hold(lease, handling)
             await handling
         except asyncio.CancelledError:
+            outcome = "given-back"
             await _end(handling)
             await self._settle(self._queue.release(lease), fields)
             raise
         except _Lost:
+            outcome = "lost"
             log.warning("job_lost", extra=fields)
         except Exception as error:
             # The outermost edge of a job: whatever a handler (or the queue) raises, the
@@ -141,7 +146,18 @@ class WorkerLoop:
             delay_s = self._policy.backoff.after(lease.attempt)
             await self._settle(self._queue.release(lease, delay_s=delay_s), fields)
         else:
+            outcome = "done"
             await self._settle(self._queue.ack(lease), fields)
+        finally:
+            kind = job.kind if job.kind in self._handlers else metrics.OTHER
+            metrics.JOBS.labels(kind, outcome).inc()
+            metrics.JOB_SECONDS.labels(kind).observe(time.perf_counter() - began_s)
+
+    async def _handle(self, lease: Lease) -> None:
+        job = lease.job
+        step = f"job {job.kind}"
+        with tracing.pack_step(step, job.body.get("pack_id"), attempt=lease.attempt):
+            await self._handlers.handle(job)
 
     async def _hold(self, lease: Lease, handling: asyncio.Task[None]) -> Lease:
         """Return the newest lease once `handling` is done; extend it meanwhile.

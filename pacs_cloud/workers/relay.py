@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from pacs_cloud import tracing
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import OutboxEvent
 from pacs_cloud.errors import Corrupt, Denied, Unavailable
@@ -96,4 +97,5 @@ class Relay:
             )
         except ValidationError as error:
             raise Corrupt(f"outbox event {event.event_id} makes no job") from error
-        await self._queue.send(job)
+        with tracing.pack_step("outbox", event.body.get("pack_id"), kind=event.kind):
+            await self._queue.send(job)

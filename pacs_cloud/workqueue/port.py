@@ -1,9 +1,10 @@
 """The work queue's port: send, lease, acknowledge; at least once, in no promised order."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pacs_cloud.workqueue.jobs import Job
+from pacs_cloud.workqueue.jobs import Job, decode, malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,30 @@ class Depth:
     ready: int
     leased: int
     dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadJob:
+    """A job that failed for good.
+
+    Attributes:
+        job: which.
+        attempts: how often it was leased; 0 for a message that is no job.
+        at_us: about when it was tried last, or on SQS when it was sent; microseconds since
+            1970 UTC.
+    """
+
+    job: Job
+    attempts: int
+    at_us: int
+
+    @staticmethod
+    def said_by(text: str, name: str, attempts: int, at_us: int) -> "DeadJob":
+        """Return what `text` says; of what is no job, what stands for it under a `name`."""
+        job = decode(text)
+        if job is None:
+            return DeadJob(malformed(name, text), 0, at_us)
+        return DeadJob(job, attempts, at_us)
 
 
 class WorkQueue(Protocol):
@@ -78,10 +103,23 @@ class WorkQueue(Protocol):
         """Return how much waits."""
         ...
 
-    async def dead(self, limit: int = 100) -> list[Job]:
-        """Return up to `limit` dead jobs, oldest first where the queue knows."""
+    async def dead(
+        self, limit: int = 100, wanted: Callable[[Job], bool] | None = None
+    ) -> list[DeadJob]:
+        """Return up to `limit` dead jobs, oldest first where the queue knows.
+
+        Args:
+            limit: of those that are wanted. Of a queue with thousands of others some thousands
+                are looked at.
+            wanted: as of `redrive`.
+        """
         ...
 
-    async def redrive(self) -> int:
-        """Make every dead job ready again with its attempts forgotten; return how many."""
+    async def redrive(self, wanted: Callable[[Job], bool] | None = None) -> int:
+        """Make dead jobs ready again with their attempts forgotten; return how many.
+
+        Args:
+            wanted: says of each whether it is meant; None: all are. It may be called on
+                another thread.
+        """
         ...

@@ -10,12 +10,14 @@ from typing import Any, Self
 from pacs_cloud.errors import Corrupt, NotFound
 from pacs_cloud.workqueue.bounds import check_delay, check_hold, check_lease
 from pacs_cloud.workqueue.group_commit import GroupCommit, connect, translated
-from pacs_cloud.workqueue.jobs import Job, decode, encode, malformed
-from pacs_cloud.workqueue.port import Depth, Lease
+from pacs_cloud.workqueue.jobs import Job, decode, encode
+from pacs_cloud.workqueue.port import DeadJob, Depth, Lease
 
 POLL_S = 0.05
 """How often a waiting lease looks for what another process has sent: one index probe."""
-REDRIVEN_AT_A_TIME = 500
+READ_AT_A_TIME = 500
+LOOKED_AT = 20_000
+"""So many dead jobs are looked at for those that are wanted."""
 
 _SCHEMA_VERSION = 1
 # A job is dead when it says so, or when it has been leased often enough and its
@@ -52,8 +54,8 @@ SELECT
     (SELECT count(*) FROM jobs WHERE dead = 1)
 """  # nosec B608 # noqa: S608  constant
 _DEAD = f"""
-SELECT seq, body FROM jobs WHERE dead = 1
-UNION ALL SELECT seq, body FROM jobs WHERE {_EXHAUSTED}
+SELECT seq, body, attempts, min(visible_us, :now) FROM jobs WHERE dead = 1 AND seq > :behind
+UNION ALL SELECT seq, body, attempts, visible_us FROM jobs WHERE {_EXHAUSTED} AND seq > :behind
 ORDER BY seq LIMIT :limit
 """  # nosec B608 # noqa: S608  constant
 
@@ -164,17 +166,25 @@ class SqliteWorkQueue:
 
     async def depth(self) -> Depth:
         """Return how much waits; see the port."""
-        ((due, delayed, leased, exhausted, dead),) = await self._read(_DEPTH, 1)
+        ((due, delayed, leased, exhausted, dead),) = await self._read(_DEPTH)
         return Depth(ready=due - exhausted + delayed, leased=leased, dead=exhausted + dead)
 
-    async def dead(self, limit: int = 100) -> list[Job]:
+    async def dead(
+        self, limit: int = 100, wanted: Callable[[Job], bool] | None = None
+    ) -> list[DeadJob]:
         """Return dead jobs, oldest first; see the port."""
-        return [
-            decode(body) or malformed(f"row-{seq}", body)
-            for seq, body in await self._read(_DEAD, limit)
-        ]
+        found: list[DeadJob] = []
+        behind, some = 0, limit if wanted is None else READ_AT_A_TIME
+        for _ in range(0, LOOKED_AT, some):
+            rows = await self._read(_DEAD, limit=some, behind=behind)
+            dead = (DeadJob.said_by(body, f"row-{seq}", *rest) for seq, body, *rest in rows)
+            found += (one for one in dead if wanted is None or wanted(one.job))
+            if len(rows) < some or len(found) >= limit:
+                break
+            behind = rows[-1][0]
+        return found[:limit]
 
-    async def redrive(self) -> int:
+    async def redrive(self, wanted: Callable[[Job], bool] | None = None) -> int:
         """Make dead jobs ready; see the port."""
         now = self._now_us()
         behind, count = 0, 0
@@ -183,9 +193,10 @@ class SqliteWorkQueue:
             connection.execute(_BURY, {"most": self._most, "now": now})
             rows = connection.execute(
                 "SELECT seq, body FROM jobs WHERE dead = 1 AND seq > ? ORDER BY seq LIMIT ?",
-                (behind, REDRIVEN_AT_A_TIME),
+                (behind, READ_AT_A_TIME),
             ).fetchall()
-            again = [(now, seq) for seq, body in rows if decode(body)]
+            jobs = [(seq, job) for seq, body in rows if (job := decode(body)) is not None]
+            again = [(now, seq) for seq, job in jobs if wanted is None or wanted(job)]
             connection.executemany(
                 "UPDATE jobs SET dead = 0, attempts = 0, visible_us = ? WHERE seq = ?", again
             )
@@ -246,8 +257,8 @@ class SqliteWorkQueue:
             )
         )
 
-    async def _read(self, query: str, limit: int) -> list[tuple[Any, ...]]:
-        values = {"most": self._most, "now": self._now_us(), "limit": limit}
+    async def _read(self, query: str, **more: int) -> list[tuple[Any, ...]]:
+        values = {"most": self._most, "now": self._now_us(), **more}
         async with self._reads:
             try:
                 return await asyncio.to_thread(

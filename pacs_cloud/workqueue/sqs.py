@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -14,7 +15,7 @@ from pacs_cloud.aws import new_session
 from pacs_cloud.errors import InvalidRequest, NotFound, Unavailable
 from pacs_cloud.workqueue.bounds import WAIT_MAX_S, check_delay, check_hold, check_lease
 from pacs_cloud.workqueue.jobs import Job, decode, encode
-from pacs_cloud.workqueue.port import Depth, Lease
+from pacs_cloud.workqueue.port import DeadJob, Depth, Lease
 from pacs_cloud.workqueue.sqs_dead import look, send_again
 from pacs_cloud.workqueue.sqs_errors import LOST, code_of, queue_errors
 
@@ -62,6 +63,7 @@ class SqsWorkQueue:
         self._held: Any = None
         self._urls: dict[str, str] = {}
         self._dead_name: str | None = None
+        self._most = 0
 
     async def __aenter__(self) -> Self:
         config = self._config
@@ -153,15 +155,19 @@ class SqsWorkQueue:
             dead = sum(await self._counts(await self._dead_url()))
         return Depth(ready=waiting + delayed, leased=hidden, dead=dead)
 
-    async def dead(self, limit: int = 100) -> list[Job]:
+    async def dead(
+        self, limit: int = 100, wanted: Callable[[Job], bool] | None = None
+    ) -> list[DeadJob]:
         """Return dead jobs, oldest of those seen first; see the port."""
         with self._errors():
-            return await look(self._client, await self._dead_url(), limit)
+            dead_url = await self._dead_url()
+            return await look(self._client, dead_url, limit, self._most, wanted)
 
-    async def redrive(self) -> int:
+    async def redrive(self, wanted: Callable[[Job], bool] | None = None) -> int:
         """Make dead jobs ready; see the port."""
         with self._errors():
-            return await send_again(self._client, await self._dead_url(), await self._url())
+            dead_url, url = await self._dead_url(), await self._url()
+            return await send_again(self._client, dead_url, url, wanted)
 
     async def _bury(self, message: dict[str, Any]) -> None:
         """Move a message that is no job to the dead-letter queue."""
@@ -219,6 +225,7 @@ class SqsWorkQueue:
             if "deadLetterTargetArn" not in policy:
                 raise Unavailable(f"queue {self._config.queue} has no dead-letter queue")
             self._dead_name = str(policy["deadLetterTargetArn"]).rsplit(":", 1)[-1]
+            self._most = int(policy.get("maxReceiveCount", 0))
         return await self._url(self._dead_name)
 
     def _errors(self) -> AbstractContextManager[None]:

@@ -1,37 +1,64 @@
 """SQS's dead-letter queue: looked at without taking, and sent again."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from pacs_cloud.errors import Unavailable
-from pacs_cloud.workqueue.jobs import BODY_LIMIT_BYTES, Job, decode, malformed
+from pacs_cloud.workqueue.jobs import BODY_LIMIT_BYTES, Job, decode
+from pacs_cloud.workqueue.port import DeadJob
 
 LOOK_S = 30
 """How long a message that is looked at is hidden, should the looker die."""
 MOVE_S = 120
 """The same for messages that are being sent again."""
 BATCH = 10
+LOOKED_AT = 2_000
+"""So many messages are looked at for those that are wanted: each ten are a request."""
 
 Message = dict[str, Any]
 
 
-async def look(client: Any, dead_url: str, limit: int) -> list[Job]:
-    """Return up to `limit` dead jobs, oldest first; they stay."""
-    found: list[Message] = []
+async def look(
+    client: Any,
+    dead_url: str,
+    limit: int,
+    attempts: int,
+    wanted: Callable[[Job], bool] | None = None,
+) -> list[DeadJob]:
+    """Return up to `limit` dead jobs, oldest first; they stay.
+
+    Args:
+        client: of SQS.
+        dead_url: of the dead-letter queue.
+        limit: of those that are wanted.
+        attempts: after how many leases the queue buries one: each look is counted as one, too,
+            so that a message does not tell.
+        wanted: which; None: all.
+    """
+    found: list[DeadJob] = []
+    handles: list[str] = []
+    most = limit if wanted is None else LOOKED_AT
     try:
-        async for messages in _received(client, dead_url, LOOK_S, limit):
-            found += messages
+        async for messages in _received(client, dead_url, LOOK_S, most):
+            handles += (message["ReceiptHandle"] for message in messages)
+            dead = (_dead(message, attempts) for message in messages)
+            found += (one for one in dead if wanted is None or wanted(one.job))
+            if len(found) >= limit:
+                break
     finally:
-        await _show(client, dead_url, found)
-    found.sort(key=lambda message: int(message["Attributes"]["SentTimestamp"]))
-    return [
-        decode(message["Body"]) or malformed(message["MessageId"], message["Body"])
-        for message in found
-    ]
+        await _show(client, dead_url, handles)
+    return sorted(found, key=lambda one: one.at_us)[:limit]
 
 
-async def send_again(client: Any, dead_url: str, url: str) -> int:
-    """Move every dead job to the queue at `url`; return how many.
+def _dead(message: Message, attempts: int) -> DeadJob:
+    at_us = int(message["Attributes"]["SentTimestamp"]) * 1000
+    return DeadJob.said_by(message["Body"], message["MessageId"], attempts, at_us)
+
+
+async def send_again(
+    client: Any, dead_url: str, url: str, wanted: Callable[[Job], bool] | None = None
+) -> int:
+    """Move dead jobs that are wanted, None: all, to the queue at `url`; return how many.
 
     Not SQS's own StartMessageMoveTask: it works on after it has answered, tells
     an approximate number, would move malformed messages too, and few servers know it.
@@ -40,11 +67,11 @@ async def send_again(client: Any, dead_url: str, url: str) -> int:
         Unavailable: the queue took only some; the others are still dead.
     """
     count = 0
-    left: list[Message] = []
+    left: list[str] = []
     try:
         async for messages in _received(client, dead_url, MOVE_S, None):
-            jobs = [message for message in messages if decode(message["Body"]) is not None]
-            left += [message for message in messages if message not in jobs]
+            jobs = [message for message in messages if _is_wanted(message, wanted)]
+            left += (message["ReceiptHandle"] for message in messages if message not in jobs)
             for batch in _batches(jobs):
                 sent = await client.send_message_batch(
                     QueueUrl=url,
@@ -54,14 +81,20 @@ async def send_again(client: Any, dead_url: str, url: str) -> int:
                     ],
                 )
                 gone = {int(entry["Id"]) for entry in sent.get("Successful", ())}
-                await _forget(client, dead_url, [batch[n] for n in sorted(gone)])
+                handles = [message["ReceiptHandle"] for message in batch]
+                await _forget(client, dead_url, [handles[n] for n in sorted(gone)])
                 count += len(gone)
                 if len(gone) < len(batch):
-                    left += [message for n, message in enumerate(batch) if n not in gone]
+                    left += (handle for n, handle in enumerate(handles) if n not in gone)
                     raise Unavailable(f"{count} dead jobs were sent again, then one was refused")
     finally:
         await _show(client, dead_url, left)
     return count
+
+
+def _is_wanted(message: Message, wanted: Callable[[Job], bool] | None) -> bool:
+    job = decode(message["Body"])
+    return job is not None and (wanted is None or wanted(job))
 
 
 async def _received(
@@ -101,21 +134,18 @@ def _batches(messages: Sequence[Message]) -> list[list[Message]]:
     return batches
 
 
-async def _forget(client: Any, url: str, messages: Sequence[Message]) -> None:
-    if messages:
-        await client.delete_message_batch(QueueUrl=url, Entries=_entries(messages))
+async def _forget(client: Any, url: str, handles: Sequence[str]) -> None:
+    if handles:
+        await client.delete_message_batch(QueueUrl=url, Entries=_entries(handles))
 
 
-async def _show(client: Any, url: str, messages: Sequence[Message]) -> None:
-    for start in range(0, len(messages), BATCH):
-        entries = _entries(messages[start : start + BATCH])
+async def _show(client: Any, url: str, handles: Sequence[str]) -> None:
+    for start in range(0, len(handles), BATCH):
+        entries = _entries(handles[start : start + BATCH])
         await client.change_message_visibility_batch(
             QueueUrl=url, Entries=[entry | {"VisibilityTimeout": 0} for entry in entries]
         )
 
 
-def _entries(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    return [
-        {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
-        for n, message in enumerate(messages)
-    ]
+def _entries(handles: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(handles)]

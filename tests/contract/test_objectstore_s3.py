@@ -18,6 +18,7 @@ from pacs_cloud.objectstore.port import Availability
 from pacs_cloud.objectstore.s3 import S3ObjectStore
 from pacs_cloud.objectstore.s3_claims import be_first, claims_by_version, refuse_taken
 from pacs_cloud.objectstore.s3_clients import S3Config
+from patience import PATIENCE_S
 from servers.fixtures import Place
 
 
@@ -153,7 +154,7 @@ async def test_a_stream_that_always_breaks_ends(config: S3Config) -> None:
 async def test_an_endpoint_that_is_not_there(config: S3Config, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"1")
     nowhere = replace(config, endpoint="http://127.0.0.1:9", retries=0)
-    async with S3ObjectStore(nowhere) as store, asyncio.timeout(60):
+    async with S3ObjectStore(nowhere) as store, asyncio.timeout(PATIENCE_S):
         for attempt in (
             store.put_new("k", b"1"),
             store.put_file("k", tmp_path / "f"),
@@ -186,7 +187,7 @@ async def test_a_silent_endpoint(config: S3Config) -> None:
         read_timeout_s=0.2,
         upload_timeout_s=0.5,
     )
-    async with S3ObjectStore(quick) as store, asyncio.timeout(60):
+    async with S3ObjectStore(quick) as store, asyncio.timeout(PATIENCE_S):
         for attempt in (store.get("k"), store.head("k"), store.put_new("k", b"1")):
             with pytest.raises(Unavailable):
                 await attempt

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from pacs_cloud.workqueue.jobs import BODY_LIMIT_BYTES, Job
 from pacs_cloud.workqueue.port import Depth, WorkQueue
 from pacs_cloud.workqueue.sqlite import SqliteWorkQueue
 from pacs_cloud.workqueue.sqs import SqsConfig, SqsWorkQueue
+from patience import PATIENCE_S
 from servers.fixtures import Place
 
 SendText: TypeAlias = Callable[[str], Awaitable[None]]
@@ -35,7 +37,7 @@ async def drained(queue: WorkQueue) -> list[str]:
 async def exhaust(queue: WorkQueue, attempts: int = 5) -> None:
     """Lease and give back until nothing can be leased; each job must come `attempts` times."""
     for attempt in range(1, attempts + 1):
-        leases = await queue.lease(wait_s=2)
+        leases = await queue.lease(wait_s=20)
         assert leases
         for lease in leases:
             assert lease.attempt == attempt
@@ -50,7 +52,7 @@ class WorkQueueContract:
     async def test_a_job_is_sent_leased_and_acknowledged(self, queue: WorkQueue) -> None:
         sent = job("1", key="packs/a.zip", n=7, nested={"a": [1, None, True, "ä\u0001\uffff"]})
         await queue.send(sent)
-        (lease,) = await queue.lease(wait_s=2)
+        (lease,) = await queue.lease(wait_s=20)
         assert lease.job == sent
         assert lease.attempt == 1
         await queue.ack(lease)
@@ -83,7 +85,7 @@ class WorkQueueContract:
     async def test_a_lease_that_ends_is_anothers(self, queue: WorkQueue) -> None:
         await queue.send(job("1"))
         (first,) = await queue.lease(hold_s=1)
-        (second,) = await queue.lease(wait_s=10)
+        (second,) = await queue.lease(wait_s=20)
         assert (second.job, second.attempt) == (first.job, 2)
         await queue.ack(second)
         assert await drained(queue) == []
@@ -112,25 +114,25 @@ class WorkQueueContract:
         await queue.send(job("1"))
         (lease,) = await queue.lease()
         await queue.release(lease)
-        (again,) = await queue.lease(wait_s=2)
+        (again,) = await queue.lease(wait_s=20)
         assert again.attempt == 2
         await queue.release(again, delay_s=600)
         assert await queue.lease(wait_s=1) == []
 
     async def test_a_delayed_job_waits(self, queue: WorkQueue) -> None:
-        await queue.send(job("late"), delay_s=1)
         await queue.send(job("never"), delay_s=900)
+        await queue.send(job("late"), delay_s=1)
         assert await queue.lease() == []
         assert (await queue.depth()).ready == 2
-        (lease,) = await queue.lease(wait_s=10)
+        (lease,) = await queue.lease(wait_s=20)
         assert lease.job.job_id == "late"
 
     async def test_a_waiting_lease_sees_a_new_job(self, queue: WorkQueue) -> None:
-        waiting = asyncio.create_task(queue.lease(wait_s=15))
+        waiting = asyncio.create_task(queue.lease(wait_s=20))
         await asyncio.sleep(0.3)
         assert not waiting.done()
         await queue.send(job("1"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             (lease,) = await waiting
         assert lease.job.job_id == "1"
 
@@ -138,23 +140,48 @@ class WorkQueueContract:
         await queue.send(job("1", key="a"))
         await exhaust(queue)
         assert await queue.depth() == Depth(ready=0, leased=0, dead=1)
-        assert await queue.dead() == [job("1", key="a")]
+        (dead,) = await queue.dead()
+        assert (dead.job, dead.attempts) == (job("1", key="a"), 5)
+        assert abs(dead.at_us / 1e6 - time.time()) < 3600
         # Looking does not take.
-        assert await queue.dead() == [job("1", key="a")]
+        assert [dead.job for dead in await queue.dead()] == [job("1", key="a")]
         assert await queue.lease() == []
 
     async def test_a_redriven_job_starts_anew(self, queue: WorkQueue) -> None:
         for name in ("1", "2"):
             await queue.send(job(name))
         await exhaust(queue)
-        assert {dead.job_id for dead in await queue.dead()} == {"1", "2"}
+        assert {dead.job.job_id for dead in await queue.dead()} == {"1", "2"}
         assert len(await queue.dead(1)) == 1
         assert await queue.redrive() == 2
         assert await queue.redrive() == 0
         assert await queue.depth() == Depth(ready=2, leased=0, dead=0)
-        leases = await queue.lease(wait_s=2)
+        leases = await queue.lease(wait_s=20)
         leases += await queue.lease()
         assert sorted((lease.job.job_id, lease.attempt) for lease in leases) == [("1", 1), ("2", 1)]
+
+    async def test_one_dead_job_is_redriven(self, queue: WorkQueue) -> None:
+        for name in ("1", "2", "3"):
+            await queue.send(job(name))
+        await exhaust(queue)
+        assert await queue.redrive(lambda one: one.job_id == "2") == 1
+        assert await queue.redrive(lambda one: one.job_id == "2") == 0
+        assert {dead.job.job_id for dead in await queue.dead()} == {"1", "3"}
+        assert await drained(queue) == ["2"]
+
+    async def test_those_that_are_wanted_are_found_behind_others(
+        self, queue: WorkQueue, dead_text: SendText
+    ) -> None:
+        for number in range(25):
+            tenant = "south" if number % 12 else "north"
+            await dead_text(
+                job(f"{number}").model_copy(update={"tenant": tenant}).model_dump_json()
+            )
+        found = await queue.dead(3, lambda one: one.tenant == "north")
+        assert {dead.job.job_id for dead in found} == {"0", "12", "24"}
+        assert len(await queue.dead(2, lambda one: one.tenant == "south")) == 2
+        # All were shown again.
+        assert await queue.redrive() == 25
 
     async def test_many_dead_jobs_are_redriven(self, queue: WorkQueue, dead_text: SendText) -> None:
         names = {f"job-{n}" for n in range(25)}
@@ -174,8 +201,9 @@ class WorkQueueContract:
         assert await drained(queue) == ["good"]
         assert await queue.depth() == Depth(ready=0, leased=0, dead=3)
         dead = await queue.dead()
-        assert {dead.kind for dead in dead} == {"malformed"}
-        assert sorted(dead.body["length"] for dead in dead) == sorted(len(text) for text in texts)
+        assert {(dead.job.kind, dead.attempts) for dead in dead} == {("malformed", 0)}
+        lengths = sorted(dead.job.body["length"] for dead in dead)
+        assert lengths == sorted(len(text) for text in texts)
         assert "JANE" not in repr(dead)
         assert await queue.redrive() == 0
         assert (await queue.depth()).dead == 3
@@ -184,7 +212,7 @@ class WorkQueueContract:
         empty = len(json.dumps(job("1", pad="").model_dump(), separators=(",", ":")))
         largest = job("1", pad="x" * (BODY_LIMIT_BYTES - empty))
         await queue.send(largest)
-        (lease,) = await queue.lease(wait_s=2)
+        (lease,) = await queue.lease(wait_s=20)
         assert lease.job == largest
         for body in ({"pad": largest.body["pad"] + "x"}, {"pad": "ä" * 50_000}):
             with pytest.raises(InvalidRequest):
@@ -235,6 +263,24 @@ class TestSqlite(WorkQueueContract):
             )
 
         return send
+
+    async def test_hundreds_of_others_hide_none(self, queue: SqliteWorkQueue) -> None:
+        bodies = [
+            job(f"{n}").model_copy(update={"tenant": tenant}).model_dump_json()
+            for tenant, count in (("south", 1100), ("north", 2))
+            for n in range(count)
+        ]
+        await queue._writing.run(
+            lambda c: (
+                c.executemany(
+                    "INSERT INTO jobs (body, visible_us, dead) VALUES (?, 0, 1)",
+                    [(body,) for body in bodies],
+                ).rowcount
+            )
+        )
+        assert len(await queue.dead(1, lambda one: one.tenant == "north")) == 1
+        found = await queue.dead(500, lambda one: one.tenant == "north")
+        assert [dead.job.job_id for dead in found] == ["0", "1"]
 
 
 class TestSqs(WorkQueueContract):

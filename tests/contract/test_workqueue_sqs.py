@@ -8,6 +8,7 @@ import pytest
 from pacs_cloud.errors import Denied, Unavailable
 from pacs_cloud.workqueue.jobs import Job
 from pacs_cloud.workqueue.sqs import SqsConfig, SqsWorkQueue
+from patience import PATIENCE_S
 from servers.fixtures import Place
 
 JOB = Job(job_id="1", kind="pack-stored", tenant="default")
@@ -32,7 +33,7 @@ async def test_a_missing_queue_is_unavailable(config: SqsConfig) -> None:
 
 async def test_an_endpoint_that_is_not_there(config: SqsConfig) -> None:
     nowhere = replace(config, endpoint="http://127.0.0.1:9", retries=1)
-    async with SqsWorkQueue(nowhere) as queue, asyncio.timeout(60):
+    async with SqsWorkQueue(nowhere) as queue, asyncio.timeout(PATIENCE_S):
         for attempt in (queue.send(JOB), queue.lease(), queue.depth(), queue.redrive()):
             with pytest.raises(Unavailable):
                 await attempt

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import warm_start
+from patience import PATIENCE_S
 
-READY = re.compile(r"^ready http=(https?://\S+) dimse=(\S+):(\d+) aet=(\S+)$")
-START_SECONDS = 90
-STOP_SECONDS = 90
+READY = re.compile(r"^ready http=(https?://\S+) dimse=(\S+):(\d+) aet=(\S+)(?: metrics=\S+)?$")
+START_SECONDS = STOP_SECONDS = PATIENCE_S
 ANY = "127.0.0.1:0"
 
 
@@ -93,14 +93,14 @@ class Archive:
         """Kill every process of it at once, with SIGKILL; return when none is left."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while left := self._members():
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             assert time.monotonic() < deadline, f"still alive: {left}"
             time.sleep(0.01)
-        self._process.wait(30)
+        self._process.wait(PATIENCE_S)
         self._close()
 
     def stop(self) -> None:

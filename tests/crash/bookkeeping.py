@@ -9,6 +9,7 @@ from email.message import Message
 import httpx
 
 from crash.instances import Instance
+from patience import PATIENCE_S
 
 PAGE = 500
 
@@ -42,7 +43,9 @@ class Promises:
     def broken(self, http: str) -> list[str]:
         """Return what is missing, altered or doubled in the archive at `http`, in words."""
         faults: list[str] = []
-        with httpx.Client(base_url=f"{http}/dicom-web", timeout=120, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"{http}/dicom-web", timeout=PATIENCE_S, trust_env=False
+        ) as client:
             for (study, series), promised in self._digests.items():
                 path = f"/studies/{study}/series/{series}"
                 listed = Counter(_listed(client, path))

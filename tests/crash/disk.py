@@ -148,9 +148,11 @@ class Disk:
         from_folder.moved[from_name] = (to_folder, to_name, node)
 
     def link(self, old: str, new: str) -> None:
+        self.name(self.find(old), new)
+
+    def name(self, node: Node | None, new: str) -> None:
         folder, name = self._parent(new)
-        node = self.find(old)
-        assert isinstance(node, File), f"{old} is not a file"
+        assert isinstance(node, File), f"what shall be {new} is not a file"
         assert name not in folder.seen, f"{new} exists"
         folder.seen[name] = node
 
@@ -264,6 +266,11 @@ class Survivors:
             else:
                 (target / path).write_bytes(data)
                 first[number] = target / path
+
+    def without(self, *folders: str) -> "Survivors":
+        """Return the tree without the files below `folders`, each with its slash."""
+        kept = {path: one for path, one in self.files.items() if not path.startswith(folders)}
+        return Survivors(self.directories, kept)
 
     def fingerprint(self) -> int:
         """Return a number that differs, in one run, for different trees."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crash.replay import TRACED
+from patience import PATIENCE_S
 
 LONGEST_WRITE_BYTES = 256 << 20
 
@@ -22,7 +23,9 @@ def unavailable() -> str | None:
         return "strace is not installed (Debian: apt-get install strace)"
     with tempfile.TemporaryDirectory() as folder:
         command = command_line([sys.executable, "-c", ""], Path(folder) / "log")
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        ended = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
     return f"strace cannot trace here: {ended.stderr.strip()[-200:]}" if ended.returncode else None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from crash.dimse_answers import Answers
 from crash.disk import Directory, Disk, File, Node, Sync
-from crash.strace_log import Began, Call, Ended
+from crash.strace_log import Began, Call, Ended, plain
 
 TRACED = (
     "open,openat,openat2,creat,close,close_range,dup,dup2,dup3,fcntl,lseek,"
@@ -26,6 +26,7 @@ TRACED = (
 """What strace must record, for its -e trace=."""
 
 AT_FDCWD = "AT_FDCWD"
+_OPEN_FILE = "/proc/self/fd/"
 NOT_DURABLE = "-shm"
 """SQLite's shared memory: mapped, rebuilt from the WAL, never relied on."""
 
@@ -175,7 +176,7 @@ class Replay:
             self._descriptors(call, process)
             return False
         if name in {"rename", "renameat", "renameat2", "link", "linkat"}:
-            return self._rename_or_link(call)
+            return self._rename_or_link(call, process)
         if name in {"unlink", "unlinkat", "rmdir", "mkdir", "mkdirat"}:
             path = self._paths(call)[0]
             if path is None:
@@ -234,8 +235,12 @@ class Replay:
             if number in table:
                 table[call.returned] = table[number]
 
-    def _rename_or_link(self, call: Call) -> bool:
-        old, new = self._paths(call)
+    def _rename_or_link(self, call: Call, process: _Process) -> bool:
+        named, new = call.paths()[0], self._inside(call.paths()[1])
+        if named.startswith(_OPEN_FILE) and new is not None:
+            self.disk.name(process.descriptors[int(named.removeprefix(_OPEN_FILE))].node, new)
+            return True
+        old = self._inside(named)
         if old is None and new is None:
             return False
         if old is None or new is None or "EXCHANGE" in call.args:
@@ -284,9 +289,14 @@ class Replay:
 
     @staticmethod
     def _map(call: Call, process: _Process) -> None:
-        """Refuse a writable mapping of a file: its writes would be invisible here."""
+        """Refuse a writable mapping of a file: its writes would be invisible here.
+
+        But for the counters of processes, which nobody is promised.
+        """
         words = call.words()
-        number = words[4].partition("<")[0]
+        number, _, path = words[4].partition("<")
+        if "/metrics/" in plain(path):
+            return
         if (
             "MAP_SHARED" in words[3]
             and "PROT_WRITE" in words[2]

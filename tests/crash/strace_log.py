@@ -52,7 +52,7 @@ class Call:
     def what(self) -> str:
         """What strace says that its first argument is: a path, `TCP:[…]`, …"""
         found = _FD.match(self.args)
-        return _plain(found[2] or "") if found else ""
+        return plain(found[2] or "") if found else ""
 
     def texts(self) -> list[bytes]:
         """Return every string among its arguments, in order."""
@@ -68,7 +68,7 @@ class Call:
             path = bytes.fromhex(text.replace("\\x", "")).decode()
             if cut or folder.endswith("(deleted)"):
                 raise Truncated(f"a path of {self.name} was cut short")
-            found.append(posixpath.normpath(posixpath.join(_plain(folder), path)))
+            found.append(posixpath.normpath(posixpath.join(plain(folder), path)))
         return found
 
     def words(self) -> list[str]:
@@ -119,6 +119,6 @@ def read_calls(lines: Iterable[str]) -> Iterator[Began | Ended]:
     yield from moments
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return `text` with its `\\x…` as what they stand for; "(deleted)" and devices follow bare."""
     return _HEX.sub(lambda run: os.fsdecode(bytes.fromhex(run[0].replace("\\x", ""))), text)

@@ -17,6 +17,7 @@ from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.catalogue.sqlite_beside import beside, take_place
 from pacs_cloud.custody.export import digest
 from pacs_cloud.objectstore.local import LocalObjectStore
+from patience import PATIENCE_S
 from unit.custody.custody_packs import Clock, Sample, commit, fill, make_pack, put
 
 STUDIES = 6
@@ -45,7 +46,7 @@ def pacs(*words: str | Path) -> tuple[dict[str, Any], str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     return json.loads(done.stdout), done.stderr
 
@@ -53,7 +54,7 @@ def pacs(*words: str | Path) -> tuple[dict[str, Any], str]:
 def kill_after(data: Path, studies: int) -> None:
     command = [sys.executable, "-m", "crash.rebuild_child", str(data), str(studies)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, check=False, timeout=120, env=env)
+    done = subprocess.run(command, check=False, timeout=PATIENCE_S, env=env)
     assert done.returncode == -signal.SIGKILL
 
 

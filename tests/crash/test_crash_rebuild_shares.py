@@ -19,6 +19,7 @@ from pacs_cloud.custody.share import Share
 from pacs_cloud.errors import Corrupt, InvalidRequest
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.settings import Settings, StoreUrl, load_settings
+from patience import PATIENCE_S
 from unit.custody.custody_packs import NOW_US, Clock, Made, Sample, commit, fill, make_pack, put
 
 PROCESSES = 3
@@ -107,7 +108,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path, task: ShareTask) -> None:
             connection, _ = silent.accept()
             assert child.poll() is None
             child.stdin.close()
-            assert child.wait(60) == 1
+            assert child.wait(PATIENCE_S) == 1
             connection.close()
 
 

@@ -18,6 +18,7 @@ from crash.disk import (
 )
 from crash.replay import Replay, Unmodelled
 from crash.strace_log import Began, Ended, read_calls
+from patience import PATIENCE_S
 
 PROGRAM = """
 import os, sqlite3, sys, threading
@@ -36,7 +37,9 @@ def pack():
     other = os.dup(fd); os.close(fd); os.pwrite(other, b"z" * 9_000_000, 5); os.close(other)
     folder = os.open(root + "/objects", os.O_RDONLY | os.O_DIRECTORY)
     os.mkdir("deep", dir_fd=folder); os.rename("deep", "deeper", src_dir_fd=folder, dst_dir_fd=folder)
-    os.link(root + "/spool/p", "p", dst_dir_fd=folder); os.fsync(folder); os.close(folder)
+    os.link(root + "/spool/p", "p", dst_dir_fd=folder); os.fsync(folder)
+    named = os.open(root + "/spool/p", os.O_RDONLY)
+    os.link(f"/proc/self/fd/{named}", "again", dst_dir_fd=folder); os.close(named); os.close(folder)
     os.unlink(root + "/spool/p")
     if os.fork() == 0:
         with open(root + "/child", "ab") as file: file.write(b"from the child")
@@ -70,7 +73,7 @@ def record(program: str, folder: Path) -> tuple[Path, Path]:
     root, log = folder / "root", folder / "strace.log"
     root.mkdir()
     command = recorder.command_line([sys.executable, "-c", program, str(root)], log)
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=PATIENCE_S)
     return root, log
 
 

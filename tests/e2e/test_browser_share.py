@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from e2e.browsers import chromium, looked_at, opened
+from e2e.browsers import becomes, chromium, looked_at, opened
 from integration.share_house import ANNA, SHARED, Archived, shared_archive
 from pacs_cloud.identity.shares_record import Guest, share_path
 from web_site import GOOD
@@ -81,7 +81,7 @@ async def test_it_is_pasted_where_no_script_runs(browser: Any, archive: Archived
     async with opened(browser, archive.url, java_script_enabled=False) as page:
         path = share_path(made.share.share_id, made.secret)
         await page.goto(path)
-        await page.get_by_label("The link").fill(archive.url + path)
+        await page.get_by_label("Your link").fill(archive.url + path)
         await page.get_by_role("button", name="Go on").click()
         await page.get_by_role("button", name="Open").click()
         await page.get_by_text("SHARED, SUSAN").wait_for()
@@ -121,6 +121,4 @@ async def test_staff_make_a_link_and_end_it(browser: Any, archive: Archived) -> 
 
 async def pictures_are_there(page: Any) -> None:
     """Wait until every picture of a page is loaded, and is one."""
-    await page.wait_for_function(
-        "[...document.images].every(one => one.complete && one.naturalWidth > 0)"
-    )
+    await becomes(page, "[...document.images].every(one => one.complete && one.naturalWidth > 0)")

@@ -22,6 +22,7 @@ from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.state import State
 from pacs_cloud.dimse.verification import VERIFICATION, VERIFICATION_OFFER
 from pacs_cloud.errors import PacsError
+from patience import PATIENCE_S
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -190,7 +191,7 @@ async def play(stream: bytes, sizes: list[int]) -> tuple[Store, Association, Con
         for _ in range(6):
             await asyncio.sleep(0)
     connection.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await association.wait_closed()
     await asyncio.sleep(0)
     return store, association, connection

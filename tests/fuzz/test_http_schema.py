@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from crash.archive import Archive, fsck, running
 from dicomweb_samples import make_instance
+from patience import PATIENCE_S
 
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
@@ -68,12 +69,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
             f"{started.http}/dicom-web/studies",
             data=body + b"--b--\r\n",
             headers={"content-type": MULTIPART},
-            timeout=30,
+            timeout=PATIENCE_S,
         )
         assert answer.status_code in {200, 202}, answer.text
         yield started
         kept = {"StudyInstanceUID": STORED["study"]}
-        counted = requests.get(f"{started.http}/dicom-web/studies", params=kept, timeout=30).json()
+        counted = requests.get(
+            f"{started.http}/dicom-web/studies", params=kept, timeout=PATIENCE_S
+        ).json()
         assert [study["00201208"]["Value"] for study in counted] == [[3]]
     status, findings = fsck(folder / "data")
     assert (status, findings) == (0, []), findings
@@ -115,7 +118,7 @@ def ask_all(archive: Archive, session: requests.Session, name: str, examples: in
             options["headers"] = {"Content-Type": MULTIPART}
         options.setdefault("headers", {})["Accept"] = accept
         case.call_and_validate(
-            base_url=archive.http, session=session, checks=CHECKS, timeout=30, **options
+            base_url=archive.http, session=session, checks=CHECKS, timeout=PATIENCE_S, **options
         )
 
     ask()

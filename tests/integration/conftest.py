@@ -11,6 +11,7 @@ from pynetdicom.association import Association
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.objectstore.port import ObjectStore
+from patience import PATIENCE_S
 from servers.fixtures import Place
 
 
@@ -28,7 +29,7 @@ class _Settled(threading.Event):
 
     def set(self) -> None:
         super().set()
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + PATIENCE_S
         while (
             self._association._is_paused
             and self._association.is_alive()
@@ -40,12 +41,13 @@ class _Settled(threading.Event):
 
 @pytest.fixture(scope="session", autouse=True)
 def pynetdicom_hands_over_orderly() -> Iterator[None]:
-    """Mend pynetdicom 3.0.4's race between its two threads, for these tests."""
+    """Mend pynetdicom 3.0.4's race between its two threads, for these tests; have it wait."""
     with pytest.MonkeyPatch.context() as patch:
         original = Association.__init__
 
         def settled(self: Association, *args: Any, **options: Any) -> None:
             original(self, *args, **options)
+            self.acse_timeout = self.dimse_timeout = self.network_timeout = PATIENCE_S
             self._reactor_checkpoint = _Settled(self)
             threading.Event.set(self._reactor_checkpoint)
 

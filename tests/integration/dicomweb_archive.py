@@ -30,6 +30,7 @@ from pacs_cloud.query.service import Search
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.security.caller import system
 from pacs_cloud.security.witness import NOBODY
+from patience import PATIENCE_S
 from servers.fixtures import Place
 
 BOUNDARY = "a-boundary"
@@ -151,7 +152,7 @@ async def served(
         url = f"http://{host}:{port}/dicom-web"
         try:
             # Plain HTTP: reading the system's certificates would take longer than many a test.
-            async with httpx.AsyncClient(base_url=url, timeout=120, verify=False) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, verify=False) as client:
                 yield Running(url, client, services, catalogue, objects, server)
         finally:
             server.should_exit = True

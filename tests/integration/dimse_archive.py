@@ -22,13 +22,13 @@ from pacs_cloud.bootstrap.ports import Reservation
 from pacs_cloud.bootstrap.services import Stores, open_stores
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.settings import Address, Settings
+from patience import PATIENCE_S
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 PATIENT_FIND, PATIENT_MOVE, PATIENT_GET = (f"1.2.840.10008.5.1.4.1.2.1.{n}" for n in (1, 2, 3))
 STUDY_FIND, STUDY_MOVE, STUDY_GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
-SEARCHABLE_S = 2.0
 """What is asked for is 300 ms after the release; a shared machine may be busy."""
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class Running:
         association.release()
         return found
 
-    async def searchable(self, sop_instance_uid: str, within_s: float = SEARCHABLE_S) -> bool:
+    async def searchable(self, sop_instance_uid: str, within_s: float = PATIENCE_S) -> bool:
         """Say whether an instance is visible soon."""
         loop = asyncio.get_running_loop()
         until = loop.time() + within_s

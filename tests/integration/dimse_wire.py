@@ -24,6 +24,7 @@ from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.dimse.storage_classes import storage_repertoire
 from pacs_cloud.dimse.verification import VERIFICATION, VERIFICATION_OFFER
 from pacs_cloud.errors import PacsError
+from patience import PATIENCE_S
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -31,8 +32,6 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 J2K = "1.2.840.10008.1.2.4.90"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
-PATIENT = 10.0
-
 HEADER = Struct(">BxI")
 
 
@@ -147,7 +146,7 @@ class Wire:
 
     async def pdu(self) -> tuple[int, bytes]:
         """Return the next PDU; (0, b"") when the server has closed."""
-        async with asyncio.timeout(PATIENT):
+        async with asyncio.timeout(PATIENCE_S):
             try:
                 pdu_type, length = HEADER.unpack(await self.reader.readexactly(6))
                 return pdu_type, await self.reader.readexactly(length)
@@ -249,6 +248,6 @@ def store_rq(message_id: int = 1, context_id: int = 1, **more: int | str) -> byt
 async def eventually(condition: object) -> None:
     """Wait until `condition()` holds."""
     assert callable(condition)
-    async with asyncio.timeout(PATIENT):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.005)

@@ -37,6 +37,7 @@ from pacs_cloud.settings import Destination, Settings
 from pacs_cloud.tiering.access.folding import fold_access
 from pacs_cloud.tiering.access.log import last_reads, reads_by_day
 from pacs_cloud.tiering.access.sheet import Access
+from patience import PATIENCE_S
 from servers.fixtures import Place
 from unit.tiering.tiering_access import at, keys, log_of, write
 
@@ -181,7 +182,7 @@ async def test_the_worker_folds_what_is_past(tmp_path: Path) -> None:
                 await write(stores.objects, day, "1.2.3")
         before = await log_of(stores.objects)
         months = {day[:7] for day in before}
-        async with serve_worker(settings, stores), asyncio.timeout(60):
+        async with serve_worker(settings, stores), asyncio.timeout(PATIENCE_S):
             while len(await keys(stores.objects)) > len(months):
                 await asyncio.sleep(0.05)
         assert await log_of(stores.objects) == before

@@ -61,8 +61,17 @@ HOUR_US = 3_600_000_000
 _BOUNDED = {role: {"rules": [{"institutions": ["Elsewhere"]}]} for role in access.BOUNDED}
 
 SESSION, LINK = "whoever is signed in", "whoever came by that link"
+SEEN = "whoever is signed in and sees the study"
 PAGES: Mapping[tuple[str, str], str] = {
-    ("GET", "/"): ANYBODY,
+    ("GET", "/"): SEEN,
+    ("GET", "/studies/asides"): SEEN,
+    ("GET", "/studies/{study}"): SEEN,
+    ("GET", "/studies/{study}/labels"): SEEN,
+    ("POST", "/studies/{study}/labels"): SEEN,
+    ("GET", "/light/"): SEEN,
+    **{("GET", f"/viewer{end}"): SESSION for end in ("", "/", "/{path}")},
+    ("POST", "/light/studies/{study}/keys"): SESSION,
+    **{("GET", f"/light/{end}"): ANYBODY for end in ("away", "manifest.webmanifest", "worker.js")},
     ("GET", "/static/{version}/{path}"): ANYBODY,
     ("GET", "/sign-in"): ANYBODY,
     ("POST", "/sign-in"): ANYBODY,
@@ -85,6 +94,40 @@ PAGES: Mapping[tuple[str, str], str] = {
         for method in ("GET", "POST")
     },
     **{(method, f"/shares{end}"): SESSION for end in ("", "/revoke") for method in ("GET", "POST")},
+    **{
+        (method, path): SESSION
+        for path in ("/send", "/recall", "/recall/pin")
+        for method in ("GET", "POST")
+    },
+    ("GET", "/download"): SESSION,
+    ("GET", "/upload"): SESSION,
+    ("POST", "/upload"): SESSION,
+    **{
+        ("GET", f"/ops/{end}"): SESSION
+        for end in ("audit", "audit/who", "audit/{file}", "holds", "conflicts")
+    },
+    ("GET", "/ops/conflicts/{conflict}/{picture}"): SESSION,
+    ("GET", "/ops/corrections"): SESSION,
+    **{
+        ("GET", f"/ops{end}"): SESSION
+        for end in ("", "/ingest", "/tiers", "/cost", "/cost/prices", "/what-if", "/recalls")
+    },
+    **{
+        (method, f"/ops/{end}"): SESSION
+        for end in ("queue/redrive", "devices")
+        for method in ("GET", "POST")
+    },
+    ("GET", "/ops/queue"): SESSION,
+    ("GET", "/ops/ae-titles"): SESSION,
+    **{
+        (method, f"/ops/{end}"): SESSION
+        for end in (
+            *("audit/chain", "integrity", "trash", "conflicts/{conflict}", "users", "users/{name}"),
+            *("keys", "ae-titles/one", "shares", "corrections/{correction}"),
+            *(f"corrections/{what}" for what in ("merge", "move", "attributes")),
+        )
+        for method in ("GET", "POST")
+    },
     ("GET", "/share/{share}"): LINK,
     ("POST", "/share/{share}"): LINK,
     ("GET", "/share/{share}/leave"): LINK,
@@ -94,6 +137,21 @@ PAGES: Mapping[tuple[str, str], str] = {
     ("GET", "/share/{share}/studies/{study}/series/{series}"): LINK,
 }
 """Every page, and who gets more of it than a form or a way to the sign-in."""
+
+VIEWED: Mapping[tuple[str, str], Action | str] = {
+    ("GET", f"/light/studies/{{study}}{end}"): Action.READ
+    for end in ("", "/keys", "/series/{series}/frames", "/series/{series}/volume")
+}
+"""Pages that are for whoever may see the study, by whatever credential."""
+
+SHAPED: Mapping[tuple[str, str], Action | str] = {
+    ("GET", f"/light/studies/{{study}}/series/{{series}}/volume/{end}"): Action.READ
+    for end in ("plane", "view", "point")
+}
+"""Likewise, of volumes: for whoever may see the study there is none of its single image."""
+
+NUMBERS: Mapping[tuple[str, str], Action | str] = {("GET", "/metrics"): Action.OPERATE}
+"""What `serve` adds to what the DICOMweb application serves by itself."""
 
 
 @dataclass(frozen=True)
@@ -443,10 +501,10 @@ async def test_at_another_tenants_host_whoever_is_somebody_here_is_nobody(
         key = by_header("their key", f"Bearer {theirs}")
         for one in shown:
             there = replace(one, caller=None, fields=tuple(_also_over_tls(one)))
-            for (method, path), wanted in WANTED.items():
+            for (method, path), wanted in {**WANTED, **VIEWED}.items():
                 answer = await house.ask(there, method, f"http://{OTHER_HOST}{url(path, STUDY)}")
                 judge(there, method, path, wanted, answer, f"{one.name}: {method} {path}")
-        for (method, path), wanted in WANTED.items():
+        for (method, path), wanted in {**WANTED, **VIEWED}.items():
             if wanted != ANYBODY and method == "GET":
                 case = f"their key: {method} {path}"
                 # There the other study is the one that is seen, and ours is not there.
@@ -487,7 +545,9 @@ def _below(routes: Iterable[Any], prefix: str) -> Iterable[Route]:
 async def test_every_route_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened(tmp_path, monkeypatch) as house:
         served = {(method, one.path) for one in routes_of(house.app) for method in one.methods}
-        assert {one for one in served if one[0] != "HEAD"} == set(WANTED) | set(PAGES)
+        assert {one for one in served if one[0] != "HEAD"} == {
+            *(*WANTED, *NUMBERS, *PAGES, *VIEWED, *SHAPED)
+        }
 
 
 def _would_change(caller: Caller | None, method: str, wanted: Action | str, path: str) -> bool:
@@ -533,10 +593,17 @@ def tells_nothing(answer: httpx.Response, case: str, *, own: bool = False) -> No
 
 def url(path: str, study: str, share: str = "0" * 32) -> str:
     below = {"study": study, "series": f"{study}.1", "instance": f"{study}.1.1"}
+    below |= {"conflict": "0" * 32, "picture": "newcomer", "correction": "0" * 32}
+    below |= {"name": "clinician-here", "file": "events.csv"}
     filled = path.format(**below, frames="1", path="7FE00010", share=share, version="x")
     if path.endswith("/wado"):
         uids = f"studyUID={study}&seriesUID={study}.1&objectUID={study}.1.1"
         filled += f"?requestType=WADO&{uids}"
+    if path in {path for _, path in SHAPED}:
+        filled += "" if path.endswith("view") else "?plane=axial&at=0"
+        filled += "&x=1&y=1" if path.endswith("point") else ""
+    if path == "/studies/asides":
+        filled += f"?of={study}"
     return filled
 
 
@@ -546,7 +613,7 @@ async def test_nobody_gets_more_than_their_credentials_are_worth(
     async with opened(tmp_path, monkeypatch) as house:
         shown = [one for made in (good, worthless) async for one in made(house)]
         for one in shown:
-            for (method, path), wanted in WANTED.items():
+            for (method, path), wanted in {**WANTED, **VIEWED}.items():
                 if not _would_change(one.caller, method, wanted, path):
                     answer = await house.ask(one, method, url(path, STUDY))
                     case = f"{one.name}: {method} {path}"
@@ -554,6 +621,22 @@ async def test_nobody_gets_more_than_their_credentials_are_worth(
                     if "{study}" in path or path.endswith("/wado"):
                         answer = await house.ask(one, method, url(path, FOREIGN))
                         judge_foreign(one, wanted, answer, case)
+            for (method, path), wanted in SHAPED.items():
+                answer = await house.ask(one, method, url(path, STUDY))
+                case = f"{one.name}: {method} {path}"
+                if one.caller is not None and _may(one.caller, Action.READ):
+                    assert answer.status_code == 406, case
+                    tells_nothing(answer, case)
+                else:
+                    judge(one, method, path, wanted, answer, case)
+                judge_foreign(one, wanted, await house.ask(one, method, url(path, FOREIGN)), case)
+            for (method, path), wanted in NUMBERS.items():
+                answer = await house.ask(one, method, path)
+                status = 401 if one.caller is None or one.is_refused else 403
+                if status == 403 and access.opens(one.caller, Action(wanted)):
+                    status = 200  # as of pages: what is of all studies is not for who has some
+                assert answer.status_code == status, f"{one.name}: {path}"
+                tells_nothing(answer, f"{one.name}: {path}")
 
 
 async def test_pages_are_for_whoever_they_are_for(
@@ -576,17 +659,18 @@ async def test_pages_are_for_whoever_they_are_for(
                     case = f"{one.name}: {method} {path} {share}"
                     answer = await house.ask(page, method, url(path, STUDY, share))
                     is_own = is_guest and wanted == LINK and share == one.share
-                    tells_nothing(answer, case, own=is_own)
+                    own = is_own or (wanted == SEEN and has_session)
+                    tells_nothing(answer, case, own=own)
                     if method == "POST":
                         # A form without what is this session's own does nothing.
                         assert answer.status_code in {303, 400, 401, 403, 404}, case
                     elif one.is_refused:
                         assert answer.status_code in {303, 401}, case
-                    elif wanted == SESSION and answer.status_code == 200:
+                    elif wanted in {SESSION, SEEN} and answer.status_code == 200:
                         assert has_session, case
                     elif is_own and path.endswith(("{share}", "{series}")):
                         assert answer.status_code == 200, case
                         assert SECRETS[0].split("^")[0] in answer.text, case
                     else:
-                        assert answer.status_code in {200, 303, 403, 404}, case
+                        assert answer.status_code in {200, 204, 303, 403, 404}, case
         assert {(key.key_id, key.revoked_us) for key in await keys.list()} == there

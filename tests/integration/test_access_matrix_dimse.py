@@ -73,6 +73,7 @@ from pacs_cloud.security.caller import Action, Caller, Grant, Role, system
 from pacs_cloud.security.rules import StudyRule
 from pacs_cloud.security.witness import NOBODY, Witness
 from pacs_cloud.settings import Destination, Settings
+from patience import PATIENCE_S
 
 BROUGHT = "1.2.826.0.1.78"
 """The study of what callers store."""
@@ -337,7 +338,7 @@ class House:
 
     async def all_is_kept(self) -> None:
         """Wait until all that was taken is there, and check that nothing else is."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not (found := await self.kept()) >= self.expected:
                 await asyncio.sleep(0.02)
         assert found == self.expected

@@ -14,6 +14,7 @@ from pacs_cloud.bootstrap.backing_up import settings_json
 from pacs_cloud.bootstrap.session_secrets import session_secrets
 from pacs_cloud.errors import Corrupt, InvalidRequest, PacsError, Unavailable
 from pacs_cloud.settings import Settings, load_settings
+from patience import PATIENCE_S
 
 SECRET, OTHER = "s3cret-" + "x" * 40, "0ther-" + "y" * 40
 PRINT = (
@@ -44,7 +45,7 @@ def test_processes_that_start_together_have_one_secret(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = {process.communicate(timeout=60)[0] for process in started}
+    said = {process.communicate(timeout=PATIENCE_S)[0] for process in started}
     assert {process.returncode for process in started} == {0}
     (secret,) = said
     assert len(secret.strip()) == 64

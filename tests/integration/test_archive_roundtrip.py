@@ -20,6 +20,7 @@ from pydicom.filereader import dcmread
 from pynetdicom import AE
 
 from crash.archive import Archive, running
+from patience import PATIENCE_S
 from real_files import REAL_DATA
 from servers.endpoint import Endpoint
 from servers.fixtures import Place, queue_at
@@ -113,7 +114,7 @@ def _is_writable(path: Path) -> bool:
 
 def test_stow_raw_comes_back_byte_for_byte(archive: Archive, files: list[Path]) -> None:
     web = f"{archive.http}/dicom-web"
-    with httpx.Client(timeout=120) as http:
+    with httpx.Client(timeout=PATIENCE_S) as http:
         for path in files:
             answer = _stow(http, web, path.read_bytes())
             assert answer.status_code == 200, (path.name, answer.text[:500])
@@ -147,7 +148,7 @@ def test_c_store_comes_back_equal(
         if not _storescu(program, archive, path):
             _pynetdicom(archive, path)
     web = f"{archive.http}/dicom-web"
-    with httpx.Client(timeout=120) as http:
+    with httpx.Client(timeout=PATIENCE_S) as http:
         _await_instances(http, web, files)
         for path in files:
             sent = dcmread(path)
@@ -161,7 +162,7 @@ def test_malformed_files_are_refused_and_nothing_is_lost_beside_them(
 ) -> None:
     web = f"{archive.http}/dicom-web"
     good = files[0].read_bytes()
-    with httpx.Client(timeout=60) as http:
+    with httpx.Client(timeout=PATIENCE_S) as http:
         for path in sorted((real_data / "malformed").iterdir()):
             content = path.read_bytes()
             answer = _stow(http, web, content, good)
@@ -216,7 +217,7 @@ def _storescu(program: str, archive: Archive, path: Path) -> bool:
         [program, flag, "-R", "-aec", archive.aet, archive.host, str(archive.port), path],
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
         env={**os.environ, "TCP_NODELAY": "1"},
     )
     return done.returncode == 0
@@ -235,7 +236,7 @@ def _pynetdicom(archive: Archive, path: Path) -> None:
 
 def _await_instances(http: httpx.Client, web: str, files: list[Path]) -> None:
     """Return once the last association's packs are committed (cloud: after their linger)."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_S
     for path in files:
         ds = dcmread(path, stop_before_pixels=True)
         url = (

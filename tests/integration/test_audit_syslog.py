@@ -21,6 +21,7 @@ from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.security.audit_event import AuditEvent, Kind
 from pacs_cloud.security.audit_message import AuditSource
 from pacs_cloud.settings import load_settings
+from patience import PATIENCE_S
 from unit.audit.audit_house import House, die
 from unit.audit.audit_schema import read
 
@@ -79,7 +80,7 @@ def forwarder(
 
 async def arrived(server: SyslogServer, count: int) -> list[str]:
     """Return the studies that messages name, once there are so many."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE_S
     while len(server.messages) < count and time.monotonic() < until:
         await asyncio.sleep(0.01)
     studies: list[str] = []
@@ -252,7 +253,7 @@ async def test_rsyslog_takes_what_we_send(
         async with house.trail(keeps=True) as trail:
             await record(house, trail, *(f"1.{number}" for number in range(50)))
             await forwarder(trail, port).send()
-            until = time.monotonic() + 30
+            until = time.monotonic() + PATIENCE_S
             while not written.exists() or written.read_bytes().count(b"\n") < 50:
                 assert time.monotonic() < until, (tmp_path / "said").read_text()
                 await asyncio.sleep(0.05)
@@ -289,7 +290,7 @@ async def test_a_process_sends_as_its_settings_say(
     ):
         event = AuditEvent(Kind.LOGIN, "default", "user:anna", "page", now_us())
         await trail.record(event)
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while not server.messages and time.monotonic() < until:
             await asyncio.sleep(0.05)
     (message,) = server.messages

@@ -78,8 +78,13 @@ def test_packs_and_a_backup_are_the_archive(tmp_path: Path) -> None:
 
 def test_a_cut_backup_is_refused(tmp_path: Path) -> None:
     data = imported(tmp_path)
-    pacs("backup", tmp_path, "--data", data)
+    said = pacs("backup", tmp_path, "--data", data).stdout
     (file,) = tmp_path.glob("pacs-backup-*.zip")
+    assert said.endswith(f": {file}\n")
+    # A folder that nobody has made is no file either.
+    refused = pacs("backup", tmp_path / "none", "--data", data, code=2).stderr
+    assert "none is no folder" in refused
+    assert ".zip" in refused
     file.write_bytes(file.read_bytes()[:-40])
     told = pacs("restore", file, "--yes", "--data", data, code=2).stderr
     assert told.startswith("pacs-cloud: ")
@@ -103,11 +108,12 @@ def test_a_backup_lies_in_a_bucket(tmp_path: Path, bucket: Place) -> None:
     pacs("hold", "set", OTHER, "--reason", "case 7", "--data", data)
     where = f"s3://{bucket.name}/backups"
     options = f"?endpoint={bucket.endpoint.url}&region={bucket.endpoint.region}"
-    pacs("backup", where + options, "--data", data)
+    said = pacs("backup", where + options, "--data", data).stdout
     client = bucket.endpoint.client("s3")
     (entry,) = client.list_objects_v2(Bucket=bucket.name)["Contents"]
     client.close()
     shutil.rmtree(data / "objects" / "holds")
     name = entry["Key"].rpartition("/")[2]
+    assert said.endswith(f": {where}/{name}{options}\n")
     pacs("restore", f"{where}/{name}{options}", "--yes", "--data", data)
     assert "case 7" in pacs("hold", "list", "--data", data).stdout

@@ -17,6 +17,7 @@ from pydicom.data import get_testdata_file
 
 import warm_start
 from crash.archive import Archive, running
+from patience import PATIENCE_S
 
 CT = Path(str(get_testdata_file("CT_small.dcm")))
 MR = Path(str(get_testdata_file("MR_small.dcm")))
@@ -130,7 +131,9 @@ def test_what_cannot_be_done_is_one_line_and_exit_2(
 
 @pytest.mark.parametrize("command", ["find", "fsck", "rebuild", "status"])
 def test_no_archive_is_made_where_one_was_only_asked_for(tmp_path: Path, command: str) -> None:
-    assert "no archive" in pacs(command, "--data", tmp_path / "none", code=2).stderr
+    said = pacs(command, "--data", tmp_path / "none", code=2).stderr
+    assert "no archive" in said
+    assert "--data says where it is" in said
     assert not (tmp_path / "none").exists()
 
 
@@ -183,13 +186,15 @@ def test_up_serves_and_its_ports_are_taken(archive: Archive, tmp_path: Path) -> 
         assert httpx.get(f"{archive.http}/{probe}").status_code == 200
     taken = archive.http.removeprefix("http://")
     words = ("up", "--data", tmp_path / "other", "--http", taken, "--dimse", "127.0.0.1:0")
-    assert "in use" in pacs(*words, code=2).stderr
+    said = pacs(*words, code=2).stderr
+    assert "the port is in use" in said
+    assert "--http says where else" in said
 
 
 def test_a_process_that_dies_is_started_again(archive: Archive) -> None:
     web = min(archive.web_pids)
     os.kill(web, signal.SIGKILL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             if httpx.get(f"{archive.http}/readyz").status_code == 200:

@@ -17,6 +17,7 @@ from crash.archive import Archive, fsck, running
 from dicomweb_samples import make_instance
 from pacs_cloud.cli.correction_commands import corrections, patient, study
 from pacs_cloud.errors import Conflict, InvalidRequest, NotFound, PacsError
+from patience import PATIENCE_S
 
 LATE = "1.2.3.77"
 WHY = "--reason", "typed wrong: DOE^JOHN"
@@ -137,8 +138,7 @@ def studies(archive: Archive, patient_id: str) -> set[str]:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if holds():
-            return
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.1)
-    raise AssertionError("it never came to that")

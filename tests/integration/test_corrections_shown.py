@@ -35,6 +35,7 @@ from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.cli.getting import get_study
 from pacs_cloud.custody.corrections.orders import Orders
 from pacs_cloud.dicom.amendable import given_element
+from pacs_cloud.security.caller import system
 from pacs_cloud.settings import Destination
 
 STUDY, SERIES = "1.2.3.1", "1.2.3.1.1"
@@ -347,7 +348,14 @@ async def test_a_merge_and_a_correction_are_seen_at_once_and_taken_back(tmp_path
 
         def orders() -> Orders:
             places = stores.objects, stores.catalogue, tenant
-            return Orders(*places, who="me", reason="why", system="HERE", now_us=now_us())
+            return Orders(
+                *places,
+                caller=system(tenant),
+                who="me",
+                reason="why",
+                system="HERE",
+                now_us=now_us(),
+            )
 
         async def fetched() -> Got:
             return await asyncio.to_thread(get, archive, STUDY_GET, asked, [context])
@@ -383,6 +391,8 @@ async def test_a_merge_and_a_correction_are_seen_at_once_and_taken_back(tmp_path
             assert dataset.get("ImageComments") == ("déjà vu" if uid == COMMENTED else None)
         for one in (corrected, merged):
             undoing = corrector_of(stores)
-            await undoing.undo(tenant, one.correction_id, who="me", reason="no")
+            await undoing.undo(
+                *(tenant, one.correction_id), caller=system(tenant), who="me", reason="no"
+            )
         assert (await fetched()).encoded == stored
         assert len(await archive.matches(STUDY_FIND, "STUDY", PatientID="P1")) == 1

@@ -18,6 +18,7 @@ from test_command_line import lines, pacs
 
 from crash.archive import Archive, fsck, running
 from dicomweb_samples import make_instance
+from patience import PATIENCE_S
 
 STUDY, OTHER = "1.2.3.1", "1.2.3.9"
 FIRST, SECOND = f"{STUDY}.1", f"{STUDY}.2"
@@ -169,7 +170,7 @@ def test_a_retention_of_no_time_is_purged_by_the_worker_at_its_start(
     assert packs(data, STUDY)
     monkeypatch.setenv("PACS_TRASH_DAYS", "0")
     with running(data, log=tmp_path / "log"):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while packs(data, STUDY) and time.monotonic() < deadline:
             time.sleep(0.05)
     assert packs(data, STUDY) == []

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,11 @@ from http_wire import Response, Wire, request, wire
 
 from crash.archive import running
 from dicomweb_samples import make_instance
+from pacs_cloud.bootstrap.ports import Reservation
+from pacs_cloud.bootstrap.services import open_stores
+from pacs_cloud.bootstrap.web_role import serve_web
+from pacs_cloud.settings import Address, Settings
+from patience import PATIENCE_S
 
 HEALTH = request("/healthz")
 STUDIES = "/dicom-web/studies"
@@ -139,7 +144,7 @@ async def test_a_stopping_process_accepts_nobody_any_more(tmp_path: Path) -> Non
             await slow.send(request(INSTANCE, "accept: application/dicom"))
             await slow.reader.readuntil(b"\r\n\r\n")
             os.kill(archive._leader(), signal.SIGTERM)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 while True:
                     try:
                         async with wire(archive.http) as late:
@@ -149,3 +154,20 @@ async def test_a_stopping_process_accepts_nobody_any_more(tmp_path: Path) -> Non
                     except (ConnectionError, asyncio.IncompleteReadError):
                         pass
             assert await slow.reader.readexactly(len(file)) == file
+
+
+async def test_where_what_is_done_meanwhile_fails_nobody_is_listened_to_any_more(
+    tmp_path: Path,
+) -> None:
+    with closing(Reservation(Address(host="127.0.0.1", port=0))) as reservation:
+        where, url = reservation.address, f"http://{reservation.address}"
+        settings = Settings.model_validate({"data": tmp_path, "no_auth": True, "http": where})
+        async with open_stores(settings, create=True) as stores, AsyncExitStack() as connections:
+            with pytest.raises(ExceptionGroup, match="unhandled"):
+                async with serve_web(settings, stores):
+                    idle = await connections.enter_async_context(wire(url))
+                    assert (await ask(idle, "/healthz")).status == 200
+                    raise ZeroDivisionError
+            assert await idle.rest() == b""
+            with pytest.raises(ConnectionRefusedError):
+                await connections.enter_async_context(wire(url))

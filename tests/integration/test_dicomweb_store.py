@@ -15,6 +15,7 @@ from dicomweb_client import DICOMwebClient
 from dicomweb_samples import make_instance
 from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.dicomweb.app import HttpOptions
+from patience import PATIENCE_S
 
 CONTENT_TYPE = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
 
@@ -277,11 +278,9 @@ async def test_a_client_that_goes_away_leaves_nothing_open(archive: Running) -> 
     await writer.drain()
     writer.close()
     await writer.wait_closed()
-    for _ in range(200):
-        rows = await archive.client.get("/instances")
-        if rows.status_code == 200:
-            break
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE_S):
+        while (rows := await archive.client.get("/instances")).status_code != 200:
+            await asyncio.sleep(0.05)
     assert [row["00080018"]["Value"] for row in rows.json()] == [["1.2.3.4.1"]]
     assert (await archive.store(make_instance("1.2.3.4.2"))).status_code == 200
 

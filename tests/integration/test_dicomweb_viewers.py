@@ -113,14 +113,12 @@ async def load_all(archive: Running, node_clients: Path, files: Sequence[Path], 
     return equal
 
 
-@pytest.mark.timeout(300)
 async def test_cornerstone_loads_pydicoms_files(
     archive: Running, node_clients: Path, tmp_path: Path
 ) -> None:
     assert await load_all(archive, node_clients, pydicom_files(), tmp_path) >= 4
 
 
-@pytest.mark.timeout(300)
 async def test_cornerstone_loads_real_files(
     archive: Running, node_clients: Path, tmp_path: Path, real_data: Path
 ) -> None:
@@ -131,7 +129,6 @@ async def test_cornerstone_loads_real_files(
     assert await load_all(archive, node_clients, files, tmp_path) >= 25
 
 
-@pytest.mark.timeout(120)
 async def test_dicomweb_client_stores_searches_and_retrieves(
     archive: Running, node_clients: Path
 ) -> None:

@@ -11,6 +11,7 @@ from http_wire import Wire, request, wire
 from dicomweb_samples import make_instance
 from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
 from pacs_cloud.dicomweb.app import HttpOptions
+from patience import PATIENCE_S
 
 HEALTH = request("/healthz")
 STUDIES = "/dicom-web/studies"
@@ -236,7 +237,7 @@ async def test_a_connection_that_says_nothing_is_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("before", [b"", HEALTH])
 async def test_a_header_that_dribbles_is_408(tmp_path: Path, before: bytes) -> None:
     async with (
-        served(tmp_path, limits=ConnectionLimits(header_s=0.2)) as archive,
+        served(tmp_path, limits=ConnectionLimits(header_s=0.5)) as archive,
         wire(archive.url) as connection,
     ):
         await connection.send(before)
@@ -256,7 +257,7 @@ async def test_a_reader_that_takes_nothing_is_left(tmp_path: Path) -> None:
             connection.writer.transport.pause_reading()
             one = f"{STUDIES}/1.2.3.1/series/1.2.3.1.1/instances/1.2.3.4.1"
             await connection.send(request(one, "accept: application/dicom"))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while not connections - others:
                     await asyncio.sleep(0.01)
                 while connections - others:

@@ -9,6 +9,7 @@ import pytest
 
 from crash.archive import Archive, running
 from dicomweb_samples import make_instance
+from patience import PATIENCE_S
 
 INSTANCES = 16
 SIDE = 2048  # 8 MiB of pixels each
@@ -36,7 +37,7 @@ def test_a_long_study_is_sent_at_constant_memory(archive: Archive, tmp_path: Pat
             url,
             content=make_instance(f"1.2.3.1.1.{number + 1}", rows=SIDE, pixels=pixels),
             headers={"content-type": "application/dicom"},
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert stored.status_code in {200, 202}, stored.text
     (pid,) = archive.web_pids

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dimse_archive import CT, EXPLICIT, Got, destination, elements_of, instance
@@ -38,7 +39,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data=tmp_path / "data")
 
 
-def spoken(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+def spoken(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -77,11 +78,21 @@ def test_what_a_peer_refuses_is_listed(
     assert summary["failures"] == [{"instance": "1.2.3.4.2", "reason": "refused with status A700"}]
 
 
-def test_a_peer_that_is_away_fails_every_instance(folder: Path, settings: Settings) -> None:
+def test_a_peer_that_is_away_fails_every_instance(
+    folder: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     import_path(settings, str(folder), as_json=False)
     with destination([build_context(CT)], lambda _: 0) as port:
         pass
+    capsys.readouterr()
     assert send_study(settings, "1.2.3", f"THERE@127.0.0.1:{port}", as_json=True) == 1
+    (told,) = spoken(capsys)
+    assert len(told["failures"]) == 3
+    assert send_study(settings, "1.2.3", f"THERE@127.0.0.1:{port}", as_json=False) == 1
+    # Once, however many they are.
+    said = capsys.readouterr().err
+    assert said.count("no connection to THERE") == 1
+    assert "3 instances were not stored" in said
 
 
 def test_no_such_study(folder: Path, settings: Settings) -> None:

@@ -41,8 +41,8 @@ async def test_a_deleted_study_is_not_moved(tmp_path: Path) -> None:
         peers = (Destination(aet="THERE", host="127.0.0.1", port=port),)
         async with running(tmp_path, destinations=peers) as archive:
             assert set(await archive.store(instance(1), instance(2))) == {0}
-            assert await archive.searchable("1.2.3.4.1", within_s=10)
-            assert await archive.searchable("1.2.3.4.2", within_s=10)
+            assert await archive.searchable("1.2.3.4.1")
+            assert await archive.searchable("1.2.3.4.2")
             stores = archive.stores
 
             async def load(tenant: str, ref: UidRef) -> PackIndex:

@@ -54,6 +54,7 @@ from pacs_cloud.identity.devices import (
 )
 from pacs_cloud.security.caller import Grant, Role
 from pacs_cloud.settings import Address, Destination
+from patience import PATIENCE_S
 
 EVERYTHING = frozenset(DeviceService)
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -164,7 +165,7 @@ async def test_a_change_counts_soon(tmp_path: Path) -> None:
     async with archive(tmp_path, ct1) as running:
         assert await answer_to(running, "CT1") == ()
         await know(running, replace(ct1, is_disabled=True))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await answer_to(running, "CT1") == ():
                 await asyncio.sleep(0.1)
 
@@ -199,7 +200,7 @@ async def test_tenants_do_not_see_each_other(tmp_path: Path) -> None:
                 association.release()
             return found
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (counts := await asyncio.to_thread(store_and_find)) == [0, 0]:
                 pass
         assert counts == [1, 0]
@@ -265,7 +266,7 @@ async def test_who_may_only_retrieve_gets_storage_contexts_one_way(tmp_path: Pat
             association.release()
             return status.Status
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not got:
                 assert await asyncio.to_thread(get) == 0
         assert got == ["1.2.3.4.1"]
@@ -291,7 +292,7 @@ async def test_dcmtk_may_store_and_nothing_else(
 
 async def dcmtk_run(*command: str) -> int:
     done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, timeout=60, check=False
+        subprocess.run, command, capture_output=True, timeout=PATIENCE_S, check=False
     )
     return done.returncode
 
@@ -313,7 +314,7 @@ async def test_no_more_associations_than_a_device_may_have(tmp_path: Path) -> No
         assert await answer_to(running, "MR1") == ()
         # One that ends, however it does, makes room for another.
         await wires[0].close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await answer_to(running, "CT1") == TOO_MANY:
                 await asyncio.sleep(0.02)
         for wire in wires[1:]:
@@ -327,7 +328,7 @@ async def test_a_request_that_breaks_off_gives_its_place_back(tmp_path: Path) ->
             writer.write(associate_rq("1.2.840.10008.1.1", calling_ae_title="CT1"))
             await writer.drain()
             writer.transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await answer_to(running, "CT1") == TOO_MANY:
                 await asyncio.sleep(0.02)
 
@@ -581,7 +582,7 @@ def started(folder: Path, **settings: str) -> Iterator[dict[str, str]]:
         yield dict(field.split("=", 1) for field in fields)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
         process.stdout.close()
 
 
@@ -640,7 +641,7 @@ def test_a_start_with_files_that_are_no_good(tmp_path: Path, ours: Pair) -> None
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 2

@@ -39,6 +39,8 @@ from pacs_cloud.dimse.service import Discard, Operation, Response
 from pacs_cloud.dimse.state import AssociationAborted, EndKind
 from pacs_cloud.dimse.verification import VERIFICATION, VERIFICATION_OFFER
 from pacs_cloud.errors import NotFound, PacsError, Unavailable
+from patience import PATIENCE_S
+from servers.child import free_ports
 
 IDENTIFIER = b"\x08\x00\x52\x00\x06\x00\x00\x00STUDY "
 
@@ -309,7 +311,7 @@ async def test_we_say_that_nobody_is_there() -> None:
 
 
 async def test_we_do_not_wait_forever_for_an_answer() -> None:
-    limits = Limits(artim_s=0.1, response_s=0.1)
+    limits = Limits(artim_s=0.1)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
@@ -319,7 +321,7 @@ async def test_we_do_not_wait_forever_for_an_answer() -> None:
     kept.gate.clear()
     async with (
         serving(repertoire(kept)) as server,
-        calling(peer_at(server), limits=limits) as association,
+        calling(peer_at(server), limits=Limits(response_s=0.1)) as association,
     ):
         with pytest.raises(AssociationAborted):
             await store(association, Instance(CT, "1.2", J2K, b"ab"))
@@ -487,7 +489,7 @@ async def test_pynetdicom_rejects_us() -> None:
 
 async def run(*command: str) -> None:
     done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, timeout=60, check=False
+        subprocess.run, command, capture_output=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -516,9 +518,7 @@ async def test_dcmtk_echoes_and_stores(dcmtk: Callable[[str], str], tmp_path: Pa
 
 
 async def test_dcmtk_takes_what_we_send(dcmtk: Callable[[str], str], tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     received = tmp_path / "received"
     received.mkdir()
     encoded = tmp_path / "data"
@@ -528,7 +528,7 @@ async def test_dcmtk_takes_what_we_send(dcmtk: Callable[[str], str], tmp_path: P
     raw = raw[raw.index(b"\x08\x00\x16\x00UI") :]
     process = subprocess.Popen([dcmtk("storescp"), "-od", str(received), str(port)])
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     association = await connect(
@@ -542,7 +542,7 @@ async def test_dcmtk_takes_what_we_send(dcmtk: Callable[[str], str], tmp_path: P
         await association.release()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
     (path,) = received.iterdir()
     assert path.read_bytes().endswith(raw)
 

@@ -41,6 +41,7 @@ from pacs_cloud.dimse.requestor import Instance, Peer, connect, store
 from pacs_cloud.dimse.service import Operation, Response
 from pacs_cloud.errors import PacsError
 from pacs_cloud.settings import Destination
+from patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -64,7 +65,7 @@ def stored() -> list[Dataset]:
 async def fill(archive: Running, datasets: list[Dataset]) -> None:
     assert set(await archive.store(*datasets)) == {0}
     for dataset in datasets:
-        assert await archive.searchable(str(dataset.SOPInstanceUID), within_s=10)
+        assert await archive.searchable(str(dataset.SOPInstanceUID))
 
 
 @pytest.fixture
@@ -384,7 +385,7 @@ async def test_dcmtk_gets(archive: Running, tmp_path: Path, dcmtk: Callable[[str
     command = [dcmtk("getscu"), "-S", "-aec", "PACS", "-od", str(folder)]
     command += ["-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID=1.2.3"]
     command += ["127.0.0.1", str(archive.port)]
-    await asyncio.to_thread(subprocess.run, command, check=True, timeout=30)
+    await asyncio.to_thread(subprocess.run, command, check=True, timeout=PATIENCE_S)
     uids = {dcmread(path).SOPInstanceUID for path in folder.iterdir()}
     assert uids == {"1.2.3.4.1", "1.2.3.4.2", "1.2.3.4.3"}
 
@@ -402,7 +403,7 @@ async def test_dcmtk_moves_to_dcmtk(tmp_path: Path, dcmtk: Callable[[str], str])
         command += ["+P", str(port), "-od", str(folder)]
         command += ["-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID=1.2.3"]
         command += ["127.0.0.1", str(archive.port)]
-        await asyncio.to_thread(subprocess.run, command, check=True, timeout=30)
+        await asyncio.to_thread(subprocess.run, command, check=True, timeout=PATIENCE_S)
     uids = {dcmread(path).SOPInstanceUID for path in folder.iterdir()}
     assert uids == {"1.2.3.4.1", "1.2.3.4.2", "1.2.3.4.3"}
 
@@ -493,7 +494,7 @@ async def test_a_long_instance_moves_at_bounded_memory(tmp_path: Path) -> None:
             sent = Instance(CT, "1.2.3.4.1", EXPLICIT, data_set())
             assert (await store(association, sent)).status == 0
             await association.release()
-            assert await archive.searchable("1.2.3.4.1", within_s=30)
+            assert await archive.searchable("1.2.3.4.1")
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             identifier = identifier_of("STUDY", StudyInstanceUID="1.2.3")
             got = await asyncio.to_thread(move, archive, STUDY_MOVE, identifier, "THERE")

@@ -39,6 +39,7 @@ from pacs_cloud.dimse.server import Endpoint, Server, ServerSettings
 from pacs_cloud.dimse.tls import ClientCertificates, TlsContexts, TlsFiles, TlsPeer
 from pacs_cloud.dimse.verification import VERIFICATION
 from pacs_cloud.errors import InvalidRequest, Unavailable
+from patience import PATIENCE_S
 
 PROPOSALS = (Proposal(VERIFICATION, (IMPLICIT,)), Proposal(CT, (EXPLICIT,)))
 
@@ -114,7 +115,7 @@ def peer_at(server: Server, tls: PeerTls | None) -> Peer:
 
 async def dcmtk_run(*command: str) -> subprocess.CompletedProcess[bytes]:
     return await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, timeout=60, check=False
+        subprocess.run, command, capture_output=True, timeout=PATIENCE_S, check=False
     )
 
 
@@ -361,7 +362,7 @@ async def test_who_never_shakes_hands_is_let_go(authority: Authority, ours: Pair
     async with serving_tls(authority, ours, limits=Limits(tls_s=0.2)) as server:
         reader, writer = await asyncio.open_connection(*server.tls_address)
         writer.write(b"\x16\x03\x01")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(ConnectionResetError):
                 if await reader.read() == b"":
                     raise ConnectionResetError
@@ -375,7 +376,7 @@ async def test_who_shakes_hands_and_says_nothing_is_let_go(
     async with serving_tls(authority, ours, limits=Limits(artim_s=0.2)) as server:
         context = calling_with(authority, theirs).contexts.current()
         reader, writer = await asyncio.open_connection(*server.tls_address, ssl=context)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises((ConnectionError, ssl.SSLError)):
                 if await reader.read() == b"":
                     raise ConnectionResetError

@@ -39,6 +39,7 @@ from pacs_cloud.dimse.server import Endpoint, Server, ServerSettings
 from pacs_cloud.dimse.state import End, EndKind
 from pacs_cloud.dimse.verification import VERIFICATION
 from pacs_cloud.errors import Denied, StorageFull
+from patience import PATIENCE_S
 
 DATA = bytes(range(256)) * 64
 
@@ -144,7 +145,7 @@ async def test_too_many_silent_connections_are_closed_at_once() -> None:
         wires = [await asyncio.open_connection(*server.address) for _ in range(66)]
         reader, _ = wires[-1]
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await reader.readexactly(1)
         for _, writer in wires:
             writer.close()
@@ -209,7 +210,7 @@ async def test_a_gate_that_never_answers_is_not_waited_for() -> None:
             await asyncio.Event().wait()
             raise AssertionError
 
-    limits = Limits(artim_s=0.1)
+    limits = Limits(artim_s=0.3)
     async with serving(repertoire(Store()), limits, Asleep()) as server, wire_to(server) as wire:
         await wire.send(associate_rq(VERIFICATION))
         assert await wire.aborted() == (0, 0)
@@ -403,17 +404,17 @@ async def test_idleness_is_aborted() -> None:
 async def test_a_working_service_is_no_idleness() -> None:
     store = Store()
     store.gate.clear()
-    limits = Limits(idle_s=0.1, network_s=0.1)
+    limits = Limits(idle_s=0.3, network_s=0.3)
     async with serving(repertoire(store), limits) as server, wire_to(server) as wire:
         await wire.associate(CT)
         await wire.send(store_rq() + data_pdu(b"ab"))
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.6)
         store.gate.set()
         assert (await wire.response()).status == 0
 
 
 async def test_a_peer_that_does_not_close_after_our_last_word_is_dropped() -> None:
-    limits = Limits(artim_s=0.1)
+    limits = Limits(artim_s=0.3)
     async with serving(repertoire(Store()), limits) as server, wire_to(server) as wire:
         await wire.associate(VERIFICATION)
         await wire.send(RELEASE_RQ)

@@ -15,9 +15,10 @@ from http_wire import Wire, request
 
 from http_certificates import write_certificate
 from pacs_cloud.bootstrap.http_limits import ConnectionLimits, Drain
-from pacs_cloud.bootstrap.http_tls import HandshakeLimits, TlsServer, tls_of
+from pacs_cloud.bootstrap.http_tls import http_tls_listener, tls_of
 from pacs_cloud.bootstrap.web_role import HttpServer, server_config
 from pacs_cloud.dimse.tls import TlsContexts
+from pacs_cloud.dimse.tls_listener import HandshakeLimits, TlsListener
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.settings import Settings
 
@@ -186,7 +187,7 @@ async def test_a_refusal_arrives_while_the_client_still_sends(tls: Tls) -> None:
 
 async def test_a_client_that_does_not_shake_hands_is_left(tls: Tls) -> None:
     [server] = tls.server.servers
-    assert isinstance(server, TlsServer)
+    assert isinstance(server, TlsListener)
     silent = [await asyncio.open_connection("127.0.0.1", tls.port) for _ in range(3)]
     tls.opened += [writer for _, writer in silent]
     while len(server._handshakes) < 3:
@@ -211,7 +212,8 @@ async def test_a_handshake_has_its_time(tmp_path: Path) -> None:
     assert isinstance(contexts, TlsContexts)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = TlsServer(listener, contexts, asyncio.Protocol, HandshakeLimits(handshake_s=0.05))
+    limits = HandshakeLimits(handshake_s=0.05)
+    server = http_tls_listener(listener, contexts, asyncio.Protocol, limits)
     server.start(5)
     reader, writer = await asyncio.open_connection(*listener.getsockname())
     assert await reader.read() == b""

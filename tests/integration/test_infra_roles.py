@@ -13,9 +13,11 @@ from pynetdicom import build_context, build_role, evt
 from test_dimse_doors import PASSWORD, accounts_with, archive, associated, device, instance, user
 
 from infra.template import PATH
+from integration.custody_site import GONE, lived_in
 from integration.dicomweb_archive import BOUNDARY, multipart
 from integration.share_house import SHARED, instance_file
 from integration.test_http_tenants import House, house
+from integration.test_web_ops_custody import browser, sent
 from pacs_cloud.bootstrap.accounts import accounts_of
 from pacs_cloud.bootstrap.services import now_us
 from pacs_cloud.identity.devices import UserPolicy
@@ -25,7 +27,8 @@ from pacs_cloud.identity.shares_wish import ShareWish
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.security.audit_event import AuditEvent
 from pacs_cloud.security.caller import Grant, Role, system
-from web_site import GOOD
+from patience import PATIENCE_S
+from web_site import GOOD, hidden, visible
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "put_new": ("s3:PutObject",),
@@ -86,9 +89,9 @@ def deeds(monkeypatch: pytest.MonkeyPatch) -> Deeds:
     return done
 
 
-def assert_allowed(deeds: Deeds, role: str, *trees: str) -> None:
+def assert_allowed(deeds: Deeds, role: str, *trees: str, besides: str = "") -> None:
     """Fail where the role may not do what was done, or a tree was not written to."""
-    policy = allowed(role)
+    policy = allowed(role) | (allowed(besides) if besides else set())
     for deed, key in deeds:
         for action in NEEDS[deed]:
             assert any(action == one and fnmatch.fnmatchcase(key, keys) for one, keys in policy), (
@@ -122,6 +125,37 @@ async def test_the_web_process(tmp_path: Path, deeds: Deeds) -> None:
     )
 
 
+async def test_the_operations_pages(tmp_path: Path, deeds: Deeds) -> None:
+    merge = {"source": "ID-82", "target": "ID-81", "reason": "one person"}
+    device = {"title": "CT1", "from": "10.1.0.0/16", "may-store": "1"}
+    async with lived_in(tmp_path) as made, browser(made, "anna") as anna:
+        deeds.clear()
+        look = await sent(anna, "/ops/corrections/merge", do="preview", **merge)
+        mark = hidden(look.text)["mark"]
+        done = await sent(anna, "/ops/corrections/merge", do="apply", mark=mark, **merge)
+        path = done.headers["location"].partition("#")[0]
+        mark = hidden((await anna.get(path)).text)["mark"]
+        undone = await sent(anna, path, reason="two", mark=mark)
+        assert "Taken back" in visible(undone.text)
+        assert (await sent(anna, "/ops/trash", study=GONE)).status_code == 200
+        for do in ("begin", "stop"):
+            changed = await sent(anna, "/ops/integrity", do=do, kind="archive")
+            assert changed.status_code == 303
+        await sent(anna, "/ops/ae-titles/one", do="save", **device)
+        page = await anna.get("/ops/ae-titles/one?title=CT1")
+        device["number"] = hidden(page.text)["number"]
+        gone = await sent(anna, "/ops/ae-titles/one", do="remove", **device)
+        assert "known no more" in visible(gone.text)
+        label = {"label": "teaching", "reason": "to teach", "change": "add"}
+        assert (await sent(anna, f"/studies/{SHARED}/labels", **label)).status_code == 303
+    assert_allowed(
+        deeds,
+        "Web",
+        *("corrections", "correcting", "trash", "checks", "devices", "labels"),
+        besides="Operations",
+    )
+
+
 async def asked_all(house: House, key: str, welcome: str, link: str, secret: str) -> None:
     """Ask for all that writes."""
     url = "https://north.example"
@@ -138,7 +172,7 @@ async def asked_all(house: House, key: str, welcome: str, link: str, secret: str
         assert (await program.get(f"{study}/series")).status_code == 200
         thumbnail = await program.get(f"{study}/thumbnail", headers={"accept": "image/jpeg"})
         assert thumbnail.status_code == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await program.delete("/dicom-web/studies/1.2.3.9")).status_code == 404:
                 await asyncio.sleep(0.05)
     async with house.client(url, headers=origin) as browser:
@@ -191,7 +225,7 @@ async def test_the_receiver(tmp_path: Path, deeds: Deeds) -> None:
             association.release()
 
         await asyncio.to_thread(talk)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not got:
                 await asyncio.to_thread(get)
     assert_allowed(deeds, "Receiver", "packs", "index", "access", "audit", "tries")

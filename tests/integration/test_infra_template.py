@@ -191,6 +191,11 @@ class TestDeployedByCloudFormation:
                 {"s3:BypassGovernanceRetention", "sqs:ReceiveMessage"},
             ),
             (
+                "Operations",
+                {"s3:GetLifecycleConfiguration", "sqs:ReceiveMessage"},
+                {"s3:BypassGovernanceRetention", "s3:RestoreObject", "dynamodb:PutItem"},
+            ),
+            (
                 "Worker",
                 {
                     *("s3:DeleteObjectVersion", "s3:RestoreObject", "sqs:ReceiveMessage"),
@@ -225,14 +230,15 @@ class TestDeployedByCloudFormation:
         assert may <= actions
         assert not may_not & actions
         assert not [action for action in actions if "*" in action]
-        # Only fsck and rebuild read the whole table; they run as the worker.
-        assert ("dynamodb:Scan" in actions) == (role == "Worker")
+        # Only fsck and rebuild, and what pages reckon of an archive, read the whole table.
+        assert ("dynamodb:Scan" in actions) == (role in {"Worker", "Operations"})
 
     @pytest.mark.parametrize(
         ("role", "trees"),
         [
             ("Receiver", {"users", "tries"}),
             ("Web", {"users", "keys", "tries", "sessions", "shares", "glass"}),
+            ("Operations", {"checks", "correcting", "devices", "trash"}),
         ],
     )
     def test_an_edge_removes_nothing_but_what_changes_of_users(

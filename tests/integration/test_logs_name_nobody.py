@@ -33,6 +33,7 @@ from pynetdicom.sop_class import (
 import warm_start
 from crash.archive import Archive, running
 from dicomweb_samples import make_instance
+from patience import PATIENCE_S
 
 ROOT = "1.2.826.0.1.3680043.10.9871"
 STUDY, OTHER, LATER = (f"{ROOT}.{n}.20260504" for n in (61, 62, 63))
@@ -108,7 +109,7 @@ def by_http(archive: Archive) -> None:
     }
     typed, name = quote(TYPED), quote(NAME)
     series = f"/studies/{STUDY}/series/{STUDY}.7"
-    with httpx.Client(base_url=f"{archive.http}/dicom-web", timeout=60) as client:
+    with httpx.Client(base_url=f"{archive.http}/dicom-web", timeout=PATIENCE_S) as client:
 
         def store(body: bytes, headers: dict[str, str] = related, path: str = "/studies") -> int:
             return client.post(path, content=body, headers=headers).status_code

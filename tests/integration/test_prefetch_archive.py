@@ -37,8 +37,7 @@ async def test_the_worker_fetches_priors_of_what_comes_in(tmp_path: Path) -> Non
         )
         assert answer.status_code == 200
         async with serve_worker(made.settings, made.stores):
-            async with asyncio.timeout(60):
-                while not made.objects.count("recall"):
-                    await asyncio.sleep(0.05)
+            while not made.objects.count("recall"):
+                await asyncio.sleep(0.05)
         found = await recall_of(made.objects, made.stores.catalogue, TENANT, STUDY, now_us())
         assert found.causes == ("rule: CT before CT",)

@@ -33,11 +33,11 @@ from pacs_cloud.custody.rebuild import rebuild
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.settings import Address, Settings
 from pacs_cloud.workqueue.sqlite import SqliteWorkQueue
+from patience import PATIENCE_S
 from unit.custody.custody_notes import key_objects
 from unit.custody.custody_packs import NOW_US
 
 NOTE, NOTES = f"{STUDY}.9.1", f"{STUDY}.9"
-PATIENCE_S = 60.0
 
 
 def note(uid: str, named: list[str], **options: Any) -> Dataset:

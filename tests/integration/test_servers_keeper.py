@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S
 from servers import discovery
 from servers.child import ServerFailed, free_ports
 from servers.endpoint import Kind
@@ -94,7 +95,7 @@ def test_a_keeper_killed_outright_takes_its_server_along(tmp_path: Path) -> None
         pytest.skip(reason)
     endpoint = discovery.start_keeper("seaweedfs", tmp_path)
     os.kill(int(running_lock(tmp_path, "seaweedfs").read_text("ascii")), signal.SIGKILL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while discovery.answers(endpoint) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not discovery.answers(endpoint)

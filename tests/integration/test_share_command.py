@@ -88,6 +88,12 @@ def test_a_link_from_its_making_to_its_end(data: Path) -> None:
             content = path.read_bytes()
             assert secret.encode() not in content
             assert not any(code.encode() in content for code in made["codes"]), path
+
+    # What of the trail cannot be read nobody takes for nothing that was done.
+    (damaged,) = (path for path in data.rglob("*.jsonl") if b"link made" in path.read_bytes())
+    damaged.write_bytes(damaged.read_bytes().replace(b"link made", b"link mode"))
+    said = pacs("share", "show", share_id, "--data", data).stderr
+    assert "At least 1 record could not be read" in said
     assert "shares/" not in pacs("fsck", "--data", data, code=None).stdout
 
 

@@ -41,7 +41,7 @@ from web_site import hidden
 
 NAMES = ("susan", "id-81", SHARED, "ct1 abdomen")
 """What says who it is."""
-PDF = b"%PDF-1.4 a report"
+PDF = b"%PDF-1.4 a report\n%%EOF"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
@@ -41,7 +42,7 @@ class TestOpening:
         async with GuestBrowser(archive.url, made) as browser:
             asked = await browser.get(browser.page)
             assert asked.status_code == 200
-            assert "share.js" in asked.text
+            assert "secret.js" in asked.text
             shown = await browser.post(browser.page, {"secret": made.secret})
             text = visible(shown.text)
             assert shown.status_code == 200
@@ -313,6 +314,25 @@ class TestReply:
         for study, count in ((SHARED, 3), (OTHER, 1)):
             found = await archive.archive.instances.locate(system("default"), study)
             assert len(found) == count
+
+    async def test_what_came_before_it_broke_off_is_received_and_on_record(
+        self, archive: Archived
+    ) -> None:
+        async with archive.guest(await archive.made(may_reply=True)) as guest:
+            parts: list[Any] = [("csrf", (None, await guest.csrf())), ("study", (None, SHARED))]
+            parts += [("files", (f"{end}.dcm", instance_file(SHARED, end))) for end in (21, 22)]
+            path = f"{guest.page}/reply"
+            made = guest.client.build_request("POST", path, files=parts)
+            await made.aread()
+            headers = {"origin": guest.origin, "content-type": made.headers["content-type"]}
+            answer = await guest.client.post(path, content=made.content[:-400], headers=headers)
+            text = visible(answer.text)
+            assert "1 file was received" in text
+            assert "What came after: The form ends in the middle" in text
+        (event,) = [one for one in archive.events if one.action == "reply"]
+        assert (event.kind, event.instances, event.studies) == (Kind.STORE, 1, (SHARED,))
+        found = await archive.archive.instances.locate(system("default"), SHARED)
+        assert len(found) == 3
 
     async def test_it_replaces_nothing(self, archive: Archived) -> None:
         async with archive.guest(await archive.made(may_reply=True)) as guest:

@@ -11,7 +11,7 @@ import pytest
 from integration.share_house import OTHER, SHARED, Archived, GuestBrowser, shared_archive
 from pacs_cloud.identity.shares import MadeShare
 from pacs_cloud.security.audit_event import Kind
-from pacs_cloud.security.caller import Grant, Role, system
+from pacs_cloud.security.caller import Action, Grant, Role, system
 from pacs_cloud.security.rules import StudyRule
 from web_site import GOOD, Browser, hidden, visible
 
@@ -93,6 +93,28 @@ async def test_a_form_that_cannot_be_met_is_shown_again(archive: Archived) -> No
     assert await archive.shares.list(system("default")) == []
     refused = [one for one in archive.events if one.kind is Kind.REFUSAL]
     assert [dict(one.details)["studies"] for one in refused] == [OTHER, SHARED, SHARED]
+
+
+async def test_a_form_tells_whose_the_studies_are(archive: Archived) -> None:
+    rule = StudyRule(studies=frozenset({SHARED}))
+    only_shares = Grant(Role.RADIOLOGIST, actions=frozenset({Action.SHARE}))
+    whose = "SHARED, SUSAN ID-81 2004-01-19 · CT · STUDY 81"
+    async with signed_in(archive, "carl", Grant(Role.CLINICIAN, (rule,))) as carl:
+        page = await carl.get(f"/shares?study={SHARED}")
+        assert whose in visible(page.text)
+        assert " readonly" in page.text  # what is shown and what is sent are the same
+        page = await carl.get(f"/shares?study={OTHER}&study={SHARED}")
+        assert whose in visible(page.text)
+        assert "HUGO" not in page.text
+        assert " readonly" not in page.text
+        again = await carl.post("/shares", {**WISH, "reason": ""}, csrf=True)
+        assert whose in visible(again.text)
+        assert " readonly" in again.text
+        assert (await carl.get("/shares?study=../x")).status_code == 200
+    async with signed_in(archive, "sam", only_shares) as sam:
+        page = await sam.get(f"/shares?study={SHARED}")
+        assert (page.status_code, "SUSAN" in page.text) == (200, False)
+    assert not [one for one in archive.events if one.kind is Kind.REFUSAL and one.studies]
 
 
 async def test_everybody_sees_their_own_and_administrators_all(archive: Archived) -> None:

@@ -91,7 +91,7 @@ async def test_a_guest_replaces_nothing_and_brings_only_what_fits(archive: Archi
             ("forged.dcm", instance_file(SHARED, 1, PatientName="FORGED")),
             ("neck.dcm", neck_file(9)),
             ("new.dcm", instance_file(SHARED, 9)),
-            ("report.pdf", b"%PDF-1.4 a report"),
+            ("report.pdf", b"%PDF-1.4 a report\n%%EOF"),
         )
         assert "2 files were received" in reply.text
         assert "kept aside" in reply.text

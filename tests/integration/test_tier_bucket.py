@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from dicomweb_samples import make_instance
 from pacs_cloud.bootstrap.chores import chores_of
+from pacs_cloud.bootstrap.ops_tiers import tier_services
 from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.cli.app import app
 from pacs_cloud.errors import Denied, InvalidRequest
@@ -19,6 +20,8 @@ from pacs_cloud.objectstore.s3 import S3ObjectStore
 from pacs_cloud.objectstore.storage_classes import TIER_TAG
 from pacs_cloud.settings import load_settings
 from pacs_cloud.telemetry import configure_logging
+from pacs_cloud.web.ops.errands import Steps
+from pacs_cloud.web.ops.services import ShownPlan
 from servers.endpoint import Endpoint
 from servers.fixtures import Place, bucket_at
 
@@ -119,6 +122,29 @@ def test_the_bucket_itself_is_asked_for_its_rules(bucket: Path, place: Place, cl
             rule["Status"] = "Disabled"
     client.put_bucket_lifecycle_configuration(Bucket=place.name, LifecycleConfiguration=rules)
     assert run("tier", "apply", bucket, "--yes").exit_code == 1
+
+
+def test_pages_tell_what_is_planned_and_where_the_rules_differ(
+    bucket: Path, place: Place, client: Any
+) -> None:
+    settings = load_settings({"tier_policies": bucket})
+
+    async def told() -> tuple[ShownPlan, Sequence[str] | None]:
+        async with open_stores(settings) as stores:
+            tiers = tier_services(settings, stores)
+            return await tiers.plan(Steps()), await tiers.drift()
+
+    plan, differs = asyncio.run(told())
+    assert [(row["from"], row["to"], row["packs"]) for row in plan.rows] == [
+        ("STANDARD", "GLACIER_IR", 1)
+    ]
+    assert "nothing will move to GLACIER_IR" in plan.words[0]
+    assert differs is not None
+    assert 'rule "tier-GLACIER_IR" is missing' in "\n".join(differs)
+    rules = json.loads(run("tier", "lifecycle", bucket, "--prefix", "pacs/", "--no-sizes").stdout)
+    client.put_bucket_lifecycle_configuration(Bucket=place.name, LifecycleConfiguration=rules)
+    plan, differs = asyncio.run(told())
+    assert (plan.words, differs) == ((), [])
 
 
 def test_rules_that_may_not_be_read_are_told(

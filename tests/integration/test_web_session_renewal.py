@@ -16,6 +16,7 @@ from pacs_cloud.identity.user import User
 from pacs_cloud.security.caller import Grant, Role
 from pacs_cloud.settings import load_settings
 from pacs_cloud.web.assets import Assets
+from pacs_cloud.web.cookies import UNATTENDED
 from web_site import GOOD, Clock
 
 MINUTE_S = 60
@@ -97,6 +98,15 @@ async def test_only_with_answers_that_no_cache_shares(viewer: Viewer) -> None:
     assert "public" in style.headers["cache-control"]
     assert "set-cookie" not in style.headers
     assert "set-cookie" in (await viewer.get()).headers
+
+
+@pytest.mark.parametrize("path", [STUDIES, "/account"])
+async def test_what_a_page_asks_by_itself_is_no_use(viewer: Viewer, path: str) -> None:
+    viewer.clock.go(10 * MINUTE_S)
+    by_itself = await viewer.get(path, **{UNATTENDED: "1"})
+    assert by_itself.status_code in {200, 204}
+    assert "set-cookie" not in by_itself.headers
+    assert "set-cookie" in (await viewer.get(path)).headers
 
 
 async def test_only_for_sessions_and_for_whoever_is_known(viewer: Viewer) -> None:

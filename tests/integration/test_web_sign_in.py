@@ -339,7 +339,7 @@ class TestAnswers:
         answer = await browser.client.put("/sign-in")
         assert answer.status_code == 405
         assert answer.headers["allow"] == "GET, HEAD, POST, OPTIONS"
-        assert '<a class="button" href="/account">' in answer.text
+        assert '<a class="button" href="/">' in answer.text
 
     async def test_a_form_without_a_session_says_sign_in(self, browser: Browser) -> None:
         answer = await browser.post("/account/password", {"old": "a", "new": "b", "csrf": "c"})

@@ -124,7 +124,7 @@ async def test_a_browser_is_shown_where_to_go(browser: Browser) -> None:
         assert answer.headers["x-request-id"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
-        assert '<a class="button" href="/account">' in answer.text
+        assert '<a class="button" href="/">' in answer.text
 
 
 async def test_programs_and_scripts_get_problems_as_ever(browser: Browser) -> None:

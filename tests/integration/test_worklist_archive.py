@@ -28,6 +28,8 @@ from pacs_cloud.dimse.state import AssociationAborted
 from pacs_cloud.dimse.worklist_scu import MODALITY_WORKLIST, ScheduledStep, scheduled_steps
 from pacs_cloud.errors import InvalidRequest, Unavailable
 from pacs_cloud.settings import load_settings
+from patience import PATIENCE_S
+from servers.child import free_ports
 
 TODAY = date.today()
 RULES = """
@@ -128,16 +130,14 @@ def dcmtk_ris(program: str, folder: Path, *items: Dataset) -> Iterator[int]:
         item.file_meta.MediaStorageSOPClassUID = MODALITY_WORKLIST
         item.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         item.save_as(below / f"{number}.wl", enforce_file_format=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     command = [program, "-s", "-csk", "-dfp", str(folder), str(port)]
     serving = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:
             assert serving.poll() is None, "wlmscpfs has ended"
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S).close()
                 break
             except ConnectionRefusedError:
                 time.sleep(0.05)
@@ -231,7 +231,7 @@ async def test_a_peer_that_is_slow_without_end_is_left(monkeypatch: pytest.Monke
     with ris(find=drip) as provider:
         try:
             with pytest.raises(Unavailable, match="no end"):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     await asked(provider.port)
         finally:
             over.set()

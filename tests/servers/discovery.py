@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from patience import PATIENCE_S
 from servers.child import ServerFailed
 from servers.endpoint import Endpoint, Kind, read_record
 from servers.keeper import SERVERS, record, running_lock
@@ -24,8 +25,7 @@ from servers.keeper import SERVERS, record, running_lock
 PROJECT = Path(__file__).parents[2]
 SERVICES_FILE = PROJECT / ".services.json"
 RUN_LOCK = "run.lock"
-START_SECONDS = 90
-STOP_SECONDS = 15
+START_SECONDS = STOP_SECONDS = PATIENCE_S
 
 
 @contextmanager

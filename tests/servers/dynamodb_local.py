@@ -14,11 +14,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from patience import PATIENCE_S
 from servers import private_network
 from servers.child import running, until_ready
 from servers.endpoint import ACCESS_KEY, SECRET_KEY, Endpoint
 
-START_SECONDS = 60
+START_SECONDS = PATIENCE_S
 JAVA_VERSION = 17
 INNER_PORT = 8000
 HEAP_MB = 512

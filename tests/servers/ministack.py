@@ -10,10 +10,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from patience import PATIENCE_S
 from servers.child import free_ports, running, until_ready
 from servers.endpoint import ACCESS_KEY, SECRET_KEY, Endpoint
 
-START_SECONDS = 60
+START_SECONDS = PATIENCE_S
 
 
 def _program() -> Path:

@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+from patience import PATIENCE_S
 from servers.endpoint import Endpoint
 
 _HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "date", "server"}
@@ -96,7 +97,7 @@ def moody(server: Endpoint) -> Generator[Moods]:
             if self.command == "GET" and path in moods.archived and not query:
                 self._refuse(403, "InvalidObjectState")
                 return
-            asking = http.client.HTTPConnection(host, timeout=30)
+            asking = http.client.HTTPConnection(host, timeout=PATIENCE_S)
             asking.request(self.command, self.path, body, dict(self.headers))
             answer = asking.getresponse()
             data = answer.read()

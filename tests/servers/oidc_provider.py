@@ -14,10 +14,11 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx
 
+from patience import PATIENCE_S
 from servers.child import free_ports, running, until_ready
 from servers.node_clients import installed
 
-START_SECONDS = 60
+START_SECONDS = PATIENCE_S
 REDIRECT = "http://127.0.0.1:8042/oidc/callback"
 SIGNED_OUT = "http://127.0.0.1:8042/sign-in"
 APP_REDIRECT = "http://127.0.0.1:9999/app"

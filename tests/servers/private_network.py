@@ -18,6 +18,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from patience import PATIENCE_S
+
 CLONE_NEWUSER, CLONE_NEWNET = 0x1000_0000, 0x4000_0000  # sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914  # netdevice(7)
 IFF_UP = 0x1
@@ -68,7 +70,7 @@ def refusal() -> str | None:
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     if probe.returncode == 0:

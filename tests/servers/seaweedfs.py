@@ -10,10 +10,11 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from patience import PATIENCE_S
 from servers.child import free_ports, running, until_ready
 from servers.endpoint import ACCESS_KEY, SECRET_KEY, Endpoint
 
-START_SECONDS = 60
+START_SECONDS = PATIENCE_S
 PROBE_BUCKET = "server-is-ready"
 # The template's bucket encrypts by default, for which the server needs a key.
 ENCRYPTION_KEY_HEX = "00" * 32

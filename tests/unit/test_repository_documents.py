@@ -1,15 +1,20 @@
-"""The documents' links lead somewhere, and the commands they name exist."""
+"""The documents' links lead somewhere, and the commands they name exist, with their options."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
+from pacs_cloud.cli.app import app
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+TYPED = re.compile(r"pacs-cloud (?:--tenant \w+ )?([a-z][^`|#)\n]*)")
 MAKE = re.compile(r"(?:`|^\s*(?:\$ )?)make ([a-z][a-z-]*)", re.MULTILINE)
 
 
@@ -37,6 +42,19 @@ def broken_links(document: Path) -> list[str]:
     return broken
 
 
+def wrong_commands(text: str) -> Iterator[str]:
+    """Yield what is typed in a text, and is no command here or no option of it."""
+    for typed in TYPED.findall(text):
+        command, words = get_command(app), [word.strip(".,:;…'\"[]") for word in typed.split()]
+        # `erase STUDY` is `erase study`.
+        while words and words[0].lower() in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0).lower()]
+        options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+        said = {word.partition("=")[0] for word in words if word.startswith("--")}
+        if command.name == "pacs-cloud" or said - options:
+            yield typed
+
+
 def _targets() -> set[str]:
     text = (PROJECT / "Makefile").read_text(encoding="utf-8")
     return set(re.findall(r"^([a-z][a-z-]*):", text, re.MULTILINE))
@@ -51,6 +69,16 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_make_targets_exist(document: Path) -> None:
     named = set(MAKE.findall(document.read_text(encoding="utf-8")))
     assert named - _targets() == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_commands_exist(document: Path) -> None:
+    assert list(wrong_commands(document.read_text(encoding="utf-8"))) == []
+
+
+def test_a_wrong_command_is_seen() -> None:
+    text = "`pacs-cloud user add X --rolle y`, `pacs-cloud user add X --role y`, `pacs-cloud usr`"
+    assert list(wrong_commands(text)) == ["user add X --rolle y", "usr"]
 
 
 def test_help_lists_every_target() -> None:

@@ -18,6 +18,7 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "pacs_cloud.bootstrap.chores": "the outermost edge of a chore: it is told, and tried again",
     "pacs_cloud.bootstrap.in_turns": "raised again once every other work had its turn",
     "pacs_cloud.bootstrap.roles": "the outermost edge of a process: it is logged, and restarted",
+    "pacs_cloud.bootstrap.what_if": "the outermost edge of a process: it is logged, and told",
     "pacs_cloud.catalogue.sqlite_file": "hands a group's failure to each caller that waits in it",
     "pacs_cloud.dicom.coding.consumer_images": "translates the codecs' errors into InvalidInstance",
     "pacs_cloud.dicom.dicomjson": "translates pydicom's many errors into InvalidRequest",

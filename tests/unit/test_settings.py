@@ -80,7 +80,8 @@ def test_a_file_url_keeps_its_absolute_path() -> None:
         ({"aet": "BACK\\SLASH"}, "aet"),
         ({"tenant": "../x"}, "tenant"),
         ({"ack": "never"}, "ack"),
-        ({"unknown_setting": 1}, "unknown_setting"),
+        ({"unknown_setting": 1}, "unknown_setting is no setting"),
+        ({"dimse_proceses": 2}, "did you mean dimse_processes?"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(flags: dict[str, object], word: str) -> None:

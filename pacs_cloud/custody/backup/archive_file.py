@@ -23,6 +23,7 @@ from typing import Final, Self
 import orjson
 from blake3 import blake3
 
+from pacs_cloud.directories import sync_directory
 from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound, Unavailable
 
 FORMAT: Final = "pacs-cloud backup"
@@ -177,11 +178,7 @@ class BackupWriter:
         with self._part.open("rb") as file:
             os.fsync(file.fileno())
         self._part.rename(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_directory(self._path.parent)
 
     def drop(self) -> None:
         """Remove what was not finished."""

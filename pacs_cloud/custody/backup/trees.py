@@ -64,8 +64,8 @@ TREES: Final = (
     Tree(LABELS),
     Tree(GLASS, is_numbered=True),
 )
-"""All that is no pack, and cannot be made again from packs: not recalls and turns, nor tries and
-ends of sessions, which are of the moment, and no thumbnails."""
+"""All that is no pack, and cannot be made again from packs: not recalls, turns, checks and
+sendings, nor tries and ends of sessions, which are of the moment, and no thumbnails."""
 
 INDEXES: Final = Tree(INDEX)
 """What can be made again from packs, at a read of each."""

@@ -101,9 +101,7 @@ async def undo(
     if now.kind is not ConflictKind.CONTENT:
         raise NotFound("Nothing was promoted in this conflict.")
     # Where the two lie now: a repack may have put them into other packs since.
-    sides = {
-        await _digest(now, side, load_table): side.pack_id for side in (now.newcomer, now.other)
-    }
+    sides = await _sides(now, load_table)
     choices = await choices_of(objects, *names)
     made = promotions(choices, now.conflict_id, now.sop_instance_uid, sides)
     if not made:
@@ -128,6 +126,24 @@ async def undo(
     )
     await change.make(load_table, now_us)
     return await disagreement(catalogue, tenant, now.conflict_id)
+
+
+async def standing_promotions(
+    objects: ObjectStore, now: Disagreement, load_table: LoadTable
+) -> list[Choice]:
+    """Return the promotions of a conflict that `undo` would take back, the last one first."""
+    if now.kind is not ConflictKind.CONTENT:
+        return []
+    choices = await choices_of(objects, now.tenant, now.newcomer.study_instance_uid)
+    sides = await _sides(now, load_table)
+    return promotions(choices, now.conflict_id, now.sop_instance_uid, sides)[::-1]
+
+
+async def _sides(now: Disagreement, load_table: LoadTable) -> dict[str, str]:
+    """Return in which packs the two contents lie now, by their digests."""
+    return {
+        await _digest(now, side, load_table): side.pack_id for side in (now.newcomer, now.other)
+    }
 
 
 async def _digest(about: Disagreement, side: UidRef, load_table: LoadTable) -> str:

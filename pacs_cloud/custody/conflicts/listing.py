@@ -5,7 +5,8 @@ What is listed is worked out from what packs hide and show: it is the same whate
 committed first, also after a rebuild, and follows what somebody chose.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ from pacs_cloud.catalogue.records import (
     StudyState,
     UidRef,
 )
+from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.errors import NotFound
 
 LOST: Final = frozenset({HiddenReason.KEPT_FIRST, HiddenReason.QUARANTINED})
@@ -28,6 +30,7 @@ GAVE_WAY: Final = frozenset({HiddenReason.REPLACED})
 """Why one is hidden that a newcomer stands for."""
 MOST: Final = 100_000
 """Conflict records that are looked at, the newest first."""
+_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +68,77 @@ class Disagreement:
         return int(name[:12], 16) * 1000 if len(name) == 32 else 0
 
     @property
+    def studies(self) -> tuple[str, ...]:
+        """The studies that it is about."""
+        return tuple(sorted({self.newcomer.study_instance_uid, self.other.study_instance_uid}))
+
+    @property
     def hidden(self) -> UidRef:
         """Of two contents the one that is not visible."""
         return self.other if self.shown == self.newcomer else self.newcomer
 
 
-async def disagreements(catalogue: Catalogue, tenant: str) -> AsyncIterator[Disagreement]:
+async def disagreements(catalogue: Catalogue, tenant: str) -> AsyncGenerator[Disagreement]:
     """Yield what disagrees in a tenant's studies, those first whose conflicts came last.
 
     Raises:
         Unavailable: the catalogue cannot be reached.
     """
+    records = await catalogue.conflicts(tenant, limit=MOST)
+    async with aclosing(_among(catalogue, tenant, records)) as found:
+        async for one in found:
+            yield one
+
+
+async def _among(
+    catalogue: Catalogue, tenant: str, records: Iterable[ConflictRecord]
+) -> AsyncGenerator[Disagreement]:
+    """Yield what disagrees in the studies of some records."""
     elsewhere: dict[str, list[ConflictRecord]] = {}
-    for record in await catalogue.conflicts(tenant, limit=MOST):
-        of_study = elsewhere.setdefault(record.study_instance_uid, [])
+    for record in records:
+        some = elsewhere.setdefault(record.study_instance_uid, [])
         if record.kind is ConflictKind.ELSEWHERE:
-            of_study.append(record)
-    told: set[str] = set()
-    for study, records in elsewhere.items():
+            some.append(record)
+
+    async def studies() -> AsyncIterator[str]:
+        for study in elsewhere:
+            yield study
+
+    async def of_study(study: str) -> list[Disagreement]:
         state = await catalogue.study(tenant, study)
         if state is None:
-            continue
+            return []
         found = await _contents(catalogue, state)
-        found += await _elsewhere(catalogue, state, records)
+        found += await _elsewhere(catalogue, state, elsewhere[study])
         found += _patients(state)
-        for one in sorted(found, key=lambda one: (one.sop_instance_uid, one.conflict_id)):
-            if one.conflict_id not in told:
-                told.add(one.conflict_id)
-                yield one
+        return sorted(found, key=lambda one: (one.sop_instance_uid, one.conflict_id))
+
+    told: set[str] = set()
+    async with aclosing(in_order(of_study, studies(), _AT_ONCE)) as every:
+        async for found in every:
+            for one in found:
+                if one.conflict_id not in told:
+                    told.add(one.conflict_id)
+                    yield one
 
 
 async def disagreement(catalogue: Catalogue, tenant: str, conflict_id: str) -> Disagreement:
     """Return one of them, also by the id that it had before a repack; raises NotFound."""
-    found = [one async for one in disagreements(catalogue, tenant)]
+    records = await catalogue.conflicts(tenant, limit=MOST)
+    record = next((one for one in records if one.conflict_id == conflict_id), None)
+    if record is not None:
+        study = record.study_instance_uid
+        near = [one for one in records if one.study_instance_uid == study]
+        async with aclosing(_among(catalogue, tenant, near)) as those:
+            async for one in those:
+                if one.conflict_id == conflict_id:
+                    return one
+    found = [one async for one in _among(catalogue, tenant, records)]
     for one in found:
         if one.conflict_id == conflict_id:
             return one
-    for record in await catalogue.conflicts(tenant, limit=MOST):
-        if record.conflict_id == conflict_id:
-            return await _now(catalogue, record, found)
+    if record is not None:
+        return await _now(catalogue, record, found)
     raise NotFound("There is no such conflict, or it is over.")
 
 

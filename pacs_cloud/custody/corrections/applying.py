@@ -27,13 +27,15 @@ from pacs_cloud.custody.corrections.book import (
     remove_mark,
     studies_left,
 )
-from pacs_cloud.custody.corrections.correction import Correction
+from pacs_cloud.custody.corrections.correction import Correction, CorrectionKind
 from pacs_cloud.custody.corrections.ledger import Decide, follow_ledger
+from pacs_cloud.custody.corrections.merges import refuse_bounded
 from pacs_cloud.custody.corrections.patients import studies_of
 from pacs_cloud.custody.corrections.telling import making, undoing
 from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.errors import Conflict, Corrupt, Denied, InvalidRequest, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.security.caller import Caller
 from pacs_cloud.telemetry import hashed
 
 log = logging.getLogger(__name__)
@@ -120,16 +122,21 @@ class Corrector:
         _log("corrected_late", correction, done)
         return done
 
-    async def undo(self, tenant: str, correction_id: str, *, who: str, reason: str) -> CarriedOut:
+    async def undo(
+        self, tenant: str, correction_id: str, *, caller: Caller, who: str, reason: str
+    ) -> CarriedOut:
         """Take a correction back, in studies that came later too; return what came of it.
 
         Raises:
+            Denied: it is a patient merge, and the caller may correct some studies only.
             NotFound: there is no such correction.
             Conflict: it was undone before.
             Corrupt: it cannot be read.
             Unavailable: as `apply`.
         """
         correction = await read_correction(self._objects, tenant, correction_id)
+        if correction.kind is CorrectionKind.PATIENT_MERGE:
+            refuse_bounded(caller)
         if await read_undone(self._objects, tenant, correction_id) is not None:
             raise Conflict("This correction is undone already.")
         mark = CorrectionMark(tenant, correction_id, self._now_us())

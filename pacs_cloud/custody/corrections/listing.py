@@ -1,6 +1,6 @@
 """The corrections of an archive, and how each stands."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -43,12 +43,15 @@ class CorrectionState:
         return (*self.correction.studies, *self.late)
 
 
-async def corrections(objects: ObjectStore, tenant: str) -> AsyncIterator[CorrectionState]:
-    """Yield a tenant's corrections, oldest first; raises Corrupt."""
+async def corrections(
+    objects: ObjectStore, tenant: str, *, newest_first: bool = False
+) -> AsyncGenerator[CorrectionState]:
+    """Yield a tenant's corrections, oldest first, or the other way; raises Corrupt."""
     under_way = {mark.correction_id async for mark in correction_marks(objects, tenant)}
 
     async def names() -> AsyncIterator[str]:
-        for one in await listed_corrections(objects, tenant):
+        listed = await listed_corrections(objects, tenant)
+        for one in reversed(listed) if newest_first else listed:
             yield one.correction_id
 
     async def read(correction_id: str) -> CorrectionState:

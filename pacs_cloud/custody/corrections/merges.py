@@ -9,11 +9,26 @@ from pacs_cloud.custody.corrections.book import listed_corrections, read_correct
 from pacs_cloud.custody.corrections.correction import Correction, CorrectionKind
 from pacs_cloud.errors import Corrupt, Denied, NotFound
 from pacs_cloud.objectstore.port import ObjectStore
+from pacs_cloud.security import access
+from pacs_cloud.security.caller import Action, Caller
 
 log = logging.getLogger(__name__)
 
 KEPT_US: Final = 10_000_000
 """How long what was read is believed: `tending` looks again for what came meanwhile."""
+
+
+def refuse_bounded(caller: Caller) -> None:
+    """Return where somebody may merge patients, and take that back.
+
+    Raises:
+        Denied: they may correct some studies only, and a merge takes whatever comes later.
+    """
+    if access.is_bounded(caller, Action.CORRECT):
+        raise Denied(
+            "A merge, and its undoing, are about all studies of a patient, also those that come"
+            " later: whoever may correct some studies only moves each of these instead."
+        )
 
 
 class StandingMerges:

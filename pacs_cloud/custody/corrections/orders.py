@@ -13,7 +13,7 @@ from pacs_cloud.catalogue.elements import first_text, name_groups
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import Patient, StudyRecord, StudyState
 from pacs_cloud.custody.corrections.correction import Correction, CorrectionKind
-from pacs_cloud.custody.corrections.merges import StandingMerges
+from pacs_cloud.custody.corrections.merges import StandingMerges, refuse_bounded
 from pacs_cloud.custody.corrections.patients import attributes_of, patient_named
 from pacs_cloud.dicom.amendment import Amendment, AmendmentReason
 from pacs_cloud.dicom.attributes import PATIENT_TAGS, STUDY_TAGS
@@ -21,6 +21,7 @@ from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import InvalidRequest, NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.pack_id import new_pack_id
+from pacs_cloud.security.caller import Caller
 
 MOST_AMENDMENTS: Final = 100
 MOST_BYTES: Final = 64 << 10
@@ -54,6 +55,7 @@ class Orders:
         catalogue: Catalogue,
         tenant: str,
         *,
+        caller: Caller,
         who: str,
         reason: str,
         system: str,
@@ -65,7 +67,8 @@ class Orders:
             objects: its store.
             catalogue: its catalogue.
             tenant: whose.
-            who: who asks.
+            caller: who asks, with what they may.
+            who: their name in the ledger.
             reason: why, in their words.
             system: what amendments name as Modifying System.
             now_us: microseconds since 1970 UTC.
@@ -77,6 +80,7 @@ class Orders:
             raise InvalidRequest("A correction needs a reason.")
         self._catalogue = catalogue
         self._tenant = tenant
+        self._caller = caller
         self._who = who
         self._reason = reason.strip()
         self._system = system
@@ -95,10 +99,12 @@ class Orders:
             target_issuer: of the target's ID; None: likewise, else the source's.
 
         Raises:
+            Denied: they may correct some studies only.
             NotFound: no study names the source.
             InvalidRequest: both are one, an ID has several issuers, or the target was
                 itself merged away.
         """
+        refuse_bounded(self._caller)
         source, studies = await patient_named(self._catalogue, self._tenant, source_id, issuer)
         if not studies:
             raise NotFound("No study names the patient that is to be merged.")

@@ -3,10 +3,10 @@
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import UidRef
-from pacs_cloud.custody.rejections.note import KEY_OBJECT_SELECTION
 from pacs_cloud.custody.rejections.reading import notes_in
 from pacs_cloud.custody.rejections.registry import is_touched, register
 from pacs_cloud.custody.rejections.settling import settle_with
+from pacs_cloud.dicom.key_selection import KEY_OBJECT_SELECTION
 from pacs_cloud.objectstore.port import ObjectStore
 
 

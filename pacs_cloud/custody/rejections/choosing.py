@@ -7,11 +7,11 @@ import orjson
 from pacs_cloud.catalogue.absence import absence
 from pacs_cloud.catalogue.judging import LoadTable, ref_of
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.custody.rejections.making import Evidence
 from pacs_cloud.custody.rejections.reading import headers_of
 from pacs_cloud.custody.rejections.registry import notes_about
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.key_selection import Reference
 from pacs_cloud.objectstore.port import ObjectStore
 
 
@@ -24,7 +24,7 @@ class Chosen:
         header: of the first, DICOM JSON.
     """
 
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Reference, ...]
     header: Elements
 
 
@@ -50,7 +50,7 @@ async def choose(
     names = scope.tenant, scope.study_instance_uid
     packs = await catalogue.packs(*names, scope.series_instance_uid or None)
     notes = {note.sop_instance_uid for note in await notes_about(objects, *names)}
-    found: list[Evidence] = []
+    found: list[Reference] = []
     header: Elements | None = None
     for pack in packs:
         if len(pack.hidden) >= pack.instance_count:
@@ -61,8 +61,8 @@ async def choose(
             is_meant = scope.has(uid) and uid not in pack.hidden
             if not is_meant or (uid in notes and not scope.sop_instance_uid):
                 continue
-            has_pixels = one.pixels is not None
-            found.append(Evidence(pack.series_instance_uid, one.sop_class_uid, uid, has_pixels))
+            place = pack.series_instance_uid, one.sop_class_uid, uid
+            found.append(Reference(*place, is_image=one.pixels is not None))
             if header is None:
                 lines = await headers_of(objects, catalogue, pack)
                 header = orjson.loads(

@@ -6,24 +6,12 @@ Its title says why (PS3.16 CID 7010), its evidence which (PS3.3 C.17.6.2.1). IHE
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.key_selection import evidence_of, titles_of
 from pacs_cloud.dicom.uid import parse_uid
 from pacs_cloud.errors import InvalidUid
-
-KEY_OBJECT_SELECTION: Final = "1.2.840.10008.5.1.4.1.1.88.59"
-SCHEME: Final = "DCM"
-
-TITLE: Final = "0040A043"
-EVIDENCE: Final = "0040A375"
-REFERENCED_SERIES: Final = "00081115"
-REFERENCED_SOPS: Final = "00081199"
-REFERENCED_INSTANCE: Final = "00081155"
-STUDY: Final = "0020000D"
-SERIES: Final = "0020000E"
-_CODE: Final = "00080100"
-_SCHEME: Final = "00080102"
 
 LATER_US: Final = 86_400_000_000
 """What comes in so long after a note about the end of its retention is kept anew."""
@@ -120,10 +108,7 @@ def title_of(header: Elements) -> Why | None:
     Args:
         header: its data set in DICOM JSON.
     """
-    for item in _items(header, TITLE):
-        if text_of(item, _SCHEME) == SCHEME and text_of(item, _CODE) in set(Why):
-            return Why(text_of(item, _CODE))
-    return None
+    return next((Why(code) for code in titles_of(header) if code in set(Why)), None)
 
 
 def named_by(header: Elements) -> Named:
@@ -132,33 +117,15 @@ def named_by(header: Elements) -> Named:
     A reference whose UIDs are none is none. Nothing is told twice.
     """
     named: dict[str, dict[str, set[str]]] = {}
-    for study in _items(header, EVIDENCE):
-        for series in _items(study, REFERENCED_SERIES):
-            for one in _items(series, REFERENCED_SOPS):
-                try:
-                    uids = [
-                        parse_uid(text_of(item, tag))
-                        for item, tag in (
-                            (study, STUDY),
-                            (series, SERIES),
-                            (one, REFERENCED_INSTANCE),
-                        )
-                    ]
-                except InvalidUid:
-                    continue
-                named.setdefault(uids[0], {}).setdefault(uids[1], set()).add(uids[2])
+    for where, one in evidence_of(header):
+        try:
+            study, series, uid = map(
+                parse_uid, (where, one.series_instance_uid, one.sop_instance_uid)
+            )
+        except InvalidUid:
+            continue
+        named.setdefault(study, {}).setdefault(series, set()).add(uid)
     return {
         study: {series: tuple(sorted(uids)) for series, uids in sorted(some.items())}
         for study, some in sorted(named.items())
     }
-
-
-def _items(elements: Elements, tag: str) -> list[Elements]:
-    values: Any = elements.get(tag, {}).get("Value", [])
-    return [item for item in values if isinstance(item, dict)]
-
-
-def text_of(elements: Elements, tag: str) -> str:
-    """Return the first value of an attribute as text; "" where it has none."""
-    values: Any = elements.get(tag, {}).get("Value", [])
-    return str(values[0]) if values and values[0] is not None else ""

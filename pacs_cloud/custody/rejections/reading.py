@@ -8,9 +8,10 @@ import orjson
 from pacs_cloud.catalogue.judging import LoadTable, ref_of
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord
-from pacs_cloud.custody.rejections.note import KEY_OBJECT_SELECTION, Note, named_by, title_of
+from pacs_cloud.custody.rejections.note import Note, named_by, title_of
 from pacs_cloud.custody.stored_pack import key_of, read_index_blob
 from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.key_selection import KEY_OBJECT_SELECTION
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import PackInstance, decode_headers, split_index
 

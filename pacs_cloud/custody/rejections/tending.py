@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pacs_cloud.catalogue.judging import LoadTable, ref_of
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.rejections.arrivals import follow_pack
-from pacs_cloud.custody.rejections.note import KEY_OBJECT_SELECTION, Note
+from pacs_cloud.custody.rejections.note import Note
 from pacs_cloud.custody.rejections.registry import studies_with_notes
 from pacs_cloud.custody.rejections.settling import settle_with
+from pacs_cloud.dicom.key_selection import KEY_OBJECT_SELECTION
 from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed

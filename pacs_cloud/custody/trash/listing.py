@@ -1,14 +1,19 @@
 """What lies in the trash."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 from pacs_cloud.catalogue.decisions import deleted_since
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord
+from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.custody.ledger import decisions_of
 from pacs_cloud.custody.trash.marks import Action, Mark, Scope, marks
 from pacs_cloud.objectstore.port import ObjectStore
+
+_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +32,12 @@ class Deleted:
 
 
 async def list_trash(
-    objects: ObjectStore, catalogue: Catalogue, tenant: str
-) -> AsyncIterator[Deleted]:
+    objects: ObjectStore, catalogue: Catalogue, tenant: str, *, newest_first: bool = False
+) -> AsyncGenerator[Deleted]:
     """Yield the deletions that can be taken back, by the study that was touched first.
 
-    A deletion of which everything was restored or purged is passed over.
+    A deletion of which everything was restored or purged is passed over. With `newest_first`
+    the study comes first that was touched last. Few studies are looked at ahead.
 
     Raises:
         Corrupt: a decision cannot be read.
@@ -41,16 +47,28 @@ async def list_trash(
     async for mark in marks(objects, tenant):
         if mark.action is Action.DELETE:
             by_study.setdefault(mark.scope.study_instance_uid, []).append(mark)
-    for study, some in by_study.items():
+    order = [*by_study]
+    if newest_first:
+        order.sort(key=lambda study: -by_study[study][-1].marked_us)
+
+    async def studies() -> AsyncIterator[str]:
+        for study in order:
+            yield study
+
+    async def look(study: str) -> list[Deleted]:
+        some = by_study[study]
         packs = await catalogue.packs(tenant, study)
         since = deleted_since(await decisions_of(objects, tenant, study))
-        counts = dict.fromkeys(some, 0)
+        counts = dict.fromkeys(reversed(some) if newest_first else some, 0)
         for pack in packs:
             for mark in _of_pack(pack, some, since.get(pack.pack_id, {})):
                 counts[mark] += 1
-        for mark, count in counts.items():
-            if count:
-                yield Deleted(mark.scope, mark.marked_us, count)
+        return [Deleted(one.scope, one.marked_us, count) for one, count in counts.items() if count]
+
+    async with aclosing(in_order(look, studies(), _AT_ONCE)) as looked:
+        async for found in looked:
+            for one in found:
+                yield one
 
 
 def _of_pack(pack: PackRecord, some: list[Mark], since: Mapping[str, int]) -> list[Mark]:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import imagecodecs
 import numpy as np
 
-from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.elements import Elements, element
 from pacs_cloud.dicom.pixel_format import PixelFormat
 from pacs_cloud.errors import InvalidInstance, Refusal
 
@@ -72,7 +72,7 @@ def _elements(rows: int, columns: int, samples: int, bits: int, frames: int) -> 
     photometric = "RGB" if samples == _COLOUR_SAMPLES else "MONOCHROME2"
     found = PixelFormat(rows, columns, samples, bits, bits, 0, photometric).elements()
     if frames > 1:
-        found["00280008"] = {"vr": "IS", "Value": [frames]}
+        found["00280008"] = element("IS", frames)
     return found
 
 

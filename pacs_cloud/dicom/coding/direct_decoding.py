@@ -124,7 +124,7 @@ def _rle(codestream: bytes, pixel_format: PixelFormat) -> Decoded:
     if pixel_format.bits_allocated < _BYTE_BITS:
         return _rle_of_bits(codestream, pixels).reshape(pixel_format.shape), photometric
     decoded = _unpacked(codestream, pixels, pixel_format.bits_allocated)
-    planes = np.frombuffer(decoded, _words(pixel_format)).reshape(-1, pixels)
+    planes = np.frombuffer(decoded, pixel_format.words).reshape(-1, pixels)
     if len(planes) != pixel_format.samples_per_pixel:
         return None
     samples = np.empty((pixels, len(planes)), planes.dtype)
@@ -181,7 +181,7 @@ def _in_words(
     """
     if pixel_format.bits_allocated < _BYTE_BITS:
         return samples, photometric
-    words = _words(pixel_format)
+    words = np.dtype(pixel_format.words)
     if samples.itemsize > words.itemsize:
         return None
     unused = words.itemsize * _BYTE_BITS - precision
@@ -190,11 +190,6 @@ def _in_words(
     if needs_sign and unused > 0:  # two's complement in `precision` bits (PS3.5 8.1.1)
         samples = (samples << unused) >> unused
     return samples, photometric
-
-
-def _words(pixel_format: PixelFormat) -> np.dtype[Any]:
-    kind = "i" if pixel_format.is_signed else "u"
-    return np.dtype(f"<{kind}{pixel_format.bits_allocated // _BYTE_BITS}")
 
 
 _DECODERS: Final[dict[str, Callable[[bytes, PixelFormat], Decoded]]] = {

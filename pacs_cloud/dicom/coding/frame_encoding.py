@@ -118,8 +118,7 @@ def _by_pixel(pixels: bytes, pixel_format: PixelFormat) -> tuple[Samples, PixelF
     """Return samples in `PixelFormat.shape` and the format they then have."""
     if len(pixels) * 8 != pixel_format.frame_bits:
         raise InvalidInstance("A frame is not of the size of its pixels.", Refusal.UNREADABLE)
-    kind = "i" if pixel_format.is_signed else "u"
-    samples = np.frombuffer(pixels, f"<{kind}{pixel_format.bits_allocated // 8}")
+    samples = np.frombuffer(pixels, pixel_format.words)
     rows, columns = pixel_format.rows, pixel_format.columns
     native = replace(pixel_format, planar_configuration=0)
     if pixel_format.is_subsampled:

@@ -14,7 +14,7 @@ from pacs_cloud.dicom.coding.value_parts import FragmentedValue, NativeValue
 from pacs_cloud.dicom.deid.codestreams import without_comments
 from pacs_cloud.dicom.deid.rules import PixelRule, short
 from pacs_cloud.dicom.deid.tree import DataSet, Span, element_header, span_parts
-from pacs_cloud.dicom.elements import Elements
+from pacs_cloud.dicom.elements import Elements, element
 from pacs_cloud.dicom.explicit_elements import padding
 from pacs_cloud.dicom.frame_tables import encapsulated_frames
 from pacs_cloud.dicom.frames import FrameTable, PixelData
@@ -236,20 +236,19 @@ def image_module(data_set: DataSet) -> Elements:
     for tag in (*_SHORTS, 0x00280103):
         value = short(data_set, tag)
         if value is not None:
-            found[f"{tag:08X}"] = {"vr": "US", "Value": [value]}
+            found[f"{tag:08X}"] = element("US", value)
     photometric = data_set.text(_PHOTOMETRIC).strip()
     if photometric:
-        found["00280004"] = {"vr": "CS", "Value": [photometric]}
+        found["00280004"] = element("CS", photometric)
     frames = data_set.text(_FRAMES).strip()
     if frames.isdecimal():
-        found["00280008"] = {"vr": "IS", "Value": [int(frames)]}
+        found["00280008"] = element("IS", int(frames))
     return found
 
 
 def _blank(data: bytes, native: PixelFormat, mask: _Mask) -> bytes:
     """Return a native frame with its masked pixels black."""
-    kind = "i" if native.is_signed else "u"
-    samples = np.frombuffer(data, f"<{kind}{native.bits_allocated // 8}").copy()
+    samples = np.frombuffer(data, native.words).copy()
     if native.samples_per_pixel == 1:
         samples.reshape(native.rows, native.columns)[mask] = _black(native)
     elif native.planar_configuration == 1:
@@ -264,11 +263,8 @@ def _blank(data: bytes, native: PixelFormat, mask: _Mask) -> bytes:
 
 
 def _black(native: PixelFormat) -> int:
-    bits = native.bits_stored
-    lowest = -(1 << bits - 1) if native.is_signed else 0
-    if native.photometric_interpretation == "MONOCHROME1":
-        return lowest + (1 << bits) - 1
-    return lowest
+    is_inverse = native.photometric_interpretation == "MONOCHROME1"
+    return native.stored_range[1 if is_inverse else 0]
 
 
 def _colour(native: PixelFormat, sample: int) -> int:

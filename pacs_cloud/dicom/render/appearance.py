@@ -6,8 +6,15 @@ from typing import Final
 import numpy as np
 
 from pacs_cloud.dicom.element_values import DataSet
-from pacs_cloud.dicom.pixel_format import PixelFormat, pixel_format_of
-from pacs_cloud.dicom.pixel_tags import FLOAT_BITS, PIXEL_DATA
+from pacs_cloud.dicom.functional_groups import (
+    PER_FRAME,
+    Groups,
+    functional_groups,
+    items_of,
+    pixel_height,
+)
+from pacs_cloud.dicom.pixel_format import PixelFormat, stored_format
+from pacs_cloud.dicom.pixel_tags import PIXEL_DATA
 from pacs_cloud.dicom.render.grey_shades import (
     GreyTransform,
     LookupTable,
@@ -38,7 +45,8 @@ _COUNT_CLASSES: Final = frozenset(
     }
 )
 """Their values are counts, which may use few of the shades that their bits have room for."""
-_SHARED, _PER_FRAME = "52009229", "52009230"
+_VALUES, _VIEWS = "00289145", "00289132"
+"""Pixel Value Transformation and Frame VOI LUT."""
 _OVERLAY_FRAMES: Final = tuple(f"{group:04X}0015" for group in GROUPS)
 """Number of Frames in Overlay."""
 _LOWEST_CT_NUMBER: Final = -1024
@@ -82,13 +90,13 @@ class Appearance:
 
     @property
     def bits(self) -> StoredBits:
-        """How an integer cell of at most 16 bits holds its value."""
+        """How an integer cell holds its value."""
         pixel_format = self.pixel_format
         return StoredBits(
             max(pixel_format.bits_allocated, 8),
             pixel_format.bits_stored,
             self.high_bit,
-            pixel_format.pixel_representation == 1,
+            pixel_format.is_signed,
         )
 
     def with_format(self, pixel_format: PixelFormat) -> "Appearance":
@@ -111,17 +119,9 @@ def read_appearance(image: DataSet, frame: int, pixel_tag: str = PIXEL_DATA) -> 
             `check_showable`.
     """
     is_float = pixel_tag != PIXEL_DATA
-    elements = image.elements
-    if is_float and "00280100" not in elements:
-        bits = {"vr": "US", "Value": [FLOAT_BITS[int(pixel_tag, 16)]]}
-        elements = {**elements, "00280100": bits}
-    pixel_format = pixel_format_of(elements)
+    pixel_format, high_bit = stored_format(image, pixel_tag)
     check_showable(pixel_format)
     groups = functional_groups(image, frame)
-    bits_stored = pixel_format.bits_stored
-    high_bit = int(image.number("00280102") or bits_stored - 1)
-    if not bits_stored <= high_bit + 1 <= max(pixel_format.bits_allocated, 8):
-        high_bit = bits_stored - 1
     photometric = pixel_format.photometric_interpretation
     palette = read_palette(image) if photometric == "PALETTE COLOR" else None
     if photometric == "PALETTE COLOR" and palette is None:
@@ -137,24 +137,18 @@ def read_appearance(image: DataSet, frame: int, pixel_tag: str = PIXEL_DATA) -> 
         grey=grey,
         lowest=_lowest(image, grey),
         shown=_shown(image, pixel_format, is_float=is_float),
-        padding=_padding(image, pixel_format, is_float=is_float),
+        padding=padding_of(image, pixel_format, is_float=is_float),
         palette=palette,
         overlays=tuple(read_overlays(image, frame)),
-        pixel_height=_pixel_height(image, groups),
+        pixel_height=pixel_height(image, groups),
     )
 
 
 def is_same_in_all_frames(image: DataSet) -> bool:
     """Tell whether `read_appearance` returns the same for every frame of an instance."""
-    return _PER_FRAME not in image.elements and not any(
+    return PER_FRAME not in image.elements and not any(
         (image.number(tag) or 1) > 1 for tag in _OVERLAY_FRAMES if tag in image.elements
     )
-
-
-def functional_groups(image: DataSet, frame: int) -> tuple[DataSet, ...]:
-    """Return the functional groups of a frame, its own before those of all frames (C.7.6.16)."""
-    both = (image.item(_PER_FRAME, frame - 1), image.item(_SHARED, 0))
-    return tuple(filter(None, both))
 
 
 def lookup_table(item: DataSet) -> LookupTable | None:
@@ -220,18 +214,16 @@ def presentation_of(item: DataSet, transform: GreyTransform) -> GreyTransform:
     return replace(transform, is_inverse=shape == "INVERSE") if shape else transform
 
 
-def _grey(image: DataSet, groups: tuple[DataSet, ...], photometric: str) -> GreyTransform:
-    values = [one for group in groups for one in group.items("00289145")]
-    views = [one for group in groups for one in group.items("00289132")]
+def _grey(image: DataSet, groups: Groups, photometric: str) -> GreyTransform:
     is_display_ready = (
         image.text("00080016") in _XRAY_CLASSES and image.text("00281040") in _DISPLAY_RELATIONS
     )
     transform = None
     # Their window is on stored values, their modality LUT only for measuring (C.8.7.1.1.2).
     if not is_display_ready:
-        transform = next(filter(None, map(modality_of, (*values, image))), None)
+        transform = next(filter(None, map(modality_of, (*items_of(groups, _VALUES), image))), None)
     transform = transform or GreyTransform()
-    for view in (*views, image):
+    for view in (*items_of(groups, _VIEWS), image):
         if (viewed := voi_of(view, transform)) is not None:
             transform = viewed
             break
@@ -250,9 +242,8 @@ def _shown(
         return (0.0, highest) if highest and image.text("00620001") == "FRACTIONAL" else None
     if is_float or bits not in {1, 8} or sop_class in _COUNT_CLASSES:
         return None
-    if pixel_format.pixel_representation == 1:
-        return -float(1 << bits - 1), float((1 << bits - 1) - 1)
-    return 0.0, float((1 << bits) - 1)
+    least, greatest = pixel_format.stored_range
+    return float(least), float(greatest)
 
 
 def _lowest(image: DataSet, grey: GreyTransform) -> float | None:
@@ -262,9 +253,10 @@ def _lowest(image: DataSet, grey: GreyTransform) -> float | None:
     return (_LOWEST_CT_NUMBER - grey.intercept) / grey.slope
 
 
-def _padding(
+def padding_of(
     image: DataSet, pixel_format: PixelFormat, *, is_float: bool
 ) -> tuple[float, float] | None:
+    """Return the first and last stored value that stand for no value (PS3.3 C.7.5.1.1.2)."""
     tags = ("00280120", "00280121")
     if is_float:
         is_single = pixel_format.bits_allocated == 32
@@ -274,19 +266,8 @@ def _padding(
         return None
     limit = image.number(tags[1])
     ends = [value, value if limit is None else limit]
-    if not is_float and pixel_format.pixel_representation == 1:
+    if not is_float and pixel_format.is_signed:
         # Written as US by some: the same bits as a signed value.
         half = 1 << pixel_format.bits_allocated - 1
         ends = [end - 2 * half if end >= half else end for end in ends]
     return min(ends), max(ends)
-
-
-def _pixel_height(image: DataSet, groups: tuple[DataSet, ...]) -> float:
-    ratio = image.numbers("00280034")
-    measures = [one for group in groups for one in group.items("00289110")]
-    spacings = [one.numbers("00280030") for one in (*measures, image)]
-    spacings += [image.numbers("00181164"), image.numbers("00182010")]
-    for height, width in (pair[:2] for pair in (ratio, *spacings) if len(pair) >= 2):
-        if height > 0 and width > 0:
-            return height / width
-    return 1.0

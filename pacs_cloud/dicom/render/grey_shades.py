@@ -207,7 +207,7 @@ class StoredBits:
     """How an integer lies in its cell (PS3.5 8.1.1).
 
     Attributes:
-        allocated: 8 or 16.
+        allocated: 8, 16 or 32.
         stored: bits of the value.
         high_bit: the place of its most significant bit.
         is_signed: two's complement.

@@ -88,18 +88,7 @@ def _range_of_cells(cells: Numbers, appearance: Appearance) -> tuple[float, floa
 
 
 def _values(cells: Numbers, appearance: Appearance) -> Numbers:
-    if appearance.is_float:
-        return cells
-    pixel_format = appearance.pixel_format
-    is_signed = pixel_format.pixel_representation == 1
-    if pixel_format.bits_stored == pixel_format.bits_allocated:
-        return cells.view(cells.dtype.str.replace("u", "i")) if is_signed else cells
-    if cells.dtype.itemsize <= 2:
-        return appearance.bits.values(cells)
-    values = cells.astype(np.int64) >> appearance.high_bit + 1 - pixel_format.bits_stored
-    values &= (1 << pixel_format.bits_stored) - 1
-    sign = 1 << pixel_format.bits_stored - 1
-    return (values ^ sign) - sign if is_signed else values
+    return cells if appearance.is_float else appearance.bits.values(cells)
 
 
 def _computed(cells: Numbers, appearance: Appearance) -> Shades:

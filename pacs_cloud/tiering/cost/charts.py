@@ -7,7 +7,6 @@ from typing import Final
 
 _WIDTH, _HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 92, 8, 10, 24
-_LINES: Final = 4
 _STEPS: Final = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 _MOST_LABELS: Final = 8
 
@@ -68,13 +67,19 @@ def _band(floor: Sequence[Decimal], ceiling: Sequence[Decimal], top: Decimal) ->
 
 def _grid(top: Decimal, unit: str) -> list[str]:
     parts: list[str] = []
-    for line in range(_LINES + 1):
-        value = top * line / _LINES
+    steps = _steps(top)
+    for line in range(steps + 1):
+        value = top * line / steps
         y = _y(value, top)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-        said = f"{value.normalize():,f}" + (f" {unit}" if line == _LINES else "")
+        said = f"{value.normalize():,f}" + (f" {unit}" if line == steps else "")
         parts.append(f'<text x="{_LEFT - 5}" y="{y + 4}" text-anchor="end">{escape(said)}</text>')
     return parts
+
+
+def _steps(top: Decimal) -> int:
+    """Return into how many parts an axis is divided, so that each ends at a round number."""
+    return 4 if top.scaleb(-top.adjusted()) == _STEPS[1] else 5
 
 
 def _labels(months: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pacs_cloud.objectstore.storage_classes import StorageClass, needs_recall
+from pacs_cloud.tiering.cost.figures import price
 from pacs_cloud.tiering.cost.prices import Ladder, Region
 from pacs_cloud.tiering.cost.tariffs import TARIFFS
 from pacs_cloud.tiering.cost.usage import Counted, Measure, rules_in
@@ -67,7 +68,6 @@ def _arises(measure: Measure, region: Region, storage_class: StorageClass) -> bo
 
 def _in_words(ladder: Ladder, currency: str) -> str:
     said = [
-        f"{rung.price.normalize():f}" + (f" up to {rung.up_to:,f}" if rung.up_to else "")
-        for rung in ladder
+        price(rung.price) + (f" up to {rung.up_to:,f}" if rung.up_to else "") for rung in ladder
     ]
     return f"{', '.join(said)} {currency}"

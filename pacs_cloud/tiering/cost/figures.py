@@ -5,6 +5,7 @@ from typing import Final
 
 _SIZES: Final = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _STEP: Final = 1000
+_DIGITS: Final = 6
 
 
 def said(amount: Decimal, places: int) -> str:
@@ -23,6 +24,11 @@ def money(amount: Decimal) -> str:
 def quantity(amount: Decimal) -> str:
     """Return how much of something a bill has."""
     return said(amount, 3)
+
+
+def price(amount: Decimal) -> str:
+    """Return a price, to the digits that list prices have."""
+    return f"{Decimal(f'{amount:.{_DIGITS}g}').normalize():f}"
 
 
 def size(length_bytes: int) -> str:

@@ -5,7 +5,7 @@ from html import escape
 from typing import Final
 
 from pacs_cloud.tiering.cost.bill import Bill
-from pacs_cloud.tiering.cost.figures import money, quantity
+from pacs_cloud.tiering.cost.figures import money, price, quantity
 from pacs_cloud.tiering.cost.prices import Region
 
 _STYLE: Final = """
@@ -72,7 +72,7 @@ def bill_table(bill: Bill) -> str:
             line.speed or "",
             quantity(line.quantity),
             line.unit,
-            f"{line.price:f}",
+            price(line.price),
             money(line.amount),
         )
         for line in bill.lines

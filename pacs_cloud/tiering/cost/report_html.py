@@ -26,13 +26,14 @@ from pacs_cloud.tiering.cost.report import (
 
 _Layers: TypeAlias = Mapping[str, Sequence[Decimal]]
 
-_COLOURS: Final = dict(
+COLOURS: Final = dict(
     zip(
         GROUPS,
-        ("#d1495b", "#edae49", "#f2c879", "#66a182", "#2e6f95", "#1b3a57", "#8d7a9b", "#9aa0a6"),
+        ("#d1495b", "#e07b39", "#d9a441", "#66a182", "#2f7fad", "#6a6ee0", "#a98bb8", "#8f969c"),
         strict=True,
     )
 )
+"""Of `GROUPS` in charts: told apart from each other, on white as on black."""
 
 _NUMBERS: Final = frozenset({"total", "last_month", "kWh", "kg_CO2"})
 
@@ -50,9 +51,9 @@ def page_of(comparison: Comparison) -> str:
             table(headings, [tuple(str(row[one]) for one in headings) for row in rows], _NUMBERS),
             "<h2>Cost a month</h2>",
             _legend(GROUPS),
-            *_charts(comparison, _cost, comparison.region.currency),
+            *_figures(cost_charts(comparison)),
             "<h2>What lies where</h2>",
-            *_charts(comparison, _held, "TB"),
+            *_figures(held_charts(comparison)),
             "<h2>Bills, line by line</h2>",
             *(_bill(run.name, run.outcome.total) for run in comparison.runs),
         ],
@@ -72,18 +73,31 @@ def _preface(comparison: Comparison) -> str:
     )
 
 
+def cost_charts(comparison: Comparison) -> Iterable[tuple[str, str]]:
+    """Yield what each run costs a month, by `GROUPS`: its name, and an SVG; all on one scale."""
+    return _charts(comparison, _cost, comparison.region.currency)
+
+
+def held_charts(comparison: Comparison) -> Iterable[tuple[str, str]]:
+    """Yield what lies in each class likewise, in TB."""
+    return _charts(comparison, _held, "TB")
+
+
 def _charts(
     comparison: Comparison, layers_of: Callable[[Run, Comparison], _Layers], unit: str
-) -> Iterable[str]:
-    """Yield a chart for each run, all on one scale."""
+) -> Iterable[tuple[str, str]]:
     drawn = [(run, layers_of(run, comparison)) for run in comparison.runs]
     top = nice_top(max(_highest(layers) for _, layers in drawn))
     months = comparison.calendar.names
     for run, layers in drawn:
-        chart = stacked(run.name, months, layers, _COLOURS, top, unit)
+        yield run.name, stacked(run.name, months, layers, COLOURS, top, unit)
+
+
+def _figures(charts: Iterable[tuple[str, str]]) -> Iterable[str]:
+    for name, chart in charts:
         # On a phone a chart keeps letters that can be read, and is moved sideways.
         drawing = f'<div class="wide">{chart}</div>'
-        yield f"<figure><figcaption>{escape(run.name)}</figcaption>{drawing}</figure>"
+        yield f"<figure><figcaption>{escape(name)}</figcaption>{drawing}</figure>"
 
 
 def _highest(layers: _Layers) -> Decimal:
@@ -106,9 +120,7 @@ def _layers(months: Sequence[Mapping[str, Decimal]]) -> _Layers:
 
 
 def _legend(names: Iterable[str]) -> str:
-    items = (
-        f'<li><i style="background:{_COLOURS[name]}"></i>{escape(name)}</li>' for name in names
-    )
+    items = (f'<li><i style="background:{COLOURS[name]}"></i>{escape(name)}</li>' for name in names)
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from pacs_cloud import metrics
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord
 from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, NotFound, Offline, Unavailable
@@ -235,6 +236,7 @@ class Recalls:
                 if await put_recall(self._objects, recall):
                     recall, info = await self._begin(recall, now_us)
                     log.info("recall_begun", extra=recall.for_log)
+                    metrics.RECALLS_ASKED.inc()
                     return _Asked(recall, now_us if arrival_us else 0, _until_us(info, now_us))
                 try:
                     return _Asked(await get_recall(self._objects, mark), 0)

@@ -67,16 +67,25 @@ async def list_recalls(
 
 
 async def recall_of(
-    objects: ObjectStore, catalogue: Catalogue, tenant: str, study_instance_uid: str, now_us: int
+    objects: ObjectStore,
+    catalogue: Catalogue,
+    tenant: str,
+    study_instance_uid: str,
+    now_us: int,
+    *,
+    series: frozenset[str] | None = None,
 ) -> StudyRecall:
     """Return how far the recall of one study has come, asked for or not; raises as `list_recalls`.
+
+    With `series` as if it had no others.
 
     Raises:
         NotFound: there is no such study.
     """
     study = recall_marks(objects, tenant, study_instance_uid)
     marks = [mark async for some in study for mark in some]
-    found = await _of_study(objects, catalogue, (tenant, study_instance_uid), marks, now_us)
+    names = tenant, study_instance_uid
+    found = await _of_study(objects, catalogue, names, marks, now_us, series)
     if not found.packs and await catalogue.study(tenant, study_instance_uid) is None:
         raise NotFound("There is no such study.")
     return found
@@ -88,11 +97,14 @@ async def _of_study(
     study: tuple[str, str],
     marks: Sequence[RecallMark],
     now_us: int,
+    series: frozenset[str] | None = None,
 ) -> StudyRecall:
     shown = [
         pack
         for pack in await catalogue.packs(*study)
-        if needs_recall(pack.storage_class) and len(pack.hidden) < pack.instance_count
+        if needs_recall(pack.storage_class)
+        and len(pack.hidden) < pack.instance_count
+        and (series is None or pack.series_instance_uid in series)
     ]
     by_key = {key_of(pack): pack for pack in shown}
     cold = {key_of(pack) for pack in cold_packs(shown, now_us)}

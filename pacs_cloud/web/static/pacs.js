@@ -35,8 +35,9 @@ for (const button of document.querySelectorAll("button[data-copies]")) {
   });
 }
 
-// A form is sent once, however often its button is pressed.
-for (const form of document.querySelectorAll("form")) {
+// A form that changes something is sent once, however often its button is pressed; one that has
+// `data-again` leaves the page where it is, as downloads do.
+for (const form of document.querySelectorAll("form[method=post]:not([data-again])")) {
   let isSent = false;
   form.addEventListener("submit", (event) => {
     if (isSent) event.preventDefault();
@@ -44,6 +45,13 @@ for (const form of document.querySelectorAll("form")) {
   });
   addEventListener("pageshow", () => { isSent = false; });
 }
+
+// A picture that cannot be had, as of a study that is cold, leaves its place empty.
+function leave(image) {
+  if (image.localName === "img" && image.complete && !image.naturalWidth) image.classList.add("gone");
+}
+for (const image of document.images) leave(image);
+document.addEventListener("error", (event) => leave(event.target), true);
 
 // Said before somebody types a password, not after.
 if (!isSecureContext) document.getElementById("unprotected")?.removeAttribute("hidden");

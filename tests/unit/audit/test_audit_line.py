@@ -93,6 +93,42 @@ def test_lines_dropped_doubled_and_swapped_are_found(order: tuple[int, ...], wha
     assert wrong([lines[place] for place in order])[0] == what
 
 
+NO_HASH = "does not end in a hash"
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        # A line that cannot be read is found, and not again in what follows it.
+        ([0, b"x\n", 2, 3], [NO_HASH]),
+        ([0, b"x\n", b"y\n", 3], [NO_HASH] * 2),
+        # One that was put in between, or made of a line cut in two, shifts no number.
+        ([0, 1, b"x\n", 2, 3], [NO_HASH]),
+        ([0, 1, 2, 3, b"x\n"], [NO_HASH]),
+        ([0, b"x\n", b"y\n", 2, 3], [NO_HASH] * 2),
+        # More is gone than what cannot be read.
+        ([0, b"x\n", 3], [NO_HASH, "is number 3 where 2 must come"]),
+        ([0, b"x\n", 0], [NO_HASH, "is number 0 where 2 must come"]),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_one_finding(
+    damaged: list[int | bytes], said: list[str]
+) -> None:
+    lines = chain(4)
+    assert wrong([lines[one] if isinstance(one, int) else one for one in damaged]) == said
+
+
+def test_behind_a_line_that_cannot_be_read_names_still_count() -> None:
+    lines = chain(3)
+    changed = lines[1].replace(b'"n":1', b'"n":7')
+    assert wrong([lines[0], changed, lines[2]]) == ["its hash is another one"]
+    other, _ = encode_line(Position(1, "0" * 64, 101), What.EVENT, BODY, 102)
+    assert wrong([lines[0], changed, other]) == [
+        "its hash is another one",
+        "does not name the line before it",
+    ]
+
+
 def test_a_chain_forged_from_some_line_on_does_not_fit_what_follows() -> None:
     lines = chain(4)
     second, _ = encode_line(read_line(lines[0]).position, What.EVENT, {"kind": "other"}, 101)

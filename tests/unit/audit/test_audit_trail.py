@@ -258,6 +258,20 @@ async def test_an_event_of_many_studies_names_all_of_them(house: House) -> None:
     assert {study for event in found for study in event.studies} == set(studies)
 
 
+async def test_an_event_of_many_studies_names_the_patients_of_each(house: House) -> None:
+    async def patients(_: str, studies: Sequence[str]) -> tuple[AuditPatient, ...]:
+        return tuple(AuditPatient(f"P{study}") for study in studies)
+
+    studies = tuple(f"1.2.{n}" for n in range(250))
+    async with house.trail(patients=patients) as trail:
+        for _ in range(2):
+            await trail.record(house.event(patients=(), studies=studies))
+    found = await house.events()
+    assert len(found) == 6
+    for event in found:
+        assert {one.patient_id for one in event.patients} == {f"P{one}" for one in event.studies}
+
+
 async def test_strange_texts_do_not_keep_an_event_from_its_record(house: House) -> None:
     async with house.trail() as trail:
         await trail.record(house.event(Kind.LOGIN, subject="\ud800\0\n" + "x" * 100_000))
@@ -351,6 +365,80 @@ async def test_a_tenant_whose_store_refuses_keeps_no_other_from_the_record(house
             await trail.record(replace(house.event(), tenant="south"))
         await trail.record(house.event())
         await trail.aclose()
+
+
+async def test_a_number_is_on_record_once_however_long_the_store_is_away(house: House) -> None:
+    class Away(LocalObjectStore):
+        is_away = False
+
+        async def put_file(self, key: str, path: Path, **more: Any) -> None:
+            if self.is_away:
+                raise Unavailable("away")
+            await super().put_file(key, path, **more)
+
+    async with Away(house.root.parent / "objects") as away:
+        trail = house.open(away, seals_at_once=True)
+        for _ in range(5):
+            await trail.record(house.event())
+        Away.is_away = True
+        for _ in range(4):
+            house.clock.tick(MINUTE_US)
+            await trail.tend(house.root)
+        Away.is_away = False
+        house.clock.tick(MINUTE_US)
+        await trail.tend(house.root)
+        await trail.aclose()
+    assert [event.count for event in await house.events()] == [1, 4]
+    assert await house.findings() == []
+
+
+async def test_a_number_is_on_record_once_where_another_tenants_is_not(house: House) -> None:
+    async with house.trail() as trail:
+        for tenant in ("default", "south"):
+            for _ in range(3):
+                await trail.record(house.event(tenant=tenant))
+        (south,) = (one for one in trail.journals if one.tenant == "south")
+        real, south._sync_file = south._sync_file, lambda _: os.fdatasync(-1)
+        for _ in range(3):
+            house.clock.tick(MINUTE_US)
+            await trail.tend(house.root)
+        assert [event.count for event in await house.events()] == [1, 2]
+        south._sync_file = real
+        house.clock.tick(MINUTE_US)
+        await trail.tend(house.root)
+    for tenant in ("default", "south"):
+        assert [event.count for event in await house.events(tenant)] == [1, 2]
+
+
+async def test_numbers_that_are_lost_at_the_end_are_said(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = False
+
+    def sync(fd: int) -> None:
+        if broken:
+            raise OSError(errno.EIO, "broken")
+        os.fdatasync(fd)
+
+    async with house.trail(sync_file=sync) as trail:
+        for _ in range(8):
+            await trail.record(house.event())
+        broken = True
+    (lost,) = (one for one in caplog.records if one.message == "audit_lost")
+    assert vars(lost)["events"] == 7
+
+
+async def test_what_was_not_recorded_before_the_end_is_said(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    def sync(_: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    async with house.trail(sync_file=sync, required=False) as trail:
+        for _ in range(3):
+            await trail.record(house.event(Kind.CHANGE))
+    (lost,) = (one for one in caplog.records if one.message == "audit_lost")
+    assert vars(lost)["events"] == 3
 
 
 async def test_sealing_makes_room_on_a_full_disk(
@@ -487,7 +575,7 @@ def test_of_very_many_the_oldest_minutes_end_early() -> None:
     windows = Windows(most=2)
     made = [AuditEvent(Kind.READ, "t", f"user:{n}", "page", n) for n in range(3)]
     for event in made:
-        windows.begin(event)
+        windows.begin(event.key, [event])
         assert windows.count(event.key, event.when_us)
     assert [event.subject for event in windows.take(0)] == ["user:0"]
     assert [event.subject for event in windows.take()] == ["user:1", "user:2"]
@@ -496,9 +584,9 @@ def test_of_very_many_the_oldest_minutes_end_early() -> None:
 def test_a_minute_begun_anew_ends_the_one_before() -> None:
     windows = Windows()
     first = AuditEvent(Kind.READ, "t", "user:1", "page", 0)
-    windows.begin(first)
+    windows.begin(first.key, [first])
     windows.count(first.key, 1)
     assert not windows.count(first.key, MINUTE_US)
-    windows.begin(AuditEvent(Kind.READ, "t", "user:1", "page", MINUTE_US))
+    windows.begin(first.key, [replace(first, when_us=MINUTE_US)])
     assert [event.count for event in windows.take(MINUTE_US)] == [1]
     assert windows.take() == []

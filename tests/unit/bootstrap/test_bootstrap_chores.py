@@ -12,6 +12,7 @@ from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.errors import Unavailable
 from pacs_cloud.settings import load_settings
 from pacs_cloud.workers.backoff import Backoff
+from patience import PATIENCE_S
 
 
 async def test_a_chore_that_fails_is_tried_again(
@@ -71,7 +72,7 @@ async def test_a_stop_ends_a_chore_where_it_is() -> None:
     running = asyncio.create_task(over_and_over("fixity", chore, stop))
     await began.wait()
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_S)
     assert ended.is_set()
 
 
@@ -85,7 +86,7 @@ async def test_a_stop_ends_a_rest() -> None:
     running = asyncio.create_task(over_and_over("trash", chore, stop))
     await worked.wait()
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_S)
 
 
 @pytest.mark.parametrize("defect", [ZeroDivisionError("DOE^JANE"), asyncio.CancelledError()])
@@ -136,6 +137,7 @@ async def test_each_chore_runs_on_an_empty_archive(tmp_path: Path) -> None:
             "fixity",
             "pins",
             "copies",
+            "sends",
             "glass",
         }
         assert set(every) == usual | {"tiers", "repack"}

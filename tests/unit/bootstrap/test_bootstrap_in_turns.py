@@ -133,7 +133,7 @@ async def test_a_stopped_worker_s_round_is_the_other_s_at_once(
     running = asyncio.create_task(over_and_over("tiers", tiers, stop))
     await asyncio.wait_for(slow.has_died.wait(), 30)
     stop.set()
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, PATIENCE_S)
     other = replace(stores, catalogue=Planned(stores.catalogue, planned))  # type: ignore[arg-type]
     await chores_of(settings, other)["tiers"]()
     assert set(planned[2:]) == set(STUDIES)

@@ -59,7 +59,8 @@ def test_each_tenant_with_pages_is_begun_by_a_link_of_its_own(
     monkeypatch.setattr(serve, "supervise", supervised)
     serve.serve_roles(settings, {Role.WEB: 1})
     said = capsys.readouterr().err.splitlines()
-    assert [line.partition("#")[0] for line in said] == [
+    links = [line.partition("#")[0] for line in said if "signs in" in line]
+    assert links == [
         "the first administrator signs in at https://pacs.example/welcome",
         "the first administrator of south signs in at https://south.example/welcome",
     ]

@@ -6,7 +6,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pacs_cloud.cli.app import app
+from pacs_cloud.cli.options import typed
 from pacs_cloud.errors import NotFound
+from pacs_cloud.settings import load_settings
 
 
 def run(data: Path, *words: str) -> Result:
@@ -48,3 +50,9 @@ def test_a_plan_says_what_it_does_not_know_of_the_class_that_moves_by_itself(
         done = run(data, "tier", "plan", str(file), "--region", "eu-central-1")
         assert to in done.stdout, done.output
         assert ("as if all of it were read" in done.stderr) is is_said
+
+
+def test_a_command_is_typed_for_its_archive() -> None:
+    assert typed("up", load_settings({"data": "./data"})) == "pacs-cloud up"
+    elsewhere = load_settings({"data": "/srv/my pacs"})
+    assert typed("viewer install", elsewhere) == "pacs-cloud viewer install --data '/srv/my pacs'"

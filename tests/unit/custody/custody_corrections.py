@@ -14,12 +14,14 @@ from pacs_cloud.custody.corrections.tending import GRACE_US, Tended, tend_correc
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.dicom.amendable import given_element
 from pacs_cloud.dicom.amendment import of_series
+from pacs_cloud.security.caller import Caller, system
 from unit.custody.custody_house import House
 from unit.custody.custody_packs import Sample
 
 FIRST, SECOND, THIRD = "1.2.3", "1.2.4", "1.2.5"
 """Two studies of P1, and one of P2."""
 PATIENT_ID, DESCRIPTION = "00100020", "00081030"
+SYSTEM = system("default")
 
 
 async def fill(house: House) -> None:
@@ -35,11 +37,12 @@ def corrector(house: House, objects: Any = None, catalogue: Any = None) -> Corre
     return Corrector(*stores, load, house.clock.tick)
 
 
-def orders(house: House, reason: str = "sent twice") -> Orders:
+def orders(house: House, reason: str = "sent twice", caller: Caller = SYSTEM) -> Orders:
     return Orders(
         house.objects,
         house.catalogue,
         "default",
+        caller=caller,
         who="ada",
         reason=reason,
         system="PACS",
@@ -61,9 +64,9 @@ async def correct(
     return order.correction
 
 
-async def undo(house: House, correction: Correction) -> CarriedOut:
+async def undo(house: House, correction: Correction, caller: Caller = SYSTEM) -> CarriedOut:
     names = correction.tenant, correction.correction_id
-    return await corrector(house).undo(*names, who="eve", reason="it was right")
+    return await corrector(house).undo(*names, caller=caller, who="eve", reason="it was right")
 
 
 async def tend(house: House, objects: Any = None, catalogue: Any = None) -> Tended:

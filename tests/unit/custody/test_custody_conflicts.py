@@ -1,5 +1,7 @@
 """Of two contents under one UID the other one can be shown, and that undone."""
 
+import asyncio
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 
 from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import ConflictKind
+from pacs_cloud.catalogue.records import ConflictKind, StudyState
 from pacs_cloud.custody.conflicts.choice import promote, undo
 from pacs_cloud.custody.conflicts.ledger import choices_of
 from pacs_cloud.custody.conflicts.listing import Disagreement, disagreement, disagreements
@@ -367,3 +369,70 @@ async def test_a_choice_that_cannot_be_read_is_told(house: House) -> None:
     await house.objects.put_new(key, data.replace(b'"command"', b'"comment"'))
     with pytest.raises(Corrupt):
         await choose(undo, house, one.conflict_id)
+
+
+class Looking:
+    """A catalogue that tells which studies were looked at."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self.studies: list[str] = []
+
+    async def study(self, tenant: str, study_instance_uid: str) -> Any:
+        self.studies.append(study_instance_uid)
+        return await self._catalogue.study(tenant, study_instance_uid)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._catalogue, name)
+
+
+async def test_one_is_found_without_a_look_at_all_studies(house: House) -> None:
+    for number in range(3):
+        study = f"{STUDY}.{number}"
+        for words in ("first", "second"):
+            sample = Sample(f"{study}.1.1", words)
+            made = make_pack(house.clock, "default", study, f"{study}.1", [sample])
+            await put(house.objects, made)
+            await commit(
+                house.objects, house.catalogue, made, house.clock, ConflictPolicy.KEEP_FIRST
+            )
+    for one in await listed(house):
+        looking: Any = Looking(house.catalogue)
+        assert await disagreement(looking, "default", one.conflict_id) == one
+        assert looking.studies == [one.newcomer.study_instance_uid]
+
+
+class Watched:
+    """A catalogue that counts which studies are read, and how many of them at once."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.under_way = self.most = self.read = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def study(self, tenant: str, study_instance_uid: str) -> StudyState | None:
+        self.read += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(0)
+            return await self._real.study(tenant, study_instance_uid)
+        finally:
+            self.under_way -= 1
+
+
+async def test_some_studies_are_read_at_once_and_no_more_than_are_wanted(house: House) -> None:
+    studies = [f"1.2.{number}" for number in range(20)]
+    for study in studies:
+        for words in ("first", "second"):
+            await house.store(Sample(f"{study}.1.1", words), study=study)
+    catalogue: Any = Watched(house.catalogue)
+    async with aclosing(disagreements(catalogue, "default")) as found:
+        first = [(await anext(found)).newcomer.study_instance_uid for _ in range(2)]
+    assert first == studies[:-3:-1]
+    assert catalogue.read < 20
+    assert 1 < catalogue.most < 20
+    every = [one.studies async for one in disagreements(catalogue, "default")]
+    assert every == [(study,) for study in reversed(studies)]

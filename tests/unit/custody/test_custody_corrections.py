@@ -12,11 +12,14 @@ from pacs_cloud.custody.corrections.ledger import entries_of
 from pacs_cloud.custody.corrections.patients import attributes_of
 from pacs_cloud.custody.holds_setting import set_hold
 from pacs_cloud.custody.trash.marks import Scope
-from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, NotFound
+from pacs_cloud.errors import Conflict, Corrupt, Denied, InvalidRequest, NotFound
+from pacs_cloud.security.caller import Caller, Grant, Role
+from pacs_cloud.security.rules import StudyRule
 from unit.custody.custody_corrections import (
     DESCRIPTION,
     FIRST,
     SECOND,
+    SYSTEM,
     THIRD,
     correct,
     corrector,
@@ -57,11 +60,34 @@ async def test_a_merge_gives_all_studies_to_the_target(archive: House) -> None:
     # What was received stays: it comes back.
     (listed,) = await listed_corrections(archive.objects, "default")
     undone = await corrector(archive).undo(
-        "default", listed.correction_id, who="eve", reason="another person"
+        *("default", listed.correction_id),
+        caller=SYSTEM,
+        who="eve",
+        reason="another person",
     )
     assert (undone.studies, undone.changed) == (2, 2)
     assert await archive.digest() == before
     assert await archive.findings() == []
+
+
+async def test_whoever_may_correct_some_studies_only_merges_no_patients(archive: House) -> None:
+    rules = (StudyRule(modalities=frozenset({"CT", "SR"})),)
+    bounded = Caller("default", "bob", (Grant(Role.TECHNOLOGIST, rules),))
+    every = await archive.digest()
+    with pytest.raises(Denied, match="those that come later"):
+        await orders(archive, caller=bounded).merge("P1", "P2", issuer=None, target_issuer=None)
+    made = await merge(archive)
+    await corrector(archive).apply(made)
+    with pytest.raises(Denied, match="those that come later"):
+        await undo(archive, made, caller=bounded)
+    assert await patients(archive) == ["P2", "P2", "P2"]
+    await undo(archive, made, caller=Caller("default", "ann", (Grant(Role.TECHNOLOGIST),)))
+    assert await archive.digest() == every
+    # One study after the other is theirs to move, and to move back.
+    moved = await orders(archive, caller=bounded).move(FIRST, "P2", issuer=None)
+    await corrector(archive).apply(moved.correction)
+    await undo(archive, moved.correction, caller=bounded)
+    assert await archive.digest() == every
 
 
 async def test_the_ledger_says_who_and_why(archive: House) -> None:
@@ -281,7 +307,7 @@ async def test_what_cannot_be_asked_for(archive: House) -> None:
     with pytest.raises(InvalidRequest, match="which attributes"):
         await correct(archive)
     with pytest.raises(NotFound, match="no such correction"):
-        await corrector(archive).undo("default", "nonsense", who="eve", reason="x")
+        await corrector(archive).undo("default", "nonsense", caller=SYSTEM, who="eve", reason="x")
     await corrector(archive).apply(await merge(archive))
     with pytest.raises(InvalidRequest, match="merged into another"):
         await orders(archive).move(THIRD, "P1", issuer=None)

@@ -21,6 +21,7 @@ from pacs_cloud.objectstore.local import LocalObjectStore
 from unit.custody.custody_corrections import (
     FIRST,
     SECOND,
+    SYSTEM,
     corrector,
     fill,
     merge,
@@ -121,7 +122,9 @@ async def test_an_undoing_may_die_at_any_step(tmp_path: Path, answers: bool) -> 
             merged = await house.digest()
             fuse, mortal = dying(house, step, answers=answers)
             with suppress(Died):
-                await mortal.undo("default", made.correction_id, who="eve", reason="no")
+                await mortal.undo(
+                    *("default", made.correction_id), caller=SYSTEM, who="eve", reason="no"
+                )
             undone = any(key.endswith("-undone.json") for key in await house.keys("corrections/"))
             assert await settled(house, folder / "again") == (before if undone else merged)
             ends.add(undone)

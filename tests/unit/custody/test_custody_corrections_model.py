@@ -31,7 +31,7 @@ from pacs_cloud.errors import PacsError, Unavailable
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.workers.merges import FollowMerges
 from pacs_cloud.workqueue.jobs import Job
-from unit.custody.custody_corrections import correct, corrector, found_under, orders, tend
+from unit.custody.custody_corrections import SYSTEM, correct, corrector, found_under, orders, tend
 from unit.custody.custody_faults import Died
 from unit.custody.custody_house import FUTURE_US, House
 from unit.custody.custody_packs import Sample
@@ -171,7 +171,7 @@ class Archive(House):
         if every:
             name = every[number % len(every)].correction_id
             made = corrector(self, objects, catalogue)
-            await made.undo("default", name, who="eve", reason="no")
+            await made.undo("default", name, caller=SYSTEM, who="eve", reason="no")
 
     async def _delete(self, number: int, objects: Any, catalogue: Any) -> None:
         await self.trash_of(catalogue, objects).delete(self._scope(number))

@@ -20,7 +20,7 @@ from pacs_cloud.errors import Corrupt, Gone, Held, NotFound
 from pacs_cloud.objectstore.hot_keys import ThumbKey
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.storage_classes import StorageClass
-from unit.custody.custody_corrections import correct, corrector, merge
+from unit.custody.custody_corrections import correct, corrector, merge, undo
 from unit.custody.custody_erasure import HOUR_US, Eraser, traces
 from unit.custody.custody_house import DAY_US, STUDY, House
 from unit.custody.custody_packs import Sample, commit, make_pack, put
@@ -385,7 +385,7 @@ async def test_what_corrections_have_written_about_it_goes_too(
     }
     for one in names.values():
         await corrector(house).apply(one)
-    await corrector(house).undo("default", names["instance"].correction_id, who="a", reason="b")
+    await undo(house, names["instance"])
     before = await secrets(house)
     assert len(before) >= 4
     done = await eraser.erase(Scope("default", STUDY) if whole else ONE)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_cloud.dicom.matching import parse_key
+from pacs_cloud.dicom.matching import Rules, parse_key
 from pacs_cloud.dicom.wildcard import glob_matches
 from pacs_cloud.errors import InvalidRequest
 
@@ -41,6 +41,18 @@ def test_an_empty_key_matches_everything(vr: str) -> None:
 def test_a_single_star_is_universal() -> None:
     assert parse_key("00100020", "LO", "*").universal
     assert parse_key("00100010", "PN", "*").matches(None)
+
+
+# as people type: beyond the standard, for those who ask so
+
+
+@pytest.mark.parametrize("key", ["schädel", "SCHADEL", "  Schädel ", "*äd*", "s?hadel"])
+def test_typed_text_is_matched_without_case_and_accents(key: str) -> None:
+    for rules, expected in ((Rules(typed=True), True), (Rules(), False)):
+        matcher = parse_key("00081030", "LO", key, rules)
+        assert matcher.matches(element("LO", "Other", "SCHÄDEL")) is expected
+        assert not matcher.matches(element("LO", "Hals"))
+        assert not matcher.matches(None)
 
 
 # C.2.2.2.1 single value

@@ -60,9 +60,9 @@ async def test_a_body_that_is_quick_enough_on_average_is_taken() -> None:
 
 async def test_our_own_pauses_do_not_count() -> None:
     count = 0
-    body = body_of(bringing(*[b"a"] * 5), max_bytes=1000, idle_s=0.05, least_bytes_per_s=1 << 20)
+    body = body_of(bringing(*[b"a"] * 5), max_bytes=1000, idle_s=0.2, least_bytes_per_s=1 << 20)
     async for _ in body:
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.05)
         count += 1
     assert count == 5
 

@@ -136,6 +136,43 @@ def test_encapsulated_frames(accept: str, stored: str, content: str, syntax: str
     assert choice is None or choice.is_stored == (syntax == stored)
 
 
+@pytest.mark.parametrize(
+    ("stored", "accept", "syntax"),
+    [
+        # A viewer names all that it decodes: what is stored so goes out as it is.
+        (RLE, "application/octet-stream; {ele}, image/jphc; {ht}, image/dicom-rle; {rle}", RLE),
+        (JLS, "application/octet-stream; {ele}, image/jphc; {ht}, image/dicom-rle; {rle}", ELE),
+        # One range is better than another whatever is stored.
+        (RLE, "image/jphc; {ht}, image/dicom-rle; {rle}; q=0.5", RPCL),
+        # On a thin line plain pixels are the last resort.
+        (
+            RLE,
+            "image/jphc; {ht}, image/dicom-rle; {rle}, application/octet-stream; {ele}; q=.5",
+            RLE,
+        ),
+        (
+            JLS,
+            "image/jphc; {ht}, image/dicom-rle; {rle}, application/octet-stream; {ele}; q=.5",
+            RPCL,
+        ),
+    ],
+)
+def test_of_equally_good_ranges_what_is_stored_is_taken(
+    stored: str, accept: str, syntax: str
+) -> None:
+    named = {"ele": ELE, "ht": RPCL, "rle": RLE}
+    ranges = accept.format(**{name: f"transfer-syntax={uid}" for name, uid in named.items()})
+    choice = choose_frame(
+        parse_accept(ranges),
+        stored,
+        is_encapsulated=True,
+        is_single=True,
+        makes=MADE.__contains__,
+    )
+    assert choice is not None
+    assert (choice.transfer_syntax_uid, choice.is_stored) == (syntax, syntax == stored)
+
+
 @pytest.mark.parametrize("wanted", ["", "; transfer-syntax=*", f"; transfer-syntax={ELE}"])
 @pytest.mark.parametrize("stored", [ELE, ILE, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"])
 def test_native_frames_are_always_explicit_le(wanted: str, stored: str) -> None:

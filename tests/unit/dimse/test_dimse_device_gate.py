@@ -19,7 +19,7 @@ from pacs_cloud.dimse.pdu import AssociationRejected
 from pacs_cloud.dimse.places import Places
 from pacs_cloud.dimse.tls import TlsPeer
 from pacs_cloud.dimse.user_identity import SignedIn
-from pacs_cloud.errors import Denied, Unavailable
+from pacs_cloud.errors import Denied, PacsError, Unavailable
 from pacs_cloud.identity.devices import (
     Device,
     DeviceService,
@@ -33,6 +33,7 @@ from pacs_cloud.security import access
 from pacs_cloud.security.audit_event import Kind, Outcome
 from pacs_cloud.security.caller import Action, Caller, Grant, Role
 from pacs_cloud.security.rules import StudyRule
+from patience import PATIENCE_S
 
 HERE, THERE = Remote("127.0.0.1"), Remote("10.1.2.3")
 DIGEST = "ab" * 32
@@ -398,7 +399,7 @@ async def test_a_process_that_dies_gives_its_places_back(tmp_path: Path) -> None
         assert places.take("north/CT2", 1) is not None
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
         assert process.stdout is not None
         process.stdout.close()
     leave = places.take("north/CT1", 1)
@@ -504,17 +505,22 @@ async def test_a_user_who_is_another_now_may_not_go_on(house: House) -> None:
         await admitted.still()
 
 
+@pytest.mark.parametrize("error", [Unavailable("nobody answers"), Denied("not for us")])
 async def test_who_was_let_in_goes_on_while_nothing_can_be_read(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: PacsError,
 ) -> None:
     await house.know(CT1)
     admitted = await house.gate().admit(asks(), Remote("10.1.2.3"))
 
     async def away(*_: object) -> None:
-        raise Unavailable("nobody answers")
+        raise error
 
     monkeypatch.setattr(KnownDevices, "find", away)
     await admitted.still()
+    assert "device_not_read" in caplog.messages
 
 
 async def test_a_store_that_hangs_holds_up_one_request_and_no_other(

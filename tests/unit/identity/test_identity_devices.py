@@ -10,6 +10,7 @@ import pytest
 
 from objectstore_samples import config_at
 from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, Unavailable
+from pacs_cloud.identity import devices_known
 from pacs_cloud.identity.devices import (
     Device,
     DeviceDestination,
@@ -242,6 +243,55 @@ async def test_a_store_that_is_away_keeps_known_devices_for_a_while(
     # Whom nobody knew may be known by now.
     with pytest.raises(Unavailable):
         await known.find("north", "CT2")
+    now_s = 601.0
+    with pytest.raises(Unavailable):
+        await known.find("north", "CT1")
+
+
+async def test_what_cannot_be_read_is_as_old_as_its_last_reading(
+    local: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    known = KnownDevices(local, 5, lambda: now_s)
+    device = Device("north", "CT1", ("10.1.0.0/16",))
+    first = await write_device(local, device, DeviceState(), by="", now_us=1)
+    assert await known.find("north", "CT1") == device
+    await write_device(local, replace(device, is_disabled=True), first, by="", now_us=2)
+
+    async def away(*_args: object, **_more: object) -> DeviceState:
+        raise Unavailable("not now")
+
+    # Listed it is, and not read: it may have been kept out for hours.
+    monkeypatch.setattr(devices_known, "read_device", away)
+    now_s = 500.0
+    assert await known.find("north", "CT1") == device
+    now_s = 601.0
+    with pytest.raises(Unavailable):
+        await known.find("north", "CT1")
+
+
+async def test_a_store_that_is_silent_is_one_that_is_away(
+    local: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    known = KnownDevices(local, 5, lambda: now_s)
+    device = Device("north", "CT1", ("10.1.0.0/16",))
+    await write_device(local, device, DeviceState(), by="", now_us=1)
+    assert await known.find("north", "CT1") == device
+
+    async def silent(*_args: object) -> AsyncIterator[str]:
+        await asyncio.Event().wait()
+        yield ""
+
+    monkeypatch.setattr(devices_known, "folders_of", silent)
+    monkeypatch.setattr(devices_known, "_PATIENCE_S", 0.01)
+    now_s = 500.0
+    # They wait for one listing together.
+    found = await asyncio.gather(
+        *(known.find("north", title) for title in ("CT1", "CT2", "CT1")), return_exceptions=True
+    )
+    assert (found[0], found[2]) == (device, device)
+    assert isinstance(found[1], Unavailable)
     now_s = 601.0
     with pytest.raises(Unavailable):
         await known.find("north", "CT1")

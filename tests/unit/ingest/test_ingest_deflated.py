@@ -17,6 +17,7 @@ from pacs_cloud.ingest.deflated_admission import SHORT_BYTES
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.reception import Reception
 from pacs_cloud.security.caller import system
+from patience import PATIENCE_S
 from unit.ingest.conftest import Archive
 from unit.ingest.ingest_instances import (
     CT,
@@ -59,7 +60,7 @@ class Inflating:
         self.threads.append(threading.current_thread())
         self.begun.set()
         if threading.current_thread() is not threading.main_thread():
-            assert self.may_go_on.wait(60)
+            assert self.may_go_on.wait(PATIENCE_S)
         return inflate(dataset, limit_bytes)
 
 

@@ -13,6 +13,7 @@ from pacs_cloud.errors import Conflict, Corrupt, InvalidRequest, StorageFull, Un
 from pacs_cloud.ingest.intake import Intake
 from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.security.caller import system
+from patience import PATIENCE_S
 
 NEVER = IntakeOptions(linger_s=3600, linger_limit_s=3600, age_s=3600, age_limit_s=3600)
 
@@ -38,7 +39,7 @@ class FailingSync:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.005)
 

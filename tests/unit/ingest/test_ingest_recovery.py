@@ -20,6 +20,7 @@ from pacs_cloud.ingest.options import IntakeOptions
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.pack.provenance import Provenance
 from pacs_cloud.pack.writer import PackWriter
+from patience import PATIENCE_S
 
 NEVER = IntakeOptions(linger_s=3600, linger_limit_s=3600, age_s=3600, age_limit_s=3600)
 PACK_ID = "01900000-0000-7000-8000-000000000000"
@@ -46,7 +47,7 @@ async def recovered(archive) -> dict[str, bytes]:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -59,12 +60,12 @@ async def test_a_long_recovery_keeps_no_sender_waiting(archive) -> None:
     def sync(fd: int) -> None:
         if threading.current_thread().name.startswith("asyncio"):  # where recovery runs
             begun.set()
-            going_on.wait(30)
+            going_on.wait(PATIENCE_S)
         os.fdatasync(fd)
 
     intake = archive.intake(sync_file=sync)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await intake.__aenter__()
         await until(begun.is_set)
         await store(scanner(intake), 7)
@@ -82,7 +83,7 @@ async def test_a_stop_ends_recovery_behind_the_file_it_is_at(archive) -> None:
 
     def sync(fd: int) -> None:
         begun.set()
-        going_on.wait(30)
+        going_on.wait(PATIENCE_S)
         os.fdatasync(fd)
 
     options = IntakeOptions(commits=0)

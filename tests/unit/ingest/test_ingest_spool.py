@@ -35,6 +35,7 @@ from pacs_cloud.ingest.pacing import Pacing
 from pacs_cloud.ingest.sealing import SeriesKey
 from pacs_cloud.pack.index import Door, Source
 from pacs_cloud.security.caller import system
+from patience import PATIENCE_S
 
 NEVER = IntakeOptions(linger_s=3600, linger_limit_s=3600, age_s=3600, age_limit_s=3600)
 
@@ -75,7 +76,7 @@ async def test_an_association_becomes_one_pack_per_series(archive) -> None:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -176,7 +177,7 @@ async def test_many_series_keep_few_files_open(archive) -> None:
     sealing = threading.Event()
 
     def sync(fd: int) -> None:
-        sealing.wait(30)
+        sealing.wait(PATIENCE_S)
         os.fdatasync(fd)
 
     series = [f"{STUDY}.9.{number}" for number in range(6)]

@@ -19,6 +19,7 @@ import pytest
 from pacs_cloud.ingest import sync_server
 from pacs_cloud.ingest.sync_process import SyncProcess
 from pacs_cloud.ingest.syncer import Syncer, ThreadSyncer
+from patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -86,13 +87,13 @@ async def test_closing_waits_for_what_runs(fds: tuple[int, int]) -> None:
     for syncer in (ThreadSyncer(), SyncProcess()):
         begun = [begin(syncer, fds[0]) for _ in range(20)]
         await syncer.aclose()
-        assert await asyncio.wait_for(asyncio.gather(*begun), 5) == [None] * 20
+        assert await asyncio.wait_for(asyncio.gather(*begun), PATIENCE_S) == [None] * 20
 
 
 async def halt(pid: int) -> None:
     """Stop a process, and return when it has stopped: a signal may take its time."""
     os.kill(pid, signal.SIGSTOP)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
             await asyncio.sleep(0.001)
 
@@ -137,7 +138,7 @@ def served() -> Iterator[socket.socket]:
     thread.start()
     yield ours
     ours.close()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     theirs.close()
 
 
@@ -181,9 +182,9 @@ def test_a_surprise_ends_the_server_so_that_its_peer_is_told(fds: tuple[int, int
         theirs.close()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
         ours.sendmsg([b"abcd"], rights)
-        ours.settimeout(10)
+        ours.settimeout(PATIENCE_S)
         assert ours.recv(8) == b""
-        assert child.wait(10) == 1
+        assert child.wait(PATIENCE_S) == 1
 
 
 async def test_descriptors_do_not_pile_up_in_the_process(

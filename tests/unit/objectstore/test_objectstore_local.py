@@ -11,13 +11,16 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pacs_cloud.errors import Conflict, Corrupt, NotFound, StorageFull, Unavailable
-from pacs_cloud.objectstore import reading
+from pacs_cloud.objectstore import reading, tree
 from pacs_cloud.objectstore.descriptors import Descriptor
 from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.objectstore.same_file import equal_or_gone
+from patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -161,7 +164,9 @@ async def test_a_full_disk_is_told_apart(
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
+from typing import Any
 from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.objectstore.same_file import equal_or_gone
 
 def killed(number):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -178,7 +183,9 @@ asyncio.run(main())
 
 async def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     root = tmp_path / "objects"
-    done = subprocess.run([sys.executable, "-c", KILLED, str(root)], check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(root)], check=False, timeout=PATIENCE_S
+    )
     assert done.returncode == -signal.SIGKILL
     assert [path.stat().st_size for path in partial_files(root)] == [100_000]
     async with LocalObjectStore(root) as store:
@@ -301,7 +308,7 @@ async def test_a_buffer_that_changes_after_a_cancelled_put(
 
     def slow(number: int, data: memoryview) -> int:
         loop.call_soon_threadsafe(writing.set)
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
         return write(number, data)
 
     monkeypatch.setattr(os, "write", slow)
@@ -389,3 +396,51 @@ async def test_a_root_that_is_gone_is_not_ready(store: LocalObjectStore, tmp_pat
     (tmp_path / "objects").rename(tmp_path / "elsewhere")
     with pytest.raises(Unavailable):
         await store.ready()
+
+
+async def test_what_another_removes_as_soon_as_it_is_named_was_written(
+    store: LocalObjectStore, other: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def linked(source: str, name: str, **more: Any) -> None:
+        link(source, name, **more)
+        other._tree.remove("states/1")
+
+    monkeypatch.setattr(os, "link", linked)
+    assert (await store.put_new("states/1", b"abc")).length_bytes == 3
+    assert await keys(store) == []
+
+
+async def test_what_another_removes_while_it_is_compared_is_written_again(
+    store: LocalObjectStore, other: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put_new("states/1", b"abc")
+
+    def compared(*names: Any) -> bool:
+        found = equal_or_gone(*names)
+        other._tree.remove("states/1")
+        return found
+
+    monkeypatch.setattr(tree, "equal_or_gone", compared)
+    assert (await store.put_new("states/1", b"abc")).length_bytes == 3
+    assert await keys(store) == ["states/1"]
+
+
+async def test_a_file_in_whose_place_a_link_comes_gets_its_name_all_the_same(
+    store: LocalObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "pack"
+    source.write_bytes(b"abc")
+    link = os.link
+
+    def linked(path: str, name: str, **more: Any) -> None:
+        if not source.is_symlink():
+            source.rename(tmp_path / "moved")
+            source.symlink_to("nowhere")
+        link(path, name, **more)
+
+    monkeypatch.setattr(os, "link", linked)
+    await store.put_file("packs/1", source)
+    assert (tmp_path / "objects" / "packs" / "1").is_symlink() is False
+    assert await store.get("packs/1") == b"abc"

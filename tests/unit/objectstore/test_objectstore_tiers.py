@@ -15,6 +15,7 @@ from pacs_cloud.errors import InvalidRequest, NotFound, Offline, Unavailable
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import Availability
 from pacs_cloud.objectstore.storage_classes import RecallSpeed, StorageClass
+from patience import PATIENCE_S
 
 BODY = bytes(range(256)) * 2000
 DAY_US = 86_400_000_000
@@ -454,7 +455,7 @@ async def test_a_killed_mover_leaves_a_whole_object(
             await store.put_new("a/k", BODY)
             await store.move("a/k", StorageClass(start))
         words = [sys.executable, "-c", KILLED, str(root), str(memory or ""), str(step), to]
-        ended = subprocess.run(words, capture_output=True, check=False, timeout=60)
+        ended = subprocess.run(words, capture_output=True, check=False, timeout=PATIENCE_S)
         async with LocalObjectStore(root, tiers) as store:
             assert await keys(store) == ["a/k"]
             assert await store.get("a/k") == BODY
@@ -477,7 +478,7 @@ async def test_a_killed_delete_is_finished_by_the_next(root: Path) -> None:
             await store.put_new("a/k", BODY)
             await store.move("a/k", IR)
         words = [sys.executable, "-c", KILLED, str(root), "", str(step), "delete"]
-        ended = subprocess.run(words, capture_output=True, check=False, timeout=60)
+        ended = subprocess.run(words, capture_output=True, check=False, timeout=PATIENCE_S)
         async with LocalObjectStore(root) as store:
             await store.delete("a/k")
             assert files(root) == []

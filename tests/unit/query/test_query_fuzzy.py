@@ -1,5 +1,7 @@
 """Fuzzy names: what is alike, and that no start of a search misses what matches."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -7,7 +9,14 @@ from hypothesis import strategies as st
 from pacs_cloud.catalogue.names import name_terms
 from pacs_cloud.catalogue.port import ByName
 from pacs_cloud.dicom.elements import Elements
-from pacs_cloud.dicom.name_words import SOUND_LIMIT, sound_of, sounds_like, words_of
+from pacs_cloud.dicom.matching import Rules
+from pacs_cloud.dicom.name_words import (
+    SOUND_LIMIT,
+    sound_of,
+    sounds_like,
+    spoken_words_of,
+    words_of,
+)
 from pacs_cloud.query.criteria import Criteria
 from pacs_cloud.query.planner import FromAnchor, plan
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest
@@ -96,6 +105,17 @@ literal_keys = st.text("ABEHaäßé山やΓ^=*? ", min_size=1, max_size=8)
 @given(groups, fuzzy_keys)
 def test_a_fuzzy_search_starts_where_every_match_is(name: str, key: str) -> None:
     misses_nothing(name, asked(key, fuzzy=True))
+
+
+@example("Smith^John", "jo smi")
+@given(groups, fuzzy_keys)
+def test_so_does_one_that_does_not_listen(name: str, key: str) -> None:
+    request = replace(asked(key, fuzzy=True), rules=Rules(by_sound=False))
+    misses_nothing(name, request)
+    if words_of(key) and Criteria(request).match(Level.STUDY, named(name)):
+        assert all(
+            any(part.startswith(word) for part in spoken_words_of(name)) for word in words_of(key)
+        )
 
 
 @example("Smith^John", "sm?th*")

@@ -192,13 +192,16 @@ def test_a_search_finds_what_each_study_by_itself_gives(
     assert not house.catalogue.asked, "a label costs a read"
     assert len(every) == len(expected)
     assert set(every) == expected
+    search = Search(house.catalogue, house.tables, sensitive=sensitive)
+    rows = house.runner.run(search.find(caller, SearchRequest(Level.STUDY, offset=1)))
+    has = {one.uid: one.labels for one in STUDIES_THERE}
+    assert rows.labels == [has[uid] for uid in every[1:]]
     # Limits and offsets count what is seen, and nothing else.
     assert house.found(caller, SearchRequest(Level.STUDY, limit=3), sensitive) == every[:3]
     assert (
         house.found(caller, SearchRequest(Level.STUDY, offset=2, limit=3), sensitive) == every[2:5]
     )
     assert set(house.found(caller, SearchRequest(Level.SERIES), sensitive)) == expected
-    search = Search(house.catalogue, house.tables, sensitive=sensitive)
     patients = house.runner.run(search.find(caller, SearchRequest(Level.PATIENT))).rows
     assert [first_text(row, STUDIES) for row in patients] == (
         [str(len(expected))] if expected else []
@@ -206,6 +209,8 @@ def test_a_search_finds_what_each_study_by_itself_gives(
     for one in STUDIES_THERE:
         seen = any(oracle(grant, Action.READ, one, sensitive) for grant in grants)
         assert house.admits(caller, Action.READ, one.uid, sensitive) is seen
+        admission = Admission(house.catalogue, sensitive=sensitive)
+        assert house.runner.run(admission.allows(caller, Action.READ, one.uid)) is seen
 
 
 def test_the_facts_of_a_study_are_read_once_for_many_frames(house: House) -> None:

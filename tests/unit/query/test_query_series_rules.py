@@ -8,6 +8,7 @@ import pytest
 from catalogue_samples import TENANT, Shelf, attributes, element, instance, pack
 from pacs_cloud.catalogue.elements import first_text
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
+from pacs_cloud.dicom.elements import Elements
 from pacs_cloud.errors import NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.query.request import Level, SearchKey, SearchRequest
@@ -18,27 +19,28 @@ from pacs_cloud.security.rules import StudyRule
 
 STUDY, SERIES, SOP, MODALITY = "0020000D", "0020000E", "00080018", "00080060"
 MODALITIES, STUDY_SERIES, STUDY_INSTANCES = "00080061", "00201206", "00201208"
-PATIENT_SERIES = "00201202"
+PATIENT_STUDIES, PATIENT_SERIES = "00201200", "00201202"
 
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[tuple[Search, Archive]]:
-    """Study 1 with series 1.1 (CT, 1 instance) and 1.2 (MR, 2 instances)."""
+    """Study 1 with series 1.1 (CT, 1 instance) and 1.2 (MR, 2 instances); study 2 with 2.1 (CT)."""
     async with (
         SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue,
         LocalObjectStore(tmp_path / "objects") as objects,
     ):
         shelf = Shelf(catalogue)
-        for series, modality, count in (("1.1", "CT", 1), ("1.2", "MR", 2)):
+        for series, modality, count in (("1.1", "CT", 1), ("1.2", "MR", 2), ("2.1", "CT", 1)):
+            study, _, _ = series.partition(".")
             common = attributes(modality=modality) | {
-                STUDY: element("UI", "1"),
+                STUDY: element("UI", study),
                 SERIES: element("UI", series),
             }
             made = [
                 instance(f"{series}.{n}", own={SOP: element("UI", f"{series}.{n}")})
                 for n in range(1, count + 1)
             ]
-            await shelf.commit(pack(made, common=common, study="1", series=series))
+            await shelf.commit(pack(made, common=common, study=study, series=series))
         made_archive = Archive(catalogue, objects)
         yield Search(catalogue, made_archive.tables), made_archive
         made_archive.close()
@@ -49,7 +51,7 @@ def only(*series: str, more: tuple[StudyRule, ...] = ()) -> Caller:
     return Caller(TENANT, "guest:x", (Grant(Role.GUEST, (rule, *more)),))
 
 
-async def rows(search: Search, caller: Caller, level: Level, **keys: str) -> list[dict]:
+async def rows(search: Search, caller: Caller, level: Level, **keys: str) -> list[Elements]:
     asked = tuple(SearchKey((tag.removeprefix("t"),), text) for tag, text in keys.items())
     return (await search.find(caller, SearchRequest(level, asked))).rows
 
@@ -68,7 +70,7 @@ async def test_searches_know_of_no_other(archive: tuple[Search, Archive]) -> Non
     for key, value in ((MODALITIES, "MR"), (MODALITY, "MR"), (SERIES, "1.2"), (SOP, "1.2.1")):
         for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
             assert await rows(search, caller, level, **{f"t{key}": value}) == []
-    assert len(await rows(search, system(TENANT), Level.SERIES)) == 2
+    assert len(await rows(search, system(TENANT), Level.SERIES)) == 3
 
 
 async def test_nothing_of_another_is_located(archive: tuple[Search, Archive]) -> None:
@@ -86,6 +88,19 @@ async def test_nothing_of_another_is_located(archive: tuple[Search, Archive]) ->
 async def test_a_series_that_is_not_there_is_no_study(archive: tuple[Search, Archive]) -> None:
     for level in Level:
         assert await rows(archive[0], only("9.9"), level) == []
+
+
+async def test_a_study_without_such_a_series_is_not_counted(
+    archive: tuple[Search, Archive],
+) -> None:
+    search, _ = archive
+    elsewhere = StudyRule(studies=frozenset({"1"}), series=frozenset({"9.9"}))
+    (patient,) = await rows(search, system(TENANT), Level.PATIENT)
+    assert first_text(patient, PATIENT_STUDIES) == "2"
+    wide = Caller(TENANT, "guest:x", (Grant(Role.GUEST, (StudyRule(series=frozenset({"1.1"})),)),))
+    for caller in (wide, only("1.1", more=(elsewhere,))):
+        (patient,) = await rows(search, caller, Level.PATIENT)
+        assert first_text(patient, PATIENT_STUDIES) == "1"
 
 
 async def test_several_rules_add_up(archive: tuple[Search, Archive]) -> None:

@@ -10,6 +10,7 @@ import httpx
 
 from pacs_cloud.remote.address import Remote
 from pacs_cloud.remote.connection import Connection
+from patience import PATIENCE_S
 
 KEY = "pacs_0123456789abcdef_secret"
 
@@ -90,6 +91,6 @@ async def asking(
     port = listening.sockets[0].getsockname()[1]
     server.url = f"http://127.0.0.1:{port}/dicom-web"
     headers = {"authorization": f"Bearer {KEY}", "accept-encoding": "identity"}
-    async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=5) as client:
+    async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=PATIENCE_S) as client:
         yield Connection(client, Remote(server.url, KEY), limit_s=limit_s), server
     listening.close()

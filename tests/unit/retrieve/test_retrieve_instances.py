@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from catalogue_samples import SERIES, STUDY, TENANT, Shelf, instance, pack
+from pacs_cloud import metrics
 from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import Gone, NotFound
@@ -67,18 +68,24 @@ async def test_hidden_instances_are_not_found_where_they_are_hidden(house: House
     assert one.pack.pack_id == "pack-1"
 
 
+def looks_into_tables() -> float:
+    return metrics.snapshot().total("pacs_cache_requests_total", cache="tables")
+
+
 async def test_one_instance_among_many_packs(house: House) -> None:
     for number in range(10):
         await house.shelf.commit(pack([instance(f"1.{number}")], pack_id=f"pack-{number}"))
     (one,) = await house.archive.instances.locate(system(TENANT), STUDY, SERIES, "1.7")
     assert one.pack.pack_id == "pack-7"
     # Only the table that holds it was read.
+    before = looks_into_tables()
     kept = [
         pack.pack_id
         for pack in await house.shelf.catalogue.packs(TENANT, STUDY)
         if house.archive.tables.is_kept(TENANT, one.ref.__class__(STUDY, SERIES, pack.pack_id))
     ]
     assert kept == ["pack-7"]
+    assert looks_into_tables() == before, "to ask is not to look"
 
 
 async def test_the_state_changes_when_other_instances_are_served(house: House) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from pacs_cloud.errors import InvalidInstance, Refusal, Unavailable
 from pacs_cloud.retrieve.pixel_workers import PixelWorkers
+from patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ class SlowlyWritten:
 
     def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
         self.begun.set()
-        self.may_end.wait(60)
+        self.may_end.wait(PATIENCE_S)
         self.files_in_memory = _files_in_memory()
         return bytes, (b"late",)
 
@@ -311,7 +312,7 @@ async def test_a_pool_that_closes_while_it_starts_a_worker_ends_it(
     class Slow(subprocess.Popen[bytes]):
         def __init__(self, *args: Any, **options: Any) -> None:
             begun.set()
-            may_go_on.wait(60)
+            may_go_on.wait(PATIENCE_S)
             super().__init__(*args, **options)
             children.append(self)
 
@@ -373,7 +374,7 @@ async def test_a_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
     assert parent.stdout is not None
     worker = int(await parent.stdout.read())  # to the end: the worker holds no copy of the pipe
     assert await parent.wait() == -signal.SIGKILL
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not _is_gone(worker) and not _is_zombie(worker):
             await asyncio.sleep(0.01)
 

@@ -23,6 +23,7 @@ from pacs_cloud.tiering.access.sheet import (
     encode_day,
     encode_sheet,
 )
+from patience import PATIENCE_S
 from recall_samples import Clock
 from unit.tiering.tiering_access import DAY_S, at, key_of, keys, log_of, write
 
@@ -199,7 +200,7 @@ async def test_many_studies_are_written_at_once(objects: Failing) -> None:
     async with counting(AccessCounter(objects, Clock(at(DAY)), soon=3)) as counter:
         for study in ("1.1", "1.2", "1.3"):
             counter.opened(TENANT, study)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not await keys(objects):
                 await asyncio.sleep(0.01)
 
@@ -215,7 +216,7 @@ async def test_a_defect_is_told_at_once_and_the_rest_is_written_at_the_end(
 
     monkeypatch.setattr(objects, "put_new", broken)
     async with counting(counter, every_s=0.01):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while "access_writer_failed" not in caplog.text:
                 await asyncio.sleep(0.01)
         counter.opened(TENANT, "1.2")
@@ -266,7 +267,7 @@ async def test_what_is_read_while_counts_are_written_waits_for_the_next_time(
         return await put_new(key, data)
 
     monkeypatch.setattr(objects, "put_new", busy)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         for written in (1, 2):
             assert await counter.write()
             assert len(await keys(objects)) == written

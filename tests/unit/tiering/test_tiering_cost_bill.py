@@ -160,6 +160,12 @@ def test_energy_is_watts_times_hours_times_copies_and_the_building() -> None:
     assert on_site.kwh == Decimal("1.6") * 2 * Decimal("1.5") * 24 * 365 / 1000
 
 
+def test_a_price_is_said_with_as_many_digits_as_can_be_read() -> None:
+    said = [row["price"].split()[0] for row in explained(ON_SITE)]
+    assert "0.00626349" in said, "a third of a cent has no end"
+    assert max(len(one.lstrip("0.").replace(".", "")) for one in said) <= 6
+
+
 def test_every_price_is_explained() -> None:
     rows = list(explained(VIRGINIA))
     assert {row["line"] for row in rows} == {measure.value for measure in Measure}

@@ -162,6 +162,19 @@ def test_the_largest_label_of_an_axis_is_not_cut_off() -> None:
     assert int(label[1]) >= len("2,500,000 USD") * 6.6
 
 
+@pytest.mark.parametrize(
+    ("top", "said"),
+    [
+        ("25", "0 5 10 15 20 25 USD"),
+        ("2", "0 0.5 1 1.5 2 USD"),
+        ("1000", "0 200 400 600 800 1,000 USD"),
+    ],
+)
+def test_an_axis_is_divided_at_round_numbers(top: str, said: str) -> None:
+    chart = stacked("t", ["2027-01"], {"a": [Decimal(1)]}, {"a": "red"}, Decimal(top), "USD")
+    assert " ".join(re.findall(r'text-anchor="end">([^<]+)<', chart)) == said
+
+
 def test_the_report_that_cannot_be_written_is_said(policies: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="cannot write"):
         run("simulate", "--policies", policies, *SMALL, "--html", str(tmp_path))

@@ -1,7 +1,9 @@
 """Static files: named by content, kept for ever, and nothing else served."""
 
+import gzip
 import re
 import zipfile
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,21 @@ async def test_a_file_is_kept_for_ever_by_its_url() -> None:
     assert answer.body == (resources.files("pacs_cloud.web") / "static/pacs.css").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("taken", "coding"),
+    [("gzip, br", "gzip"), ("deflate, gzip;q=0.5", "gzip"), ("br, gzip;q=0", None), ("", None)],
+)
+async def test_text_is_packed_for_who_takes_that(taken: str, coding: str | None) -> None:
+    assets = Assets()
+    request = asked(assets.version, "pacs.css")
+    request.scope["headers"] = [(b"accept-encoding", taken.encode())]
+    answer = await assets.answer(request)
+    assert answer.headers.get("content-encoding") == coding
+    assert answer.headers["vary"] == "accept-encoding"
+    body = gzip.decompress(answer.body) if coding else answer.body
+    assert body == assets.content("pacs.css")
+
+
 async def test_another_version_is_asked_for_again() -> None:
     answer = await Assets().answer(asked("0" * 16, "pacs.css"))
     assert answer.headers["cache-control"] == "no-cache"
@@ -41,6 +58,16 @@ async def test_nothing_else_is_served(path: str) -> None:
     assets = Assets()
     with pytest.raises(NotFound):
         await assets.answer(asked(assets.version, path))
+
+
+def test_what_comes_from_elsewhere_is_as_it_was_published() -> None:
+    """Its licence stands beside it; another version is another name, and another digest."""
+    folder = PROJECT / "pacs_cloud/web/static/vendor"
+    htmx = folder / "htmx-2.0.11.min.js"
+    assert {one.name for one in folder.iterdir()} == {htmx.name, "htmx-LICENSE.txt"}
+    assert sha256(htmx.read_bytes()).hexdigest() == (
+        "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
+    )
 
 
 def test_no_page_names_a_file_that_is_not_there() -> None:

@@ -25,6 +25,11 @@ def test_anything_else_leads_home(path: str) -> None:
     assert local_path(path) == HOME
 
 
+def test_it_may_lead_to_another_start() -> None:
+    assert local_path("//a", "/") == "/"
+    assert local_path("/account", "/") == "/account"
+
+
 def as_a_browser_goes(path: str) -> str:
     """Return where a browser takes a Location: it drops controls, and turns backslashes."""
     path = "".join(one for one in path.strip() if one not in "\t\r\n").replace("\\", "/")

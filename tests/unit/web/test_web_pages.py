@@ -61,8 +61,8 @@ def page(name: str) -> str:
 
 
 def test_every_template_is_tried() -> None:
-    names = {path.name for path in (WEB / "templates").iterdir()}
-    # Those of share links are tried by their own tests.
+    names = {path.name for path in (WEB / "templates").iterdir() if path.is_file()}
+    # Those of share links, and of each area in its folder, are tried by their own tests.
     assert {name for name in names if not name.startswith("share")} == {
         *PAGES, "base.html", "parts.html",
     }  # fmt: skip
@@ -88,6 +88,11 @@ class TestPage:
         assert not re.search(r"<script(?! src=\"/static/)", html)
         for url in re.findall(r'(?:href|src|action)="([^"]*)"', html):
             assert re.match(r"/(?!/)|#|otpauth:", url), url
+
+    def test_its_colours_are_chosen_before_anything_is_painted(self, name: str) -> None:
+        head, _, styled = page(name).partition('<link rel="stylesheet"')
+        assert re.search(r'<script src="/static/[0-9a-f]{16}/theme.js"></script>', head)
+        assert "theme.js" not in styled
 
     def test_every_form_that_a_session_sends_is_bound_to_it(self, name: str) -> None:
         for form in re.findall(r"<form.*?</form>", page(name), re.DOTALL):
@@ -129,11 +134,39 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def tokens() -> dict[str, str]:
+def tokens(theme: str) -> dict[str, str]:
     css = (WEB / "static/pacs.css").read_text()
-    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", css))
+    rules = {"dark": ":root {", "light": ':root[data-theme="light"] {'}
+    found: dict[str, str] = {}
+    for name, rule in rules.items():
+        block = css.partition(rule)[2].partition("}")[0]
+        found |= re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)
+        if name == theme:
+            return found
+    raise AssertionError(theme)
 
 
+def test_the_light_theme_leaves_no_colour_as_it_was() -> None:
+    dark, light = tokens("dark"), tokens("light")
+    assert {name for name in dark if dark[name] == light[name]} == {"film"}
+
+
+def test_style_sheets_have_no_colours_but_tokens() -> None:
+    """So that each is there in both themes, and on paper; shadows are black in all of them.
+
+    OHIF's page is always dark, and has no tokens: what stands in it is of their colours.
+    """
+    static = WEB / "static"
+    sheets = {str(path.relative_to(static)): path.read_text() for path in static.rglob("*.css")}
+    colour = re.compile(r"#[0-9a-f]{3,8}\b|rgba?\((?!0 0 0 /)[^)]*\)", re.IGNORECASE)
+    within_ohif = set(colour.findall(sheets.pop("viewer/ohif.css")))
+    assert within_ohif
+    assert within_ohif <= set(tokens("dark").values())
+    sheets["pacs.css"] = re.sub(r"--[\w-]+: #[0-9a-f]{6};", "", sheets["pacs.css"])
+    assert {name: found for name, css in sheets.items() if (found := colour.findall(css))} == {}
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize(
     ("text", "ground"),
     [
@@ -144,14 +177,15 @@ def tokens() -> dict[str, str]:
         *product(("warn", "text"), ("warn-ground",)),
     ],
 )  # fmt: skip
-def test_text_can_be_read(text: str, ground: str) -> None:
+def test_text_can_be_read(text: str, ground: str, theme: str) -> None:
     """WCAG 2.1, 1.4.3."""
-    assert contrast(tokens()[text], tokens()[ground]) >= 4.5
+    assert contrast(tokens(theme)[text], tokens(theme)[ground]) >= 4.5
 
 
+@pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize(
     ("line", "ground"), [*product(("edge", "accent", "bad"), ("ground", "surface"))]
 )
-def test_what_can_be_used_can_be_seen(line: str, ground: str) -> None:
+def test_what_can_be_used_can_be_seen(line: str, ground: str, theme: str) -> None:
     """WCAG 2.1, 1.4.11."""
-    assert contrast(tokens()[line], tokens()[ground]) >= 3
+    assert contrast(tokens(theme)[line], tokens(theme)[ground]) >= 3

@@ -11,6 +11,7 @@ from pacs_cloud.workers.pack_stored import KIND
 from pacs_cloud.workers.relay import Relay, RelayPolicy
 from pacs_cloud.workqueue.port import Depth
 from pacs_cloud.workqueue.sqlite import SqliteWorkQueue
+from patience import PATIENCE_S
 from unit.workers.workers_packs import stored
 
 
@@ -44,7 +45,7 @@ async def test_it_runs_until_it_is_stopped(
     relay = Relay(catalogue, queue, RelayPolicy(batch=2, idle_s=0.01))
     running = asyncio.create_task(relay.run(stop))
     await stored(objects, catalogue, 5)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while await queue.depth() != Depth(5, 0, 0):
             await asyncio.sleep(0.01)
         stop.set()

@@ -12,6 +12,7 @@ from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import InvalidRequest, Unavailable
 from pacs_cloud.retrieve.archive import Archive
 from pacs_cloud.retrieve.instances import Located
+from pacs_cloud.routing.sends import SendEntry, SendState, What, enter, sendings_of
 from pacs_cloud.security.caller import system
 from pacs_cloud.tiering.recall.demand import Recalls
 from pacs_cloud.tiering.recall.marks import key_of
@@ -107,6 +108,94 @@ async def test_what_does_not_come_is_given_up_after_a_week(house: House) -> None
     await house.handle(job.model_copy(update={"body": body}))
     depth = await house.queue.depth()
     assert (house.sent, depth.ready) == ([], 0)
+
+
+async def test_what_a_page_asked_for_is_told(house: House) -> None:
+    objects = house.archive.objects
+
+    async def told() -> tuple[SendState, int, str]:
+        (one,) = await sendings_of(objects, TENANT, STUDY, now_us=house.clock())
+        return one.state, one.sent, one.reason
+
+    located = await house.archive.instances.locate(system(TENANT), STUDY)
+    (job,) = jobs_for("THEIRS", located, house.clock(), "page-1")
+    asked = SendEntry(TENANT, STUDY, "page-1", What.ASKED, "THEIRS", len(located))
+    await enter(objects, asked, now_us=house.clock())
+    await house.handle(job)
+    assert await told() == (SendState.WAITING, 0, "")
+    house.clock.advance(DELAY_S)
+    house.peer_is_there = False
+    await house.handle(job)
+    assert await told() == (SendState.FAILED, 0, "no answer")
+    assert (await house.queue.depth()).ready == 2  # when it should have come, and again
+    last = job.model_copy(update={"body": {**job.body, "tries": 12}})
+    with pytest.raises(Unavailable):
+        await house.handle(last)
+    house.peer_is_there = True
+    await house.handle(job)
+    assert await told() == (SendState.SENT, 3, "")
+
+
+async def test_what_cannot_be_recalled_is_told(house: House) -> None:
+    objects = house.archive.objects
+    located = await house.archive.instances.locate(system(TENANT), STUDY)
+    (job,) = jobs_for("THEIRS", located, house.clock(), "page-1")
+    asked = SendEntry(TENANT, STUDY, "page-1", What.ASKED, "THEIRS", len(located))
+    await enter(objects, asked, now_us=house.clock())
+    await objects.delete(located[0].key)
+    await house.handle(job)
+    (one,) = await sendings_of(objects, TENANT, STUDY, now_us=house.clock())
+    assert (house.sent, one.state, one.tries) == ([], SendState.FAILED, 1)
+    assert one.reason
+    assert (await house.queue.depth()).ready == 1  # it is tried again
+
+
+async def test_what_a_page_asked_for_and_never_came_is_told(house: House) -> None:
+    located = await house.archive.instances.locate(system(TENANT), STUDY)
+    (job,) = jobs_for("THEIRS", located, house.clock() - 8 * DAY_S * 1_000_000, "page-1")
+    await house.handle(job)
+    (one,) = await sendings_of(house.archive.objects, TENANT, STUDY, now_us=house.clock())
+    assert (one.state, one.reason) == (SendState.GIVEN_UP, "it was never recalled")
+
+
+async def test_of_a_deleted_series_nobody_is_told_that_it_was_sent(house: House) -> None:
+    located = await house.archive.instances.locate(system(TENANT), STUDY)
+    (job,) = jobs_for("THEIRS", located[:1], house.clock(), "page-1")
+    gone = located[0].instance.sop_instance_uid
+    await house.shelf.change(STUDY, lambda _, uid: HiddenReason.DELETED if uid == gone else None)
+    await house.handle(job)
+    (one,) = await sendings_of(house.archive.objects, TENANT, STUDY, now_us=house.clock())
+    assert (house.sent, one.state, one.sent) == ([], SendState.GIVEN_UP, 0)
+    assert one.reason == "it was deleted"
+
+
+async def test_what_was_deleted_of_it_is_not_counted_as_sent(house: House) -> None:
+    objects = house.archive.objects
+    located = await house.archive.instances.locate(system(TENANT), STUDY)
+    (job,) = jobs_for("THEIRS", located, house.clock(), "page-1")
+    asked = SendEntry(TENANT, STUDY, "page-1", What.ASKED, "THEIRS", len(located))
+    await enter(objects, asked, now_us=house.clock())
+    await house.handle(job)
+    house.clock.advance(DELAY_S)
+    await house.shelf.change(STUDY, lambda _, uid: HiddenReason.DELETED if uid == "1.0" else None)
+    await house.handle(job)
+    (one,) = await sendings_of(objects, TENANT, STUDY, now_us=house.clock())
+    assert house.sent == [("THEIRS", ["1.1", "1.2"])]
+    assert (one.state, one.sent, one.instances) == (SendState.SENT, 2, 3)
+
+
+async def test_two_of_one_uid_are_two(house: House) -> None:
+    objects = house.archive.objects
+    located = await house.archive.instances.locate(system(TENANT), STUDY)
+    both = [*located, located[0]]  # each side of a conflict is shown
+    (job,) = jobs_for("THEIRS", both, house.clock(), "page-1")
+    asked = SendEntry(TENANT, STUDY, "page-1", What.ASKED, "THEIRS", len(both))
+    await enter(objects, asked, now_us=house.clock())
+    await house.handle(job)
+    house.clock.advance(DELAY_S)
+    await house.handle(job)
+    (one,) = await sendings_of(objects, TENANT, STUDY, now_us=house.clock())
+    assert one.state is SendState.SENT
 
 
 async def test_a_job_that_names_nothing_is_refused(house: House) -> None:

@@ -13,8 +13,9 @@ import pytest
 from pacs_cloud.errors import Conflict, Corrupt, Unavailable
 from pacs_cloud.workqueue.group_commit import GroupCommit
 from pacs_cloud.workqueue.jobs import Job
-from pacs_cloud.workqueue.port import Depth
+from pacs_cloud.workqueue.port import DeadJob, Depth
 from pacs_cloud.workqueue.sqlite import SqliteWorkQueue
+from patience import PATIENCE_S
 
 
 def job(name: str) -> Job:
@@ -84,7 +85,7 @@ async def test_a_job_whose_last_lease_ended_counts_as_dead(
         clock.pass_s(10)
     # Before any lease has found it so.
     assert await queue.depth() == Depth(ready=0, leased=0, dead=1)
-    assert await queue.dead() == [job("1")]
+    assert await queue.dead() == [DeadJob(job("1"), 5, clock.us)]
     assert await queue.lease() == []
     assert await queue.depth() == Depth(ready=0, leased=0, dead=1)
     assert await queue.redrive() == 1
@@ -208,7 +209,9 @@ asyncio.run(main())
 
 async def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "q"
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)], check=False, timeout=PATIENCE_S
+    )
     assert done.returncode == -signal.SIGKILL
     async with SqliteWorkQueue(path) as queue:
         assert await queue.depth() == Depth(ready=15, leased=5, dead=0)
@@ -275,7 +278,7 @@ async def test_a_rollback_that_fails_too_leaves_nobody_waiting(tmp_path: Path) -
         raise sqlite3.OperationalError("disk I/O error")
 
     writer = GroupCommit(tmp_path / "db")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         for work in (change, lambda _: None):
             with pytest.raises(Unavailable):
                 await writer.run(work)

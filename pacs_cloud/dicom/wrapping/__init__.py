@@ -1,0 +1,1 @@
+"""Photographs, videos and documents that are no DICOM become instances; pure."""

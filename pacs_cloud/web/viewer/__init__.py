@@ -1,0 +1,1 @@
+"""OHIF at /viewer/: found, fitted to its place, and served."""
