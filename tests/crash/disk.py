@@ -138,11 +138,13 @@ class Disk:
 
     def remove(self, path: str) -> None:
         folder, name = self._parent(path)
+        assert name in folder.seen, f"{path} is not there"
         del folder.seen[name]
 
     def rename(self, old: str, new: str) -> None:
         from_folder, from_name = self._parent(old)
         to_folder, to_name = self._parent(new)
+        assert from_name in from_folder.seen, f"{old} is not there"
         node = from_folder.seen.pop(from_name)
         to_folder.seen[to_name] = node
         from_folder.moved[from_name] = (to_folder, to_name, node)

@@ -2,7 +2,8 @@
 
 A write is seen once its call returned; a sync covers what was written before
 it began, and counts once it returned; an answer counts as sent when its call
-begins. Each is the harder reading. One is not taken, since it never happens: that a
+begins. Each is the harder reading. A descriptor's number is free when its close
+begins: another thread may have it before the close returns. One reading is not taken, since it never happens: that a
 directory is not there yet after another thread was told that it is (EEXIST).
 """
 
@@ -104,6 +105,8 @@ class Replay:
                     node = self._synced(call, process)
                     if node is not None:
                         self._syncs[call.tid] = self.disk.begin_sync(node)
+                elif call.name in {"close", "close_range"}:
+                    self._close(call, process)
                 elif self._is_answer(call):
                     yield self._cut(call)
             elif call.returned >= 0:
@@ -172,8 +175,10 @@ class Replay:
             raise Unmodelled("a call that strace could not name returned")
         if name in {"open", "openat", "openat2", "creat"}:
             return self._open(call, process)
-        if name in {"close", "dup", "dup2", "dup3", "fcntl", "close_range"}:
-            self._descriptors(call, process)
+        if name in {"close", "close_range"}:
+            return False  # done when it began
+        if name in {"dup", "dup2", "dup3", "fcntl"}:
+            self._duplicate(call, process)
             return False
         if name in {"rename", "renameat", "renameat2", "link", "linkat"}:
             return self._rename_or_link(call, process)
@@ -221,24 +226,29 @@ class Replay:
         process.descriptors[call.returned] = _Descriptor(node, append="O_APPEND" in flags)
         return changed
 
-    def _descriptors(self, call: Call, process: _Process) -> None:
-        table, number = process.descriptors, call.fd
+    @staticmethod
+    def _close(call: Call, process: _Process) -> None:
+        table = process.descriptors
         if call.name == "close":
-            table.pop(number, None)
-        elif call.name == "close_range":
+            table.pop(call.fd, None)
+        elif "CLOEXEC" not in call.args:
             first, last = (int(word) for word in call.words()[:2])
-            if "CLOEXEC" not in call.args:
-                for closed in [fd for fd in table if first <= fd <= last]:
-                    del table[closed]
-        elif call.name != "fcntl" or "F_DUPFD" in call.args:
+            for closed in [fd for fd in table if first <= fd <= last]:
+                del table[closed]
+
+    @staticmethod
+    def _duplicate(call: Call, process: _Process) -> None:
+        table = process.descriptors
+        if call.name != "fcntl" or "F_DUPFD" in call.args:
             table.pop(call.returned, None)
-            if number in table:
-                table[call.returned] = table[number]
+            if call.fd in table:
+                table[call.returned] = table[call.fd]
 
     def _rename_or_link(self, call: Call, process: _Process) -> bool:
         named, new = call.paths()[0], self._inside(call.paths()[1])
         if named.startswith(_OPEN_FILE) and new is not None:
-            self.disk.name(process.descriptors[int(named.removeprefix(_OPEN_FILE))].node, new)
+            descriptor = process.descriptors.get(int(named.removeprefix(_OPEN_FILE)))
+            self.disk.name(descriptor and descriptor.node, new)
             return True
         old = self._inside(named)
         if old is None and new is None:

@@ -205,6 +205,24 @@ def test_a_sync_counts_whichever_process_makes_it(tmp_path: Path) -> None:
     assert (survived / "f").read_bytes() == b""
 
 
+def test_a_number_that_is_being_closed_may_be_another_thread_s_already(tmp_path: Path) -> None:
+    """The kernel frees it at once, and may let the thread that closes it return much later."""
+    root = str(tmp_path)
+    moments = strace(
+        "10 clone3({flags=CLONE_VM|CLONE_FILES}, 88) = 11",
+        f'10 openat(AT_FDCWD, "{root}/f", O_RDWR|O_CREAT, 0640) = 5<{root}/f>',
+        f"10 close(5<{root}/f> <unfinished ...>",
+        f'11 openat(AT_FDCWD, "{root}/g", O_RDWR|O_CREAT, 0640) = 5<{root}/g>',
+        "10 <... close resumed>) = 0",
+        f'11 write(5<{root}/g>, "cd", 2) = 2',
+        f'11 linkat(AT_FDCWD, "/proc/self/fd/5", 4<{root}>, "h", AT_SYMLINK_FOLLOW) = 0',
+        f"11 fdatasync(5<{root}/g>) = 0",
+        f"11 fsync(4<{root}>) = 0",
+    )
+    survived = after_the_last(moments, tmp_path)
+    assert (survived / "h").read_bytes() == b"cd"
+
+
 def test_a_thread_that_is_killed_as_it_enters_a_call_made_none(tmp_path: Path) -> None:
     """strace cannot ask any more what the call was."""
     root = str(tmp_path)
