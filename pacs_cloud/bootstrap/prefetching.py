@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ class RulesFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._alone = threading.Lock()
         self._read_at: tuple[int, int] | None = None
         self._rules: Sequence[PrefetchRule] = ()
 
@@ -53,15 +55,16 @@ class RulesFile:
         return await asyncio.to_thread(self._now)
 
     def _now(self) -> Sequence[PrefetchRule]:
-        found = self._changed()
-        if found != self._read_at:
-            # Once for each change: a fault is told once, not with every pack.
-            self._read_at = found
-            try:
-                self._rules = read_prefetch(self._path)
-            except (OSError, InvalidRequest) as error:
-                log.warning("prefetch_rules_unreadable", extra={"error": type(error).__name__})
-        return self._rules
+        with self._alone:  # nobody is told of those of before while others read them
+            found = self._changed()
+            if found != self._read_at:
+                # Once for each change: a fault is told once, not with every pack.
+                self._read_at = found
+                try:
+                    self._rules = read_prefetch(self._path)
+                except (OSError, InvalidRequest) as error:
+                    log.warning("prefetch_rules_unreadable", extra={"error": type(error).__name__})
+            return self._rules
 
     def _changed(self) -> tuple[int, int]:
         """Return what tells that the file has changed; where it is not there, too."""

@@ -1,5 +1,7 @@
 """A study that comes in has its priors recalled: once, and only where it is new."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,11 +10,13 @@ from typing import Any
 import pytest
 
 from catalogue_samples import NOW_US, STUDY, TENANT, Shelf, attributes, instance, pack
+from pacs_cloud.bootstrap import prefetching
 from pacs_cloud.bootstrap.prefetching import RulesFile
 from pacs_cloud.catalogue.records import StudyRecord
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.objectstore.storage_classes import RecallSpeed
+from pacs_cloud.tiering.policy_file import read_prefetch
 from pacs_cloud.tiering.recall.demand import Recalls, RecallWish
 from pacs_cloud.tiering.recall.marks import get_recall, key_of, mark_for
 from pacs_cloud.tiering.recall.prefetch_rules import PrefetchRule
@@ -21,6 +25,7 @@ from pacs_cloud.tiering.recall.priors import PriorsWanted
 from pacs_cloud.workers.pack_stored import KIND
 from pacs_cloud.workers.prefetch_priors import PrefetchPriors
 from pacs_cloud.workqueue.jobs import Job
+from patience import PATIENCE_S
 from recall_samples import DAY_US, Clock, CountingStore, chill
 
 RULES = (PrefetchRule("CT", PriorsWanted(2), modalities=frozenset({"CT"}), speed=RecallSpeed.BULK),)
@@ -180,6 +185,29 @@ async def test_rules_are_read_again_when_their_file_changes(
     assert [one.message for one in caplog.records] == ["prefetch_rules_unreadable"]
     file.write_text(policy)
     assert await rules() == ()
+
+
+async def test_nobody_finds_no_rules_while_another_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several studies come in at once when a worker starts: each is to have its priors."""
+    file = tmp_path / "tiers.toml"
+    file.write_text('[[policies]]\nname = "a"\n[[prefetch]]\nname = "b"\npriors = {newest = 1}\n')
+    is_read, go_on = threading.Event(), threading.Event()
+
+    def read(path: Path) -> Any:
+        is_read.set()
+        go_on.wait(PATIENCE_S)
+        return read_prefetch(path)
+
+    monkeypatch.setattr(prefetching, "read_prefetch", read)
+    rules = RulesFile(file)
+    first = asyncio.create_task(rules())
+    await asyncio.to_thread(is_read.wait, PATIENCE_S)
+    second = asyncio.create_task(rules())
+    await asyncio.wait({second}, timeout=0.1)
+    go_on.set()
+    assert [[one.name for one in found] for found in (await first, await second)] == [["b"], ["b"]]
 
 
 def test_the_clock_of_these_tests_is_today() -> None:
