@@ -15,6 +15,7 @@ MODULES = (
     "searching",
     "study_list",
     "cost",
+    "simulation",
     "rebuild",
 )
 

@@ -14,10 +14,11 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from playwright.async_api import async_playwright
 
+from bench.bars import Bar
 from bench.datasets import made, uid_of
 from bench.reading import store
 from bench.servers import pacs, web
@@ -33,6 +34,9 @@ PHONE: Mapping[str, Any] = {
     "has_touch": True,
     "is_mobile": True,
 }
+FIRST_BAR: Final = Bar(300, "ms")
+SWIPE_BAR: Final = Bar(20, "images/s", is_least=True)
+WEIGHT_BAR: Final = Bar(200, "kB")
 STUDY, SERIES = uid_of("ct200", 50), uid_of("ct200", 50, 0)
 _WATCH = """
 globalThis.seen = new Map();
@@ -80,22 +84,30 @@ async def _measure(url: str, cookie: str, runs: int) -> None:
                 shown = await page.evaluate("[first, seen.get(0)]")
                 if number:  # the first one is for warming up
                     firsts.append((shown[0], shown[1]))
-        for name, at in (("seen", 0), ("on the canvas", 1)):
+        for name, at, bar in (("seen", 0, FIRST_BAR), ("on the canvas", 1, None)):
             values = sorted(one[at] for one in firsts)
+            median = statistics.median(values)
+            beside = f", {bar.beside(median)}" if bar else ""
             print(
-                f"first image {name}: {statistics.median(values):.0f} ms"
-                f" ({values[0]:.0f}-{values[-1]:.0f})",
+                f"first image {name}: {median:.0f} ms ({values[0]:.0f}-{values[-1]:.0f}){beside}",
                 flush=True,
             )
         before = [size for kind, size in weights if kind != "image"]
-        print(f"before images: {sum(before) / 1000:.1f} kB in {len(before)} answers", flush=True)
+        weight_kb = sum(before) / 1000
+        print(
+            f"before images: {weight_kb:.1f} kB in {len(before)} answers,"
+            f" {WEIGHT_BAR.beside(weight_kb)}",
+            flush=True,
+        )
         rates = []
         for _ in range(3):
             async with _phone(browser, url, cookie) as page:
                 await _opened(page)
                 rates.append(await _swiped(page))
+        rate = statistics.median(rates)
         print(
-            f"swipe: {statistics.median(rates):.0f} images/s ({min(rates):.0f}-{max(rates):.0f})",
+            f"swipe: {rate:.0f} images/s ({min(rates):.0f}-{max(rates):.0f}),"
+            f" {SWIPE_BAR.beside(rate)}",
             flush=True,
         )
         await browser.close()

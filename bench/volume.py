@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 from pydicom.dataset import Dataset
 
+from bench.bars import Bar
 from bench.servers import Server, pacs, tree, web
 from pacs_cloud.identity.keys import ApiKeys
 from pacs_cloud.objectstore.local import LocalObjectStore
@@ -28,8 +29,8 @@ from volume_samples import STUDY, part10, series_of
 SHAPE: Final = (400, 512, 512)
 SPACING: Final = (0.8, 0.7, 0.7)
 PATH: Final = f"/light/studies/{STUDY}/series/{STUDY}.1/volume"
-BARS_MS: Final = {"MPR": 80.0, "MIP": 250.0}
-MEMORY_BAR_MB: Final = 600
+BARS: Final = {"MPR": Bar(80, "ms"), "MIP": Bar(250, "ms")}
+MEMORY_BAR: Final = Bar(600, "MB")
 _DAY_US: Final = 86_400_000_000
 _BOUNDARY: Final = "bench"
 
@@ -65,7 +66,7 @@ def measure(server: Server, client: httpx.Client, times: int) -> None:
     print(f"load{'':32} {time.perf_counter() - begin:6.2f} s")
     print(f"memory of the volume{'':16} {memory_mb(server) - before:6.0f} MB")
     print(f"{'':36} {'p50':>9} {'p95':>9} {'CPU':>9}   bytes")
-    worst = dict.fromkeys(BARS_MS, 0.0)
+    worst = dict.fromkeys(BARS, 0.0)
     for name, path, queries in _cases():
         took_ms: list[float] = []
         size, cpu_s = 0, server.cpu_s()
@@ -77,15 +78,13 @@ def measure(server: Server, client: httpx.Client, times: int) -> None:
         p50, p95 = statistics.median(took_ms), statistics.quantiles(took_ms, n=20)[-1]
         cpu_ms = (server.cpu_s() - cpu_s) / len(took_ms) * 1000
         print(f"{name:36} {p50:6.1f} ms {p95:6.1f} ms {cpu_ms:6.1f} ms {size:7}", flush=True)
-        for kind in BARS_MS:
+        for kind in BARS:
             if name.startswith(kind):
                 worst[kind] = max(worst[kind], p50)
-    for kind, bar_ms in BARS_MS.items():
-        print(
-            f"{kind}, the slowest median: {worst[kind] / bar_ms:.2f} of its bar of {bar_ms:.0f} ms"
-        )
+    for kind, bar in BARS.items():
+        print(f"{kind}, the slowest median: {worst[kind]:.0f} ms, {bar.beside(worst[kind])}")
     used = memory_mb(server) - before
-    print(f"memory with its views: {used:.0f} MB, {used / MEMORY_BAR_MB:.2f} of its bar")
+    print(f"memory with its views: {used:.0f} MB, {MEMORY_BAR.beside(used)}")
 
 
 def _cases() -> Iterator[tuple[str, str, Iterator[Mapping[str, Any]]]]:

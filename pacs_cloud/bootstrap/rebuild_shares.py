@@ -68,8 +68,8 @@ async def rebuild_in_shares(
         progress: called with the sum so far.
 
     Raises:
-        Corrupt, Unavailable, Denied: as `rebuild`, of the first that fails; the others are
-            ended, and what they have done stays.
+        Corrupt, Unavailable, Denied: of the first that fails; the others are ended, and what
+            they have done stays.
     """
     so_far = [Rebuilt()] * processes
 

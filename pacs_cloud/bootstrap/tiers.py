@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pacs_cloud.bootstrap.services import Stores, now_us
@@ -20,6 +21,21 @@ from pacs_cloud.tiering.policy import Clock, Policy
 log = logging.getLogger(__name__)
 
 DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A study that need not be kept any longer.
+
+    Attributes:
+        study: which.
+        policy: that says so.
+        is_pinned: whether it is kept all the same, as it is pinned.
+    """
+
+    study: StudyRecord
+    policy: Policy
+    is_pinned: bool
 
 
 async def due(
@@ -86,12 +102,18 @@ async def moved(
 
 async def expired(
     settings: Settings, stores: Stores, policies: Sequence[Policy]
-) -> AsyncGenerator[tuple[StudyRecord, Policy]]:
-    """Yield the studies that need not be kept any longer, and the policy that says so."""
+) -> AsyncGenerator[Expired]:
+    """Yield the studies that need not be kept any longer.
+
+    Raises:
+        Corrupt: a pin cannot be read: nobody may take that for none.
+    """
+    found = pins(stores.objects, settings.tenant, now_us=now_us())
+    pinned = {pin.study_instance_uid async for pin in found}
     async for state in stores.catalogue.export(settings.tenant):
         by = expired_by(state.study, policies, now_us=now_us())
         if by is not None:
-            yield state.study, by
+            yield Expired(state.study, by, state.study.study_instance_uid in pinned)
 
 
 def _least_bytes(settings: Settings) -> int:

@@ -24,6 +24,7 @@ from pacs_cloud.tiering.advice import Severity, advise
 from pacs_cloud.tiering.cost.bill import Bill
 from pacs_cloud.tiering.cost.explanation import explained
 from pacs_cloud.tiering.cost.figures import money, quantity
+from pacs_cloud.tiering.cost.hospital import Subject
 from pacs_cloud.tiering.cost.layouts import LAYOUTS
 from pacs_cloud.tiering.cost.prices import Region, Speed, load_prices
 from pacs_cloud.tiering.cost.replay import Past
@@ -118,10 +119,21 @@ def explain_prices(
         print_source(region)
 
 
+def _replayed(settings: Settings, wanted: Wanted) -> Subject:
+    """Return an archive's past, to be gone through again; raises InvalidRequest."""
+    past = asyncio.run(_past(settings))
+    try:
+        return replayed(past, wanted)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            f"{error}; without --replay a made-up hospital is simulated"
+        ) from error
+
+
 def _compare(asked: Asked) -> Comparison:
     table = load_prices(asked.prices)
-    table.region(asked.region)
-    candidates = list(_candidates(asked.policies, each=asked.each))
+    region = table.region(asked.region)
+    candidates = list(_candidates(asked.policies, each=asked.each, by_rules=region.service_rules))
     if asked.replay is not None and asked.studies is not None:
         raise InvalidRequest("--studies is for a made-up hospital: a replay has its own")
     wanted = Wanted(
@@ -134,10 +146,7 @@ def _compare(asked: Asked) -> Comparison:
     )
     with counting("simulating") as progress:
         task = progress.add_task("", total=len(candidates) * len(LAYOUTS) + 1)
-        if asked.replay is None:
-            subject = made_up(wanted)
-        else:
-            subject = replayed(asyncio.run(_past(asked.replay)), wanted)
+        subject = made_up(wanted) if asked.replay is None else _replayed(asked.replay, wanted)
         progress.advance(task)
         return compare(
             subject,
@@ -154,15 +163,23 @@ async def _past(settings: Settings) -> Past:
         return await past_of(stores, settings.tenant)
 
 
-def _candidates(files: Sequence[Path], *, each: bool) -> Iterator[tuple[str, tuple[Policy, ...]]]:
-    """Yield what is compared: first of all that nothing is moved."""
+def _candidates(
+    files: Sequence[Path], *, each: bool, by_rules: bool
+) -> Iterator[tuple[str, tuple[Policy, ...]]]:
+    """Yield what is compared: first of all that nothing is moved.
+
+    Args:
+        files: of policies.
+        each: each policy alone is compared.
+        by_rules: a bucket's lifecycle moves packs.
+    """
     yield NOTHING_MOVES, ()
     stems = Counter(file.stem for file in files)
     for file in files:
         # Two files of one name are told apart by where they lie.
         name = file.stem if stems[file.stem] == 1 else str(file)
         policies = read_policies(file)
-        for one in advise(policies):
+        for one in advise(policies, by_rules=by_rules):
             if one.severity is Severity.ERROR:
                 stderr.print(f'{file}: policy "{one.policy}": {one.sentence}')
         if each:

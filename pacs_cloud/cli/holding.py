@@ -33,6 +33,7 @@ def set_(settings: Settings, study: str, *, reason: str, until: str, by: str, as
         InvalidRequest: `until` is no day to come.
         InvalidUid: `study` is no UID.
         NotFound: there is no such study.
+        Held: it has a later retention date.
     """
     until_us = end_of(until, now_us()) if until else 0
     done, locked = asyncio.run(_set(settings, parse_uid(study), reason, until_us, by))

@@ -6,27 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pacs_cloud.bootstrap.services import open_reading, reads_cold, trash_of
-from pacs_cloud.bootstrap.tier_checks import unmoved_words
-from pacs_cloud.bootstrap.tiers import due, expired, moved
+from pacs_cloud.bootstrap.services import now_us, open_reading, reads_cold, trash_of
+from pacs_cloud.bootstrap.tier_checks import moved_by_rules, unmoved_words
+from pacs_cloud.bootstrap.tiers import Expired, due, expired, moved
 from pacs_cloud.catalogue.elements import first_text
-from pacs_cloud.catalogue.records import StudyRecord
 from pacs_cloud.cli.on_record import concerns, open_stores
 from pacs_cloud.cli.output import confirm, counted, counting, print_json, print_rows, stderr, stdout
 from pacs_cloud.cli.tiering import INFEASIBLE, feasible_policies, movable_policies
 from pacs_cloud.custody.trash.deletion import Trash
 from pacs_cloud.custody.trash.marks import Scope
-from pacs_cloud.errors import Conflict, Corrupt, NotFound, Unavailable
+from pacs_cloud.errors import Conflict, Corrupt, Denied, NotFound, Unavailable
+from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.storage_classes import StorageClass, needs_recall
 from pacs_cloud.query.planner import STUDY_DATE
 from pacs_cloud.settings import Settings
 from pacs_cloud.tiering.cost.figures import size
 from pacs_cloud.tiering.mover import Fate
+from pacs_cloud.tiering.pins import pin_of
 from pacs_cloud.tiering.policy import Policy
 
 LEFT: Final = 1
 INTERRUPTED: Final = 130
 """What a shell calls a command that was ended by Ctrl-C (128 and SIGINT's number)."""
+_PIN: Final = "pin"
 
 
 def apply_policies(settings: Settings, file: Path, *, sure: bool, as_json: bool) -> int:
@@ -113,56 +115,95 @@ def show_expired(settings: Settings, file: Path, *, delete: bool, sure: bool, as
     Raises:
         InvalidRequest: the policies cannot be read, or it was not confirmed.
         NotFound: there is no archive.
+        Corrupt: a pin cannot be read; nothing was deleted.
+        Denied, Unavailable: a store refuses, or cannot be reached; stderr says what was deleted
+            until then.
     """
-    policies = feasible_policies(file)
+    policies = feasible_policies(file, by_rules=moved_by_rules(settings))
     if policies is None:
         return INFEASIBLE
     if delete:
-        confirm("Put every study whose retention is over into the trash?", sure=sure)
-    rows = asyncio.run(_expired(settings, policies, delete=delete))
-    columns = ("study", "date", "policy", "instances", "bytes", *(("deleted",) if delete else ()))
+        confirm(
+            "Put every study whose retention is over, but pinned ones, into the trash?", sure=sure
+        )
+    rows: list[dict[str, object]] = []
+    try:
+        asyncio.run(_expired(settings, policies, rows, delete=delete))
+    except KeyboardInterrupt:
+        if delete:
+            stderr.print(f"Interrupted: {_deleted_until(rows)}")
+        return INTERRUPTED
+    except (Denied, Unavailable):
+        if delete:
+            stderr.print(f"Not ended: {_deleted_until(rows)}")
+        raise
+    columns = ("study", "date", "policy", "instances", "bytes", "kept_by")
+    columns = (*columns, "deleted") if delete else columns
     print_rows(rows, columns, as_json=as_json, empty="No study's retention is over.")
     return LEFT if any(row["deleted"] is False for row in rows) else 0
 
 
 async def _expired(
-    settings: Settings, policies: Sequence[Policy], *, delete: bool
-) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+    settings: Settings,
+    policies: Sequence[Policy],
+    rows: list[dict[str, object]],
+    *,
+    delete: bool,
+) -> None:
+    """Add a row for each study whose retention is over; delete those that nothing keeps."""
     scopes: list[Scope] = []
     async with (
         open_stores(settings, looks=not delete) as stores,
         open_reading(settings, stores) as reading,
     ):
         # Of many studies nothing is kept but what is printed.
-        async for study, policy in expired(settings, stores, policies):
-            scopes.append(Scope(study.tenant, study.study_instance_uid))
-            rows.append(_expired_row(study, policy))
-        studies = [scope.study_instance_uid for scope in scopes]
+        async for one in expired(settings, stores, policies):
+            scopes.append(Scope(one.study.tenant, one.study.study_instance_uid))
+            rows.append(_expired_row(one))
+        studies = [
+            scope.study_instance_uid
+            for scope, row in zip(scopes, rows, strict=True)
+            if not (delete and row["kept_by"])
+        ]
         await concerns(settings.tenant, studies, looks=not delete)
         if delete:
             trash = trash_of(stores, reading.archive)
             for scope, row in zip(scopes, rows, strict=True):
-                row["deleted"] = await _deleted(trash, scope)
-    return rows
+                row["deleted"] = await _deleted(stores.objects, trash, scope, row)
 
 
-def _expired_row(study: StudyRecord, policy: Policy) -> dict[str, object]:
+def _expired_row(one: Expired) -> dict[str, object]:
     return {
-        "study": study.study_instance_uid,
-        "date": first_text(study.attributes, STUDY_DATE),
-        "policy": policy.name,
-        "instances": study.instance_count,
-        "bytes": study.length_bytes,
+        "study": one.study.study_instance_uid,
+        "date": first_text(one.study.attributes, STUDY_DATE),
+        "policy": one.policy.name,
+        "instances": one.study.instance_count,
+        "bytes": one.study.length_bytes,
+        "kept_by": _PIN if one.is_pinned else "",
         "deleted": None,
     }
 
 
-async def _deleted(trash: Trash, scope: Scope) -> bool:
-    """Delete a study; where that cannot be, say why, and let the others go."""
+async def _deleted(
+    objects: ObjectStore, trash: Trash, scope: Scope, row: dict[str, object]
+) -> bool:
+    """Delete a study that is not pinned; where that cannot be, say why, and let the others go."""
+    if row["kept_by"]:
+        return False
     try:
+        # Looked at now: the list may be hours old.
+        pin = await pin_of(objects, scope.tenant, scope.study_instance_uid, now_us=now_us())
+        if pin is not None:
+            row["kept_by"] = _PIN
+            return False
         await trash.delete(scope)
     except (Conflict, Corrupt, NotFound) as error:
         stderr.print(f"{scope.study_instance_uid}: {error}")
         return False
     return True
+
+
+def _deleted_until(rows: Sequence[dict[str, object]]) -> str:
+    done = sum(row["deleted"] is True for row in rows)
+    words = counted(done, "study is", "studies are")
+    return f"{words} in the trash. What is done stands: delete again."

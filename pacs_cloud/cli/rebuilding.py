@@ -67,7 +67,7 @@ def rebuild_catalogue(settings: Settings, *, resume: bool, compare: bool, as_jso
     )
     stdout.print(f"hash {after.hash}{_compared(is_equal)}")
     for problem in rebuilt.problems:
-        where = problem.key or problem.pack_id
+        where = problem.key or problem.pack_id or problem.study_instance_uid
         stderr.print(f"{problem.kind} {where}: {problem.detail}: {problem.repair}")
     return 1 if rebuilt.problems else 0
 

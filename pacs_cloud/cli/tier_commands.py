@@ -224,7 +224,8 @@ def expired(
     """List the studies whose retention is over; nothing deletes them by itself.
 
     Look at the list first: a device with a wrong clock makes a study look old. Exits 1
-    when studies were left, as those on hold are, or the policies cannot be carried out.
+    when studies were left, as pinned ones and those on hold are, or the policies cannot be
+    carried out.
     """
     from pacs_cloud.cli.moving import show_expired
 

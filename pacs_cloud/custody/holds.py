@@ -3,8 +3,9 @@
 A study may have two, which know nothing of each other: a legal hold, until somebody
 releases it, and a retention date. Each change of either is an object at
 `holds/{tenant}/{ss}/{study}/{time}-{kind}-{set|released}.json`, written once and never
-removed; the latest of each kind stands. The catalogue knows nothing of them, so a rebuild
-takes none away.
+removed; the latest of each kind stands, but of dates that were set without a release
+between them the last day. The catalogue knows nothing of them, so a rebuild takes none
+away.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -56,6 +57,12 @@ class HoldEntry:
     def holds_at(self, now_us: int) -> bool:
         """Return whether the study is held, if this is the latest of its kind."""
         return self.is_set and (not self.until_us or now_us < self.until_us)
+
+    def outlasts(self, other: "HoldEntry") -> bool:
+        """Return whether it ends later than another of its kind, both as they were set."""
+        if not self.until_us or not other.until_us:
+            return not self.until_us and other.until_us > 0
+        return self.until_us > other.until_us
 
     @property
     def key(self) -> str:
@@ -117,7 +124,12 @@ async def all_holds(objects: ObjectStore, tenant: str, *, now_us: int) -> AsyncI
 
 def standing(entries: Iterable[HoldEntry], now_us: int) -> tuple[HoldEntry, ...]:
     """Return the holds that a study has by all that was entered about them, oldest first."""
-    latest = {entry.kind: entry for entry in entries}
+    latest: dict[HoldKind, HoldEntry] = {}
+    for entry in entries:
+        before = latest.get(entry.kind)
+        # Only a release makes one shorter: two may be set in the same moment.
+        if before is None or not (before.is_set and entry.is_set and before.outlasts(entry)):
+            latest[entry.kind] = entry
     return tuple(latest[kind] for kind in sorted(latest) if latest[kind].holds_at(now_us))
 
 

@@ -29,7 +29,7 @@ from typing import Final
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.custody.holds import HOLD_ENTRIES, HoldEntry, HoldKind, standing_holds
 from pacs_cloud.custody.trash.marks import Action, marks
-from pacs_cloud.errors import NotFound
+from pacs_cloud.errors import Held, NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
 
@@ -69,6 +69,8 @@ async def set_hold(
 ) -> HoldSet:
     """Set the legal hold of a study, or with `until_us` its retention date.
 
+    A retention date is never made shorter: that takes a release.
+
     Args:
         objects: the store.
         catalogue: the catalogue.
@@ -82,6 +84,7 @@ async def set_hold(
 
     Raises:
         NotFound: there is no such study.
+        Held: its retention date is later than `until_us`.
         Corrupt: an entry cannot be read.
         Unavailable: a store cannot be reached.
     """
@@ -89,11 +92,24 @@ async def set_hold(
         raise NotFound("There is no such study.")
     kind = HoldKind.RETENTION if until_us else HoldKind.LEGAL
     names = tenant, study_instance_uid
+    if until_us:
+        await _refuse_shorter(objects, *names, until_us, now_us)
     entry = await _enter(
         objects, *names, kind, is_set=True, until_us=until_us, reason=reason, who=who, now_us=now_us
     )
     is_sure = await _no_purge_is_left(objects, *names, wait_s)
     return HoldSet(entry, is_sure, len(await catalogue.packs(*names)))
+
+
+async def _refuse_shorter(
+    objects: ObjectStore, tenant: str, study_instance_uid: str, until_us: int, now_us: int
+) -> None:
+    for one in await standing_holds(objects, tenant, study_instance_uid, now_us=now_us):
+        if one.kind is HoldKind.RETENTION and not 0 < one.until_us <= until_us:
+            raise Held(
+                "The study's retention date is later than that (`pacs-cloud hold list`), and is not"
+                " made shorter: `pacs-cloud hold release STUDY --retention` first."
+            )
 
 
 async def release_hold(

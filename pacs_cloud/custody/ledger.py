@@ -8,6 +8,7 @@ from pacs_cloud.catalogue.decisions import Decision, decode_decisions, encode_tr
 from pacs_cloud.catalogue.records import HiddenReason, PackRecord
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.keys import decision_key, ledger_prefix
+from pacs_cloud.objectstore.naming import naming
 from pacs_cloud.objectstore.port import ObjectStore
 
 _TRASH = "trash"
@@ -27,12 +28,14 @@ async def read_decisions(objects: Gets, key: str) -> tuple[Decision, ...]:
 
     Raises:
         NotFound: there is no such object.
-        Corrupt: it cannot be read, or belongs to another study than its key says.
+        Corrupt: it cannot be read, or belongs to another study than its key says. Names it.
     """
-    decisions = decode_decisions(await objects.get(key))
-    for decision in decisions:
-        if not key.startswith(ledger_prefix(decision.tenant, decision.study_instance_uid)):
-            raise Corrupt("a decision lies under another study's key")
+    data = await objects.get(key)
+    with naming(key):
+        decisions = decode_decisions(data)
+        for decision in decisions:
+            if not key.startswith(ledger_prefix(decision.tenant, decision.study_instance_uid)):
+                raise Corrupt("a decision lies under another study's key")
     return decisions
 
 

@@ -10,6 +10,7 @@ TEND = (
     "start the archive, and do not rebuild before: within the hour its worker ends the purge"
     " or takes it back"
 )
+OF_THE_TRASH = "rebuild the catalogue: that brings it back into the trash, and nothing else does"
 
 
 def against_ledger(

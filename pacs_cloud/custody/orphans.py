@@ -2,21 +2,26 @@
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 
 from pacs_cloud.catalogue.decisions import told_by_commits
 from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
-from pacs_cloud.catalogue.records import GONE, HiddenReason
+from pacs_cloud.catalogue.records import GONE, STAYS_HIDDEN, HiddenReason, StudyChange
+from pacs_cloud.custody.corrections.ledger import follow_ledger
 from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
+from pacs_cloud.custody.labels import follow_labels
 from pacs_cloud.custody.ledger import decided_by, decisions_of
 from pacs_cloud.custody.pack_check import RESTORE
 from pacs_cloud.custody.pack_removal import remove_with_replaced
+from pacs_cloud.custody.remembered import remembered
 from pacs_cloud.custody.repack.sweep import KEPT_US, retire_merged
-from pacs_cloud.custody.stored_pack import table_of
-from pacs_cloud.custody.study_packs import Committing, read_study_packs
-from pacs_cloud.custody.walk import PACKS
-from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline, PacsError
+from pacs_cloud.custody.stored_pack import load_table, table_of
+from pacs_cloud.custody.study_packs import UNREADABLE, Committing, read_study_packs
+from pacs_cloud.custody.walk import PACKS, objects_of_study
+from pacs_cloud.errors import Conflict, Denied, PacsError
 from pacs_cloud.objectstore.keys import PackKey, parse_pack_key
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.telemetry import hashed
@@ -61,10 +66,11 @@ async def adopt_orphans(
 ) -> Swept:
     """Commit the packs that lie in the store and are not in the catalogue.
 
-    An orphan is left alone while it is younger than the grace, and when the ledger says
-    that all of it was deleted. It is removed when the ledger says that all of it was
-    purged, and when a merged pack has its instances, or it is a merged pack that was never
-    committed (`repack.sweep`).
+    An orphan is left alone while it is younger than the grace, when the ledger says that
+    all of it was deleted, and when something that was said of its study cannot be read. It
+    is removed when the ledger says that all of it was purged, and when a merged pack has its
+    instances, or it is a merged pack that was never committed (`repack.sweep`). A study
+    that has lost its record gets its labels, corrections and erasures before its packs.
 
     Args:
         objects: the store.
@@ -172,8 +178,11 @@ async def _adopt(
 ) -> Swept:
     """Adopt or remove the orphans of one study."""
     packs = await read_study_packs(objects, found)
+    names = orphans[0].tenant, orphans[0].study_instance_uid
     try:
-        decisions = await decisions_of(objects, orphans[0].tenant, orphans[0].study_instance_uid)
+        decisions = await decisions_of(objects, *names)
+        if not await _remember(objects, catalogue, *names, now_us=now_us):
+            return Swept(1, 0, (), "")
         retired = await retire_merged(
             objects,
             catalogue,
@@ -183,7 +192,7 @@ async def _adopt(
             now_us=now_us,
             kept_us=kept_us,
         )
-    except Corrupt as error:
+    except UNREADABLE as error:
         return Swept(1, 0, tuple(_undecidable(key, error) for key in orphans), "")
     decided, told = decided_by(decisions), told_by_commits(decisions)
     adopted, removed = 0, retired.removed
@@ -196,6 +205,7 @@ async def _adopt(
         uids = {one.sop_instance_uid for one in table.instances}
         hidden = decided.hidden.get(key.pack_id, {})
         deleted = {uid for uid, why in hidden.items() if why in GONE}
+        stays = not STAYS_HIDDEN.isdisjoint(hidden.values())
         try:
             if uids <= {uid for uid, why in hidden.items() if why is HiddenReason.PURGED}:
                 # Its purge was stopped between catalogue and store.
@@ -203,24 +213,51 @@ async def _adopt(
                 removed += 1
             elif not uids <= deleted:
                 # A decision without its commit was a try that lost or died: it is taken again,
-                # unless it is a deletion, which only a ledger may take back, or that of a merged
-                # pack, which is proven to have been committed.
+                # unless it is a deletion or a rejection, which only a ledger may take back, or
+                # that of a merged pack, which is proven to have been committed.
                 await committing.commit(
                     key,
                     blob,
                     found[key],
-                    hidden if deleted or table.merged_rev is not None else None,
+                    hidden if stays or table.merged_rev is not None else None,
                     last_decided_us=decided.last_us,
                     told=told,
                 )
                 adopted += 1
                 _log_adopted(key, len(uids))
-        except (Corrupt, NotFound, Offline, Denied) as error:
+        except UNREADABLE as error:
             # The next sweep tries again; what lies behind it must not wait for that.
             unusable.append(_unusable(key, error))
     ids = {key.pack_id for key in orphans}
     about_orphans = tuple(one for one in packs.problems if one.pack_id in ids)
     return Swept(1, adopted, (*about_orphans, *retired.problems, *unusable), "", removed)
+
+
+async def _remember(
+    objects: ObjectStore, catalogue: Catalogue, tenant: str, study_instance_uid: str, *, now_us: int
+) -> bool:
+    """Give a study that has lost its record one with its labels, corrections and erasures.
+
+    Without it its packs would show more than they should. Raises as `remembered`.
+
+    Returns:
+        Whether the record knows them all: one that a newcomer has made hears of erasures from
+        whoever tends these.
+    """
+    names = tenant, study_instance_uid
+    study = await remembered(objects, await objects_of_study(objects, *names))
+    if study is None:
+        return True
+    if not await catalogue.studies_by_uid(tenant, [study_instance_uid]):
+        with suppress(Conflict):  # it has one meanwhile
+            after = replace(study, rev=now_us)
+            await catalogue.commit(StudyChange(*names, before=None, after=after))
+    # A pack that came in since may have made the record, and known of none of them.
+    load = partial(load_table, objects, catalogue)
+    await follow_ledger(objects, catalogue, *names, load_table=load, now_us=now_us)
+    await follow_labels(objects, catalogue, *names, now_us=now_us)
+    records = await catalogue.studies_by_uid(tenant, [study_instance_uid])
+    return all(record.erased == study.erased for record in records)
 
 
 def _log_adopted(key: PackKey, instances: int) -> None:
@@ -251,12 +288,12 @@ def _unusable(key: PackKey, error: PacsError) -> Finding:
     )
 
 
-def _undecidable(key: PackKey, error: Corrupt) -> Finding:
+def _undecidable(key: PackKey, error: PacsError) -> Finding:
     return about_pack(
         key,
         FindingKind.LEDGER,
         Severity.ERROR,
-        f"a decision about its study cannot be read: {error}",
+        f"what was decided or said of its study cannot be read: {error}",
         RESTORE,
         object_key=key.pack,
     )

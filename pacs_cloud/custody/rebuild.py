@@ -11,14 +11,21 @@ from pacs_cloud.catalogue.races import until_done
 from pacs_cloud.catalogue.records import HiddenReason, StudyRecord, StudyState
 from pacs_cloud.catalogue.wanted_pack import NOT_OVER, WantedPack
 from pacs_cloud.catalogue.whole_study import Whole, make_whole
-from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
+from pacs_cloud.custody.findings import Finding
 from pacs_cloud.custody.in_order import in_order
 from pacs_cloud.custody.ledger import Decided, decided_by, decisions_of
 from pacs_cloud.custody.remembered import remembered
 from pacs_cloud.custody.repack.ledger import replaced_and_leftover
 from pacs_cloud.custody.share import ALL_STUDIES, Share
 from pacs_cloud.custody.stored_pack import load_table
-from pacs_cloud.custody.study_packs import Committing, StudyPacks, read_study_packs
+from pacs_cloud.custody.study_packs import (
+    UNREADABLE,
+    Committing,
+    StudyPacks,
+    left_out,
+    read_study_packs,
+    without_pack,
+)
 from pacs_cloud.custody.walk import PACKS, StudyObjects, walk_studies
 from pacs_cloud.dicom.amendment import of_series
 from pacs_cloud.errors import InvalidRequest
@@ -42,7 +49,7 @@ class Rebuilt:
         replaced: packs left out because others were merged from them, or because they are
             merged ones that were never committed.
         seen: packs that were looked at, of those that `count_packs` counts.
-        problems: packs that could not be brought back, and why.
+        problems: packs, and whole studies, that could not be brought back, and why.
     """
 
     studies: int = 0
@@ -87,8 +94,9 @@ async def rebuild(
 
     The ledger says what of each pack is hidden. A pack without a decision shows all
     its instances; only where one of them is shown already (its commit never
-    happened) is it judged as a newcomer. The archive must be at rest. No byte of a pack
-    is read, unless its index object is missing.
+    happened) is it judged as a newcomer. A study of whose ledger, labels or erasures
+    something cannot be read is left out: it would show what was hidden. The archive must
+    be at rest. No byte of a pack is read, unless its index object is missing.
 
     Args:
         objects: the store.
@@ -104,9 +112,7 @@ async def rebuild(
 
     Raises:
         InvalidRequest: a share, and a wipe.
-        Corrupt: what is decided of a study cannot be read; the rebuild would show
-            what was hidden. Studies before it are committed.
-        Unavailable: the store or the catalogue cannot be reached.
+        Corrupt, Denied, Unavailable: store or catalogue cannot be read, or not be reached.
     """
     if wipe and share.of > 1:
         raise InvalidRequest("a catalogue is wiped before it is filled in shares")
@@ -152,9 +158,13 @@ class _StudyRebuild:
     async def run(self) -> Rebuilt:
         found = self._found
         names = found.tenant, found.study_instance_uid
-        decisions = await decisions_of(self._objects, *names) if found.ledger else []
+        try:
+            decisions = await decisions_of(self._objects, *names) if found.ledger else []
+            self._remembered = await remembered(self._objects, found)
+        except UNREADABLE as error:
+            await self._leave_out()
+            return Rebuilt(seen=len(found.packs), problems=(left_out(*names, error),))
         decided = decided_by(decisions)
-        self._remembered = await remembered(self._objects, found)
         state = await self._catalogue.study(*names)
         if state is not None and self._is_whole(state, decided):
             return Rebuilt(studies=1, kept=len(state.packs), seen=len(state.packs))
@@ -240,7 +250,6 @@ class _StudyRebuild:
         certain: Mapping[PackKey, Mapping[str, HiddenReason]],
         decided: Decided,
     ) -> Whole:
-        names = self._found.tenant, self._found.study_instance_uid
         wanted = {
             key.pack_id: WantedPack(
                 partial(packs.staged, key),
@@ -250,6 +259,16 @@ class _StudyRebuild:
             )
             for key, hidden in certain.items()
         }
+        # What is decided from now on must be later.
+        return await self._write(wanted, max(self._now_us, decided.last_us + 1))
+
+    async def _leave_out(self) -> None:
+        """Remove what the catalogue has of the study: it may show what was hidden since."""
+        self._remembered = None
+        await self._write({}, self._now_us)
+
+    async def _write(self, wanted: Mapping[str, WantedPack], now_us: int) -> Whole:
+        names = self._found.tenant, self._found.study_instance_uid
         made = Whole(0, 0, False)
 
         async def step(attempt: int) -> bool:
@@ -260,8 +279,7 @@ class _StudyRebuild:
                 state,
                 wanted,
                 load_table=partial(load_table, self._objects, self._catalogue),
-                # What is decided from now on must be later.
-                now_us=max(self._now_us, decided.last_us + 1) + attempt,
+                now_us=now_us + attempt,
                 remembered=self._remembered,
             )
             return False
@@ -271,14 +289,7 @@ class _StudyRebuild:
 
     def _without_pack(self) -> list[Finding]:
         return [
-            about_pack(
-                key,
-                FindingKind.INDEX_ORPHAN,
-                Severity.ERROR,
-                "an index object without its pack: its instances cannot be brought back",
-                "restore the pack from an earlier version or a backup",
-                object_key=key.index,
-            )
+            without_pack(key)
             for key in sorted(self._found.indexes, key=lambda key: key.pack_id)
             if key not in self._found.packs
         ]

@@ -1,12 +1,13 @@
 """One study, its objects against its records."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 
 from pacs_cloud.catalogue.aggregate import add_to_series, add_to_study, contribution_of
 from pacs_cloud.catalogue.decisions import Decision, standing
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.recompute import empty_study, is_remembered
 from pacs_cloud.catalogue.records import (
+    GONE,
     HiddenReason,
     PackRecord,
     SeriesRecord,
@@ -28,7 +29,7 @@ from pacs_cloud.custody.findings import (
 )
 from pacs_cloud.custody.labels import read_labels, standing_labels
 from pacs_cloud.custody.ledger import read_decisions
-from pacs_cloud.custody.ledger_check import against_ledger
+from pacs_cloud.custody.ledger_check import OF_THE_TRASH, against_ledger
 from pacs_cloud.custody.pack_check import PackReport, check_pack
 from pacs_cloud.custody.repack.ledger import Merge
 from pacs_cloud.custody.stored_pack import key_of, read_stored_pack
@@ -176,7 +177,8 @@ class StudyCheck:
             try:
                 decisions += await read_decisions(self._objects, info.key)
             except _UNREADABLE as error:
-                yield self._unreadable(str(error), info.key), []
+                detail = str(error).removeprefix(f"{info.key}: ")
+                yield self._unreadable(detail, info.key), []
         yield None, decisions
 
     def _fold(self, key: PackKey, record: PackRecord, table: PackIndex) -> list[Finding]:
@@ -257,11 +259,17 @@ class StudyCheck:
                 "a merged pack that was never committed",
                 "start the archive: it removes what a repack has left",
             )
-        elif table is not None and self._is_purged(table):
+        elif table is not None and self._is_all(table, {HiddenReason.PURGED}):
             severity, detail, repair = (
                 Severity.WARNING,
                 "a pack of which everything was deleted for good",
                 "start the archive: it removes what a purge has left",
+            )
+        elif table is not None and self._is_all(table, GONE):
+            severity, detail, repair = (
+                Severity.WARNING,
+                "a pack that the catalogue does not know: what is left of it is in the trash",
+                OF_THE_TRASH,
             )
         return about_pack(key, FindingKind.ORPHAN, severity, detail, repair, object_key=key.pack)
 
@@ -271,11 +279,11 @@ class StudyCheck:
         except _UNREADABLE:
             return None
 
-    def _is_purged(self, table: PackIndex) -> bool:
-        """Return whether the ledger says that nothing of an orphan is wanted any more."""
+    def _is_all(self, table: PackIndex, reasons: Collection[HiddenReason]) -> bool:
+        """Return whether the ledger hides all of an orphan for these reasons."""
         hidden = self._decided.get(table.pack_id, {})
         uids = {one.sop_instance_uid for one in table.instances}
-        return bool(uids) and all(hidden.get(uid) is HiddenReason.PURGED for uid in uids)
+        return bool(uids) and all(hidden.get(uid) in reasons for uid in uids)
 
     def _is_settled(self, info: ObjectInfo) -> bool:
         return info.modified_us <= self._settled_us

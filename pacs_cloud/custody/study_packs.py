@@ -72,19 +72,19 @@ async def read_study_packs(objects: ObjectStore, keys: Iterable[PackKey]) -> Stu
                 if isinstance(blob, PacsError):
                     raise blob
                 packs.add(key, blob)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 packs.problems.append(unreadable(key, error))
     return packs
 
 
-_UNREADABLE = (Corrupt, NotFound, Offline, Denied)
+UNREADABLE = (Corrupt, NotFound, Offline, Denied)
 """What is wrong with one object, and not with the store."""
 
 
 async def _index_of(objects: ObjectStore, key: PackKey) -> bytes | PacsError:
     try:
         return await read_index_blob(objects, key)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return error
 
 
@@ -109,6 +109,34 @@ def unreadable(key: PackKey, error: PacsError) -> Finding:
             "restore the pack or its index object from an earlier version or a backup",
         )
     return about_pack(key, kind, Severity.ERROR, detail, repair, object_key=key.pack)
+
+
+def without_pack(key: PackKey) -> Finding:
+    """Return the finding that there is an index object, and no pack."""
+    return about_pack(
+        key,
+        FindingKind.INDEX_ORPHAN,
+        Severity.ERROR,
+        "an index object without its pack: its instances cannot be brought back",
+        "restore the pack from an earlier version or a backup",
+        object_key=key.index,
+    )
+
+
+def left_out(tenant: str, study_instance_uid: str, error: PacsError) -> Finding:
+    """Return the finding that nothing of a study comes back: what is said of it is unreadable."""
+    is_denied = isinstance(error, Denied)
+    return Finding(
+        FindingKind.DENIED if is_denied else FindingKind.LEDGER,
+        Severity.ERROR,
+        f"nothing of the study is brought back, since what it hides cannot be told: {error}",
+        "see what the store lets us do, and run this again before the archive is started"
+        if is_denied
+        else "restore the object from an earlier version or a backup, and run this again before"
+        " the archive is started",
+        tenant=tenant,
+        study_instance_uid=study_instance_uid,
+    )
 
 
 class Committing:

@@ -12,6 +12,7 @@ import orjson
 
 from pacs_cloud.errors import Conflict, Corrupt
 from pacs_cloud.objectstore.keys import study_path
+from pacs_cloud.objectstore.naming import naming
 from pacs_cloud.objectstore.port import ObjectStore
 
 VERSION: Final = 1
@@ -85,11 +86,13 @@ class Entries(Generic[E]):
         """Return the entry under a key.
 
         Raises:
-            Corrupt: it cannot be read: nobody may take that for none.
+            Corrupt: it cannot be read: nobody may take that for none. Names it.
         """
-        entry = self.decode(await objects.get(key))
-        if entry.key != key:
-            raise Corrupt(f"{self.noun} says something else than its key")
+        data = await objects.get(key)
+        with naming(key):
+            entry = self.decode(data)
+            if entry.key != key:
+                raise Corrupt(f"{self.noun} says something else than its key")
         return entry
 
     def decode(self, data: bytes) -> E:

@@ -16,7 +16,8 @@ from pacs_cloud.custody.export import digest
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.rebuild import Rebuilt, rebuild
 from pacs_cloud.custody.share import Share
-from pacs_cloud.errors import Corrupt, InvalidRequest
+from pacs_cloud.errors import InvalidRequest, Unavailable
+from pacs_cloud.objectstore.keys import ledger_prefix
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.settings import Settings, StoreUrl, load_settings
 from patience import PATIENCE_S
@@ -72,21 +73,25 @@ async def test_together_they_make_what_one_would(
 async def test_problems_are_told(made: list[Made], settings: Settings, task: ShareTask) -> None:
     async with LocalObjectStore(settings.data / "objects") as objects:
         await objects.delete(made[0].key.pack)
+        torn = f"{ledger_prefix('default', '1.5')}1-x.json"
+        await objects.put_new(torn, b"")
     done = await rebuild_in_shares(settings, task, PROCESSES, lambda _: None)
-    assert [(one.kind, one.pack_id) for one in done.problems] == [
-        (FindingKind.INDEX_ORPHAN, made[0].key.pack_id)
-    ]
+    told = {(one.kind, one.pack_id, one.study_instance_uid) for one in done.problems}
+    first = made[0].key
+    assert told == {
+        (FindingKind.INDEX_ORPHAN, first.pack_id, first.study_instance_uid),
+        (FindingKind.LEDGER, "", "1.5"),
+    }
+    assert any(torn in one.detail for one in done.problems)
+    assert done.seen == len(made) - 1
 
 
 async def test_one_that_fails_ends_all(
     made: list[Made], settings: Settings, task: ShareTask
 ) -> None:
     assert made
-    async with LocalObjectStore(settings.data / "objects") as objects:
-        keys = [info.key async for info in objects.list("ledger/")]
-        await objects.delete(keys[0])
-        await objects.put_new(keys[0], b"{}")
-    with pytest.raises(Corrupt):
+    Path(task.catalogue.name).write_bytes(b"no catalogue" * 1000)
+    with pytest.raises(Unavailable):
         await rebuild_in_shares(settings, task, PROCESSES, lambda _: None)
 
 

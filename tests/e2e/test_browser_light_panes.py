@@ -14,6 +14,7 @@ from pacs_cloud.security.caller import Role
 from volume_samples import STUDY, enhanced, part10, series_of
 
 HERE = f"/light/studies/{SHARED}"
+LATER = "1.2.826.0.1.84"
 _FRAMES = "() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))"
 _IMAGE = "document.querySelector('.pane [data-of=image]').textContent"
 _NO_TROUBLE = "document.querySelector('.pane .trouble').hidden"
@@ -89,6 +90,8 @@ async def test_what_is_late_or_wrong_is_shown_as_such(tmp_path: Path) -> None:
     files = [
         *(instance_file(SHARED, number) for number in (1, 2, 3)),
         *(instance_file(OTHER, number, PatientID="ID-81") for number in (1, 2, 3)),
+        instance_file(LATER, PatientID="ID-81", StudyDate="20260501"),
+        instance_file(f"{LATER}.1", PatientID="V1", StudyDate="20260501"),
         part10(enhanced(series_of(_ball, shape=(24, 24, 24), spacing=(1, 1, 1)))),
     ]
     for number, one in enumerate(series_of(shape=(2, 8, 8), SeriesNumber=9), 1):
@@ -166,6 +169,7 @@ async def _leads_back_from_planes_of_the_second_place(page: Any) -> None:
     await page.goto(f"/light/studies/{STUDY}?series={STUDY}.9")
     await page.locator("main.alive").wait_for()
     await page.get_by_role("button", name="Compare", exact=True).click()
+    # Another series of it comes before what was made after it.
     await becomes(page, f"document.querySelectorAll('.pane')[1]?.dataset.series === '{STUDY}.1'")
     await page.locator(".pane").nth(1).focus()
     await page.get_by_role("button", name="Planes", exact=True).click()
@@ -275,7 +279,8 @@ async def _keeps_priors_at_the_second_place(page: Any) -> None:
     await page.locator("main.alive").wait_for()
     compare = page.get_by_role("button", name="Compare", exact=True)
     await compare.click()
-    await becomes(page, "document.querySelectorAll('.pane')[1]?.dataset.series")
+    # Not what came later, though that is the newest.
+    await becomes(page, f"document.querySelectorAll('.pane')[1]?.dataset.series === '{OTHER}.1'")
     await page.locator(".pane").nth(0).focus()
     await page.locator(f'.strip [data-study="{OTHER}"]').click()
     await becomes(page, "document.querySelectorAll('.pane')[1].classList.contains('active')")

@@ -66,6 +66,16 @@ def test_there_is_what_one_trains_with(data: Path) -> None:
     assert json.loads(labels)["label"] == "teaching"
 
 
+def test_how_many_are_made_is_no_study_on_record(data: Path) -> None:
+    listed = warm_start.run("audit", "list", "--data", data, "--json")
+    assert listed.returncode == 0, listed.stderr
+    events = [json.loads(line) for line in listed.stdout.splitlines()]
+    made = [one for one in events if one["action"] == "demo"]
+    assert made
+    there = {one["StudyInstanceUID"] for one in found(data)}
+    assert {uid for one in made for uid in one.get("studies", ())} <= there
+
+
 def test_another_newest_day_would_contradict_what_is_there(data: Path) -> None:
     before = found(data)
     said = demo(data, "--add", "--newest", "2026-01-01")

@@ -97,6 +97,11 @@ def test_a_purge_leaves_what_is_held_and_says_so(
     }
     assert STUDY in command(hold, data, "list").stdout
     assert fsck(data) == (0, [])
+    sooner = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+    earlier = refused(hold, data, "set", STUDY, "--reason", "x", "--until", sooner)
+    assert isinstance(earlier, Held)
+    assert "hold release" in str(earlier)
+    assert rows(command(hold, data, "list", "--json")) == [row]
     assert isinstance(refused(hold, data, "release", STUDY, "--reason", "x"), NotFound)
     command(hold, data, "release", STUDY, "--reason", "x", "--retention")
     assert "Nothing is held" in command(hold, data, "list").stdout

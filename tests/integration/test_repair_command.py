@@ -11,9 +11,21 @@ import pytest
 import warm_start
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.holds import HOLD_ENTRIES
+from pacs_cloud.objectstore.keys import study_path
 from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.storage_classes import StorageClass
+from unit.custody.custody_damage import swap
 from unit.custody.custody_packs import Made, fill
+
+CORRECTION = "01234567-89ab-7def-8123-456789abcdef"
+TIERS = """
+[[policies]]
+name = "all"
+
+[[policies.steps]]
+to = "STANDARD_IA"
+study_age_days = 30
+"""
 
 
 @pytest.fixture
@@ -97,3 +109,50 @@ async def test_nothing_to_repair_is_clean(made: list[Made], tmp_path: Path) -> N
     printed = pacs("catalogue", "hash", "--data", tmp_path)
     assert len(printed.stdout.strip()) == 64
     assert "3 studies" in printed.stderr
+
+
+async def test_a_rebuild_leaves_out_a_study_of_which_something_cannot_be_read(
+    made: list[Made], tmp_path: Path
+) -> None:
+    (before,) = rows("catalogue", "hash", "--data", tmp_path)
+    async with LocalObjectStore(tmp_path / "objects") as objects:
+        torn = await anext(info.key async for info in objects.list("ledger/"))
+        good = await objects.get(torn)
+        await swap(objects, torn, good[:-9])
+    (tmp_path / "catalogue.sqlite").unlink()
+    said = pacs("rebuild", "--data", tmp_path, code=1)
+    assert torn in said.stderr
+    assert "2 studies" in said.stdout
+    (finding,) = [one for one in rows("fsck", "--data", tmp_path, code=1) if one["key"] == torn]
+    assert finding["kind"] == "ledger"
+    (again,) = rows("rebuild", "--resume", "--data", tmp_path, code=1)
+    assert [torn in one["detail"] for one in again["problems"]] == [True]
+    async with LocalObjectStore(tmp_path / "objects") as objects:
+        await swap(objects, torn, good)
+    (done,) = rows("rebuild", "--resume", "--data", tmp_path)
+    assert (done["problems"], done["packs"]) == ([], len(made))
+    assert rows("catalogue", "hash", "--data", tmp_path) == [before]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("holds/{}/0000000000000001-legal-set.json", ("hold", "list")),
+        ("pins/{}/0000000000000001-set.json", ("tier", "pins")),
+        ("pins/{}/0000000000000001-set.json", ("tier", "plan", "{tiers}")),
+        ("labels/{}/0000000000000001-added.json", ("label", "list")),
+        (f"corrections/default/{CORRECTION}-patient-merge.json", ("corrections", "list")),
+    ],
+)
+async def test_what_cannot_be_read_is_named(
+    made: list[Made], tmp_path: Path, key: str, words: tuple[str, ...]
+) -> None:
+    study = made[0].key
+    key = key.format(study_path(study.tenant, study.study_instance_uid).rstrip("/"))
+    async with LocalObjectStore(tmp_path / "objects") as objects:
+        await objects.put_new(key, b"")
+    tiers = tmp_path / "tiers.toml"
+    tiers.write_text(TIERS)
+    named = (word.format(tiers=tiers) for word in words)
+    said = pacs(*named, "--data", tmp_path, code=2)
+    assert key in said.stderr

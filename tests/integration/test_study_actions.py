@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -303,19 +304,59 @@ class TestRecall:
             assert (await browser.get(f"/recall?study={COLD}")).status_code == 403
         assert not [info.key async for info in archive.stores.objects.list("recalls/")]
 
+    async def test_what_is_not_there_is_not_ready(self, archive: House) -> None:
+        async with await signed_in(archive, "carl", CLINICIAN) as browser:
+            for query, words in (
+                ("?study=1.2.3", "1 study is not there"),
+                ("", "No study is chosen"),
+            ):
+                page = visible((await browser.get(f"/recall{query}")).text)
+                assert words in page
+                assert "can be read now" not in page
+                assert "Ready" not in page
+            assert "Ready" in visible((await browser.get(f"/recall?study={MINE}")).text)
+
+    async def test_who_pins_and_may_not_read_is_shown_no_page(self, archive: House) -> None:
+        pins = Grant(Role.ADMIN, actions=frozenset({Action.SEARCH, Action.OPERATE}))
+        async with await signed_in(archive, "otto", pins) as browser:
+            fields = {"studies": MINE, "do": "set", "reason": ""}
+            assert (await browser.post("/recall/pin", fields, csrf=True)).status_code == 400
+            assert not refusals(archive)
+
+    async def test_who_pins_and_may_read_others_alone_is_told_the_fault(
+        self, archive: House
+    ) -> None:
+        pins = Grant(Role.ADMIN, actions=frozenset({Action.SEARCH, Action.OPERATE}))
+        async with await signed_in(archive, "otto", pins, SEES_OTHERS) as browser:
+            fields = {"studies": MINE, "do": "set", "reason": ""}
+            answer = await browser.post("/recall/pin", fields, csrf=True)
+            assert answer.status_code == 400
+            assert "Say why the studies are kept where they are." in visible(answer.text)
+            both = {**fields, "studies": f"{MINE} {OTHER}"}
+            assert (await browser.post("/recall/pin", both, csrf=True)).status_code == 422
+
     async def test_whoever_operates_pins_them(self, archive: House) -> None:
         objects = archive.stores.objects
         fields = {"studies": MINE, "do": "set", "reason": "A lawsuit"}
         async with await signed_in(archive, "root", Grant(Role.ADMIN)) as browser:
             without = {**fields, "reason": ""}
-            assert (await browser.post("/recall/pin", without, csrf=True)).status_code == 400
+            refused = await browser.post("/recall/pin", without, csrf=True)
+            assert refused.status_code == 422
+            # What was chosen is not lost, and the fault stands where it is mended.
+            form = refused.text.partition("<details open>")[2].partition("</details>")[0]
+            assert "Say why the studies are kept where they are" in form
+            assert f'name="studies" value="{MINE}"' in form
+            assert await pin_of(objects, "default", MINE, now_us=now_us()) is None
             await browser.post("/recall/pin", fields, csrf=True)
             pin = await pin_of(objects, "default", MINE, now_us=now_us())
             assert pin is not None
             assert (pin.reason, pin.who) == ("A lawsuit", "user:root")
-            page = visible((await browser.get(f"/recall?study={MINE}")).text)
-            assert "Pinned" in page
-            assert "Unpin 1" in page
+            answer = await browser.get(f"/recall?study={MINE}")
+            assert "Say why" not in visible(answer.text)
+            assert re.search('<input id="reason"[^>]* required', answer.text)
+            assert re.search(">Unpin 1<", answer.text)
+            assert re.search('value="release"[^>]* formnovalidate', answer.text)
+            assert "Pinned" in visible(answer.text)
             await browser.post("/recall/pin", {"studies": MINE, "do": "release"}, csrf=True)
             assert await pin_of(objects, "default", MINE, now_us=now_us()) is None
         async with await signed_in(archive, "rita", RADIOLOGIST) as browser:

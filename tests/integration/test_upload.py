@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ async def test_what_is_no_dicom_needs_a_patient(archive: House) -> None:
         for wrong in (
             {"given": "Nora"},
             {**PATIENT, "birth_date": "3.2.1980"},
+            {**PATIENT, "birth_date": day_from_now(3)},
             {**PATIENT, "sex": "X"},
             {**PATIENT, "family": "A^B"},
             {**PATIENT, "patient_id": "A\\B"},
@@ -134,6 +136,27 @@ async def test_what_is_no_dicom_needs_a_patient(archive: House) -> None:
             page = await browser.bring(("photo.jpg", jpeg()), script=False, **wrong)
             assert page.status_code == 422
             assert "Nothing was stored" in page.text
+
+
+async def test_who_is_born_today_is_taken_wherever_the_day_begins(archive: House) -> None:
+    async with await signed_in(archive, "tina", Grant(Role.TECHNOLOGIST)) as browser:
+        born: dict[str, Any] = {**PATIENT, "birth_date": day_from_now(1)}
+        assert said(await browser.bring(("a.jpg", jpeg()), **born)) == [("a.jpg", "stored")]
+
+
+def day_from_now(days: int) -> str:
+    """Return the date so many days from today, by UTC."""
+    return f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
+
+
+async def test_a_study_that_is_not_there_is_no_new_one(archive: House) -> None:
+    gone = "is not there, or you may not add to it"
+    one = Grant(Role.TECHNOLOGIST, (StudyRule(studies=frozenset({STUDY})),))
+    for name, grant in (("tina", Grant(Role.TECHNOLOGIST)), ("bea", one)):
+        async with await signed_in(archive, name, grant) as browser:
+            assert gone in (await browser.get("/upload?study=1.2.3")).text
+            for path in (f"/upload?study={STUDY}", "/upload"):
+                assert gone not in (await browser.get(path)).text
 
 
 async def test_what_is_tried_again_is_there_and_what_is_chosen_twice_no_conflict(

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG4HP41, CTImageStorage, VideoPhotographicImageStorage
 
@@ -359,6 +359,60 @@ async def test_priors_are_of_the_same_patient_and_for_whoever_sees_them(tmp_path
                 OTHER,
             ]
             assert OTHER not in (await carl.get(PAGE)).text
+
+
+async def test_only_what_was_made_before_is_called_a_prior(tmp_path: Path) -> None:
+    """What came later is at hand behind it, and what says no day is neither."""
+    made = {
+        **{f"1.2.3.{month}": f"2025{month:02}01" for month in (1, 2, 3, 4, 6, 7)},
+        "1.2.3.3": "2025.03.01",
+        "1.2.3.9": "",
+        "1.2.3.10": "20251301",
+    }
+    file = {"PatientID": "ID-81", "StudyTime": ""}
+    with config.disable_value_validation():
+        files = [instance_file(uid, 1, StudyDate=day, **file) for uid, day in made.items()]
+    async with house(tmp_path) as archive, signed_in(archive, "anna") as anna:
+        await archive.store([instance_file(SHARED, 1, StudyDate="20250501", **file), *files])
+        assert await beside(anna, SHARED) == [
+            *((f"1.2.3.{month}", "Prior study") for month in (4, 3, 2, 1)),
+            *((f"1.2.3.{month}", "Later study") for month in (7, 6)),
+        ]
+        assert (await beside(anna, "1.2.3.1"))[-1] == ("1.2.3.2", "Later study")
+        assert {said for _, said in await beside(anna, "1.2.3.9")} == {"Other study"}
+        first = await beside(anna, "1.2.3.2")
+        assert first[0] == ("1.2.3.1", "Prior study")
+        assert {said for _, said in first[1:]} == {"Later study"}
+
+
+async def test_of_one_day_the_hour_tells_what_is_a_prior(tmp_path: Path) -> None:
+    """One without an hour, or of the same minute, is neither before nor after."""
+    made = {
+        "1.2.3.8": "080000",
+        SHARED: "120000",
+        "1.2.3.16": "160000",
+        "1.2.3.0": "",
+        "1.2.3.12": "120030",
+    }
+    file = {"PatientID": "ID-81", "StudyDate": "20250501"}
+    async with house(tmp_path) as archive, signed_in(archive, "anna") as anna:
+        await archive.store(
+            [instance_file(uid, 1, StudyTime=at, **file) for uid, at in made.items()]
+        )
+        assert dict(await beside(anna, SHARED)) == {
+            "1.2.3.8": "Prior study",
+            "1.2.3.0": "Other study",
+            "1.2.3.12": "Other study",
+            "1.2.3.16": "Later study",
+        }
+
+
+async def beside(browser: Browser, study: str) -> list[tuple[str, str]]:
+    """Return the patient's other studies in the strip of one, and what each is called."""
+    page = (await browser.get(f"/light/studies/{study}")).text
+    shown = re.findall(r'<li class="[^"]*prior.*?</li>', page, re.DOTALL)
+    told = re.compile(r'data-study="([^"]+)".*<span class="unseen">([^<]*)<', re.DOTALL)
+    return [pair for one in shown for pair in told.findall(one)]
 
 
 async def test_a_series_without_images_says_what_it_is(archive: House) -> None:

@@ -174,9 +174,13 @@ async def test_two_contents_are_compared_and_chosen_between(made: House) -> None
     async with browser(made, "anna", Grant(Role.TECHNOLOGIST)) as anna:
         shown = await anna.get("/ops/conflicts")
         assert "SHARED SUSAN (ID-81)" in visible(shown.text)
+        to_it = f'href="/studies/{SHARED}"'
+        assert to_it in shown.text
         path = shown.text.partition('href="/ops/conflicts/')[2].partition('"')[0]
         path = f"/ops/conflicts/{path}"
-        page = visible((await anna.get(path)).text)
+        text = (await anna.get(path)).text
+        assert to_it in text
+        page = visible(text)
         assert "SHARED^SUSANNE" in page
         assert "2,400 pixels" in page
         for name, kind in {"newcomer": "jpeg", "other": "jpeg", "difference": "png"}.items():
@@ -246,6 +250,7 @@ async def test_patients_are_merged_after_a_look_and_unmerged(made: House) -> Non
         assert done.status_code == 303
         path = done.headers["location"].partition("#")[0]
         page = await anna.get(path)
+        assert f'href="/studies/{OTHER}"' in page.text
         assert "ID-82 → ID-81" in visible(page.text)
         assert "stands" in visible(page.text)
         record = (await made.stores.catalogue.studies_by_uid("default", [OTHER]))[0]
@@ -310,8 +315,15 @@ async def test_what_was_deleted_is_brought_back(made: House) -> None:
         assert "Legal hold" in held
         assert "not shown" in held
         assert "a complaint" not in held
+        assert f"/studies/{OTHER}" not in (await olaf.get("/ops/holds")).text
+        async with asyncio.timeout(PATIENCE_S):
+            while "Counted" not in (overview := (await olaf.get("/ops")).text):
+                await asyncio.sleep(0.05)
+        assert '<a href="/ops/holds">1 study is on hold</a>' in overview
     async with browser(made, "rita") as rita:
-        assert "a complaint" in (await rita.get("/ops/holds")).text
+        held = (await rita.get("/ops/holds")).text
+        assert "a complaint" in held
+        assert f'href="/studies/{OTHER}"' in held
     some = Grant(Role.OPS), Grant(Role.RADIOLOGIST, (StudyRule(studies=frozenset({OTHER})),))
     async with browser(made, "bob", *some) as bob:
         assert "a complaint" not in (await bob.get("/ops/holds")).text

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -154,6 +155,28 @@ async def test_a_device_is_let_in_changed_and_forgotten(made: House) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "only whoever is on this machine can associate"),
+        ({"dimse_unknown": "refuse"}, "nobody can associate"),
+        (
+            {"dimse_unknown": "refuse", "no_auth": True},
+            "only whoever is on this machine can associate",
+        ),
+    ],
+)
+async def test_who_can_associate_while_no_device_is_known(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    async with house(tmp_path, **given) as one, Browser(one.url) as anna:
+        if "no_auth" not in given:
+            await one.user("anna", Role.ADMIN)
+            assert (await anna.sign_in("anna")).status_code == 303
+        page = visible((await anna.get("/ops/ae-titles")).text)
+        assert f"No device is known: {said}." in page
+
+
 async def test_a_link_of_somebody_else_is_ended(made: House) -> None:
     await imported(made, instance_file(SHARED))
     async with browser(made, "rita", Grant(Role.RADIOLOGIST)) as rita:
@@ -163,6 +186,7 @@ async def test_a_link_of_somebody_else_is_ended(made: House) -> None:
         page = await anna.get("/ops/shares")
         assert "Made by user:rita" in visible(page.text)
         assert "never opened" in page.text
+        assert f'href="/studies/{SHARED}"' in page.text
         assert "a second opinion" in (await anna.get("/ops/shares?q=rita")).text
         assert "a second opinion" not in (await anna.get("/ops/shares?q=nobody")).text
         share = hidden(page.text)["share"]

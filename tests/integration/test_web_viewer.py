@@ -181,11 +181,17 @@ async def test_where_it_is_absent_a_page_says_so_and_leads_to_the_light_viewer(
             assert "The full viewer is not installed" in page.text
             assert f'href="/light/studies/{STUDY}"' in page.text
             assert "pacs-cloud viewer install" not in page.text
+        said = "Studies open in the light viewer: the full viewer is not installed here"
+        listed = (await browser.get("/")).text
+        assert said in listed
+        assert "pacs-cloud viewer install" not in listed
         async with signed_in(served, Role.ADMIN) as administrator:
-            assert "pacs-cloud viewer install" in (await administrator.get(DEEP)).text
+            for path in (DEEP, "/"):
+                assert "pacs-cloud viewer install" in (await administrator.get(path)).text
         # A process that serves finds it, and misses it, without being told.
         put(build, tmp_path / "viewer")
         assert (await browser.get(DEEP)).status_code == 200
+        assert said not in (await browser.get("/")).text
         remove(tmp_path / "viewer")
         assert (await browser.get(DEEP)).status_code == 404
 

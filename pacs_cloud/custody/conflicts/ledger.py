@@ -9,6 +9,7 @@ from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.custody.ledger import read_decisions
 from pacs_cloud.errors import Corrupt
 from pacs_cloud.objectstore.keys import decision_key, ledger_prefix
+from pacs_cloud.objectstore.naming import naming
 from pacs_cloud.objectstore.port import ObjectStore
 
 _CHOICE: Final = "choice"
@@ -70,7 +71,9 @@ async def choices_of(objects: ObjectStore, tenant: str, study_instance_uid: str)
     async for info in objects.list(ledger_prefix(tenant, study_instance_uid)):
         if info.key.endswith(f"-{_CHOICE}.json"):
             decisions = await read_decisions(objects, info.key)
-            found.append(_choice(decode_choice(await objects.get(info.key)), decisions))
+            data = await objects.get(info.key)
+            with naming(info.key):
+                found.append(_choice(decode_choice(data), decisions))
     return found
 
 

@@ -19,6 +19,7 @@ import orjson
 from pacs_cloud.custody.corrections.correction import Correction, CorrectionKind
 from pacs_cloud.custody.walk import CORRECTING, CORRECTIONS
 from pacs_cloud.errors import Corrupt, NotFound
+from pacs_cloud.objectstore.naming import naming
 from pacs_cloud.objectstore.port import ObjectStore
 
 _ID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -76,7 +77,7 @@ async def read_correction(objects: ObjectStore, tenant: str, correction_id: str)
 
     Raises:
         NotFound: there is none of this name.
-        Corrupt: it cannot be read.
+        Corrupt: it cannot be read. Names its object.
     """
     if _NAME.fullmatch(correction_id) is None:
         raise NotFound("There is no such correction.")
@@ -84,9 +85,11 @@ async def read_correction(objects: ObjectStore, tenant: str, correction_id: str)
     keys = [info.key async for info in objects.list(prefix)]
     for key in keys:
         if _kind_in(key, prefix) is not None:
-            correction = Correction.from_json(await objects.get(key))
-            if key != _key_of(correction):
-                raise Corrupt("a correction says something else than its key")
+            data = await objects.get(key)
+            with naming(key):
+                correction = Correction.from_json(data)
+                if key != _key_of(correction):
+                    raise Corrupt("a correction says something else than its key")
             return correction
     raise NotFound("There is no such correction.")
 
@@ -104,15 +107,16 @@ async def put_undone(objects: ObjectStore, tenant: str, correction_id: str, undo
 
 async def read_undone(objects: ObjectStore, tenant: str, correction_id: str) -> Undone | None:
     """Return who took a correction back, None where nobody did; raises Corrupt."""
+    key = f"{_key(tenant, correction_id)}-undone.json"
     try:
-        data = await objects.get(f"{_key(tenant, correction_id)}-undone.json")
+        data = await objects.get(key)
     except NotFound:
         return None
     try:
         fields: dict[str, Any] = orjson.loads(data)
         return Undone(str(fields["who"]), str(fields["reason"]), int(fields["undone_us"]))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Corrupt("that a correction was undone cannot be read") from error
+        raise Corrupt(f"{key}: that a correction was undone cannot be read") from error
 
 
 async def put_late_study(
@@ -137,14 +141,15 @@ async def came_late(
     objects: ObjectStore, tenant: str, correction_id: str, study_instance_uid: str
 ) -> int | None:
     """Return when a study came that came later, None where it is none; raises Corrupt."""
+    key = f"{_key(tenant, correction_id)}/{study_instance_uid}.json"
     try:
-        data = await objects.get(f"{_key(tenant, correction_id)}/{study_instance_uid}.json")
+        data = await objects.get(key)
     except NotFound:
         return None
     try:
         return int(orjson.loads(data)["came_us"])
     except (ValueError, TypeError, KeyError) as error:
-        raise Corrupt("a correction's later study cannot be read") from error
+        raise Corrupt(f"{key}: a correction's later study cannot be read") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,7 @@ async def studies_left(objects: ObjectStore, mark: CorrectionMark) -> tuple[str,
         fields: dict[str, Any] = orjson.loads(await objects.get(mark.key))
         return tuple(map(str, fields.get("studies", ())))
     except (ValueError, TypeError, AttributeError) as error:
-        raise Corrupt("a correction's mark cannot be read") from error
+        raise Corrupt(f"{mark.key}: a correction's mark cannot be read") from error
 
 
 async def remove_mark(objects: ObjectStore, mark: CorrectionMark) -> None:

@@ -13,6 +13,7 @@ from pacs_cloud.catalogue.records import StudyChange, StudyState
 from pacs_cloud.custody.ledger import Gets
 from pacs_cloud.errors import Conflict, Corrupt
 from pacs_cloud.objectstore.keys import decision_key, ledger_prefix
+from pacs_cloud.objectstore.naming import naming
 from pacs_cloud.objectstore.port import ObjectStore
 
 _MADE, _UNDONE = "amend", "amend-undone"
@@ -34,11 +35,13 @@ async def read_entry(objects: Gets, key: str) -> AmendmentEntry:
 
     Raises:
         NotFound: there is no such object.
-        Corrupt: it cannot be read, or says something else than its key.
+        Corrupt: it cannot be read, or says something else than its key. Names it.
     """
-    entry = AmendmentEntry.from_json(await objects.get(key))
-    if key != _key(entry):
-        raise Corrupt("an amendment's entry says something else than its key")
+    data = await objects.get(key)
+    with naming(key):
+        entry = AmendmentEntry.from_json(data)
+        if key != _key(entry):
+            raise Corrupt("an amendment's entry says something else than its key")
     return entry
 
 

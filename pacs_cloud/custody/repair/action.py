@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pacs_cloud.custody.findings import Finding, FindingKind
-from pacs_cloud.custody.ledger_check import TEND
+from pacs_cloud.custody.ledger_check import OF_THE_TRASH, TEND
 from pacs_cloud.objectstore.keys import PackKey
 
 Kind = FindingKind
@@ -85,6 +85,8 @@ def action_for(finding: Finding, all_findings: Collection[Finding]) -> Action | 
         return Action.BRING_BACK
     if finding.kind is Kind.LEDGER and (finding.repair == TEND or not finding.pack_id):
         return None  # somebody's deletion or correction is not over
+    if finding.repair == OF_THE_TRASH:
+        return None  # adopting it by itself would be taking a deletion for undone
     if finding.kind is Kind.INDEX_DIFFERS and not finding.key:
         return Action.STAGE
     about = {one.kind for one in all_findings if one.pack_id == finding.pack_id}

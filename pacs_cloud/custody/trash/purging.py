@@ -13,13 +13,17 @@ from dataclasses import dataclass, replace
 from pacs_cloud.catalogue.hiding import change_hidden
 from pacs_cloud.catalogue.judging import LoadTable
 from pacs_cloud.catalogue.port import Catalogue
+from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.custody.holds import refuse_held
+from pacs_cloud.custody.ledger import decided_by, decisions_of
 from pacs_cloud.custody.pack_removal import remove_with_replaced
 from pacs_cloud.custody.stored_pack import key_of
 from pacs_cloud.custody.trash.marked_ledger import MarkedLedger
 from pacs_cloud.custody.trash.marks import Action, Mark, Scope, marks, put_mark, remove_mark
 from pacs_cloud.custody.trash.purge_plan import PurgePlan
+from pacs_cloud.custody.walk import PACKS
 from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
+from pacs_cloud.objectstore.keys import parse_pack_key, study_path
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
 
@@ -97,6 +101,7 @@ async def tend_trash(
     cutoff_us = now_us - retention_us
     # A study deleted instance by instance has a mark for each, and is tended once.
     tended: dict[tuple[str, str], Purged] = {}
+    lost: dict[tuple[str, str], bool] = {}
     async for mark in marks(objects, tenant):
         is_due = mark.marked_us <= cutoff_us
         is_settled = mark.marked_us <= now_us - GRACE_US
@@ -124,9 +129,30 @@ async def tend_trash(
             # The deletions of a held study wait for the end of the hold.
             is_deletion = mark.action is Action.DELETE
             stays_us = max(retention_us, _MARK_STAYS_US) if is_deletion else GRACE_US
-            if mark.marked_us <= now_us - stays_us:
+            if mark.marked_us > now_us - stays_us:
+                continue
+            if is_deletion and study not in lost:
+                lost[study] = await _has_lost_packs(objects, catalogue, *study)
+            if not (is_deletion and lost[study]):
                 await remove_mark(objects, mark)
     return total
+
+
+async def _has_lost_packs(
+    objects: ObjectStore, catalogue: Catalogue, tenant: str, study_instance_uid: str
+) -> bool:
+    """Return whether a rebuild would bring something back into the trash, or may."""
+    names = tenant, study_instance_uid
+    known = {one.pack_id for one in await catalogue.packs(*names)}
+    found = [parse_pack_key(info.key) async for info in objects.list(PACKS + study_path(*names))]
+    lost = {key.pack_id for key in found if key is not None} - known
+    if not lost:
+        return False
+    try:
+        hidden = decided_by(await decisions_of(objects, *names)).hidden
+    except (Corrupt, NotFound, Offline, Denied):
+        return True
+    return any(HiddenReason.DELETED in hidden.get(one, {}).values() for one in lost)
 
 
 async def purge_readable(

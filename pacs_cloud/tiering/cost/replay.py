@@ -108,8 +108,7 @@ class Past:
         began = int(rows[0].min())
         if (days := today.toordinal() + 1 - began) < LEAST_DAYS:
             raise InvalidRequest(
-                f"a replay needs an archive of {LEAST_DAYS} days or more, and this one has {days}:"
-                " without --replay a made-up hospital is simulated"
+                f"a replay needs an archive of {LEAST_DAYS} days or more, and this one has {days}"
             )
         first = date.fromordinal(began).replace(day=1)
         elapsed = (today.year - first.year) * MONTHS_A_YEAR + today.month - first.month + 1

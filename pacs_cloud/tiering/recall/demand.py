@@ -27,6 +27,7 @@ from pacs_cloud.tiering.recall.marks import (
     Recall,
     RecallMark,
     ask_store,
+    drop_recall,
     get_recall,
     mark_for,
     put_recall,
@@ -155,7 +156,7 @@ class Recalls:
             BeingRecalled: they are on their way.
             Unavailable, Denied: they could not be asked for.
             NeverRestored: the store brings nothing back.
-            Corrupt: an object is gone, or a mark cannot be read.
+            Corrupt: an object is gone.
         """
         cold = [pack for pack in packs if not self.can_be_read(pack)]
         if not cold:
@@ -242,7 +243,10 @@ class Recalls:
                     return _Asked(await get_recall(self._objects, mark), 0)
                 except NotFound:
                     continue  # it is over since
-        raise Unavailable("a recall kept changing")
+                except Corrupt:
+                    with suppress(Denied):  # whoever tends recalls does then
+                        await drop_recall(self._objects, mark)
+        raise Unavailable("a recall kept changing, or its mark cannot be read")
 
     async def _begin(self, recall: Recall, now_us: int) -> tuple[Recall, ObjectInfo]:
         """Ask the store; what it refuses for good is not under way."""

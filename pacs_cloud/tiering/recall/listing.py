@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import PackRecord
-from pacs_cloud.errors import NotFound
+from pacs_cloud.errors import Corrupt, NotFound
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.objectstore.storage_classes import needs_recall
 from pacs_cloud.tiering.recall.cold import cold_packs
@@ -58,8 +58,9 @@ async def list_recalls(
 ) -> AsyncIterator[StudyRecall]:
     """Yield the studies that are being recalled, or whose readable copies are still there.
 
+    A mark that cannot be read is passed over, as if nobody had asked.
+
     Raises:
-        Corrupt: a mark cannot be read.
         Unavailable: a store cannot be reached.
     """
     async for marks in recall_marks(objects, tenant):
@@ -118,8 +119,8 @@ async def _of_study(
             continue
         try:
             recall = await get_recall(objects, mark)
-        except NotFound:
-            continue  # it is over since
+        except (NotFound, Corrupt):
+            continue  # it is over since, or whoever comes next drops it and asks anew
         causes.add(str(recall.cause))
         if mark.pack not in cold or pack.recalled_until_us != mark.after_us:
             continue

@@ -4,9 +4,11 @@ A mark is written on condition that there is none, by whoever asks first; its wr
 alone then asks the store, so that any number of readers in any number of processes
 cause one restore. Its key follows from the pack's record: once the pack has arrived
 the record says until when, and the next recall has another key. It lies under
-`recalls/{tenant}/` until that copy is gone; `tending` looks after it.
+`recalls/{tenant}/` until that copy is gone; `tending` looks after it. One that cannot be
+read is worth no more than none.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,6 +24,8 @@ from pacs_cloud.objectstore.storage_classes import RecallSpeed
 from pacs_cloud.telemetry import hashed
 from pacs_cloud.tiering.recall.causes import UNKNOWN, Cause, Why
 from pacs_cloud.tiering.recall.times import service_arrival_s
+
+log = logging.getLogger(__name__)
 
 _VERSION: Final = 1
 
@@ -183,6 +187,20 @@ async def get_recall(objects: ObjectStore, mark: RecallMark) -> Recall:
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt(f"{mark.key} cannot be read") from error
+
+
+async def drop_recall(objects: ObjectStore, mark: RecallMark) -> None:
+    """Remove a mark that cannot be read, so that who wants its pack next asks anew.
+
+    A good one that was written meanwhile may go with it: no port removes on a condition.
+    Then somebody asks once more, and the store takes that for the recall under way.
+
+    Raises:
+        Denied: not everybody may remove.
+    """
+    await objects.delete(mark.key)
+    fields = {"study": hashed(mark.pack.study_instance_uid), "pack": mark.pack.pack_id}
+    log.warning("recall_mark_dropped", extra=fields)
 
 
 async def recall_marks(

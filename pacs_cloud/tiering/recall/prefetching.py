@@ -78,11 +78,8 @@ class DailyBound:
                     continue
                 try:
                     recall = await get_recall(self._objects, mark)
-                except NotFound:
-                    continue  # it is over since
-                except Corrupt:
-                    known[mark.key] = 0, 0  # whoever tends recalls tells of it
-                    continue
+                except (NotFound, Corrupt):
+                    continue  # it is over since, or will be dropped
                 counts = recall.cause.why in PREFETCHED
                 known[mark.key] = recall.asked_us, recall.length_bytes if counts else 0
         self._known[tenant] = known

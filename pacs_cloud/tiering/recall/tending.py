@@ -3,8 +3,8 @@
 A crash between a mark and the request to the store, or a store that forgot, leaves a
 pack that nobody would ask for again; here that is seen. What has arrived is written
 into the pack's record, so that searches tell it without a look at an object, and the
-mark goes with the readable copy. Of what went cold before thumbnails were kept one is
-made then.
+mark goes with the readable copy. A mark that cannot be read is dropped. Of what went cold
+before thumbnails were kept one is made then.
 """
 
 import logging
@@ -28,6 +28,7 @@ from pacs_cloud.tiering.keeping import KeepThumbnail, keep_none
 from pacs_cloud.tiering.recall.marks import (
     RecallMark,
     ask_store,
+    drop_recall,
     get_recall,
     key_of,
     recall_marks,
@@ -50,7 +51,7 @@ class Tended:
         arrived: noted as readable.
         restarted: asked for again.
         ended: whose readable copy is gone, or which need none any more.
-        failed: whose mark cannot be read, or which the store does not give back.
+        failed: whose mark could not be read, or which the store does not give back.
     """
 
     waiting: int = 0
@@ -164,6 +165,9 @@ async def _look(objects: ObjectStore, mark: RecallMark, now_us: int) -> tuple[Te
     except NotFound:
         # The pack is being purged, or somebody else has tended this mark: next time tells.
         return Tended(), 0
+    except Corrupt:
+        await drop_recall(objects, mark)
+        return Tended(failed=1), 0
     stays_us = now_us + recall.days * _DAY_US
     match info.availability:
         case Availability.ONLINE:

@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from pacs_cloud.catalogue.elements import first_text
+from pacs_cloud.catalogue.ordering import usable_date
 from pacs_cloud.web.share_contents import SharedSeries, SharedStudy
+from pacs_cloud.web.studies.rows import StudyRow
 
 KEY_OBJECTS: Final = "KO"
 _NOT_SEEN: Final = frozenset({KEY_OBJECTS, "PR"})
@@ -43,6 +46,14 @@ class Tile:
     is_current: bool
 
 
+class Made(StrEnum):
+    """When another study of the same patient was made, in words; in the order of the strip."""
+
+    BEFORE = "Prior study"
+    AFTER = "Later study"
+    NOBODY_KNOWS = "Other study"
+
+
 @dataclass(frozen=True, slots=True)
 class Prior:
     """An earlier or later study of the same patient, in the strip.
@@ -52,12 +63,33 @@ class Prior:
         series: the one of its series that is seen first.
         about: what it is.
         date: when it was made.
+        made: whether that was before the study that is looked at.
     """
 
     uid: str
     series: str
     about: str
     date: str
+    made: Made
+
+    @property
+    def is_before(self) -> bool:
+        """Whether it may be taken for how things were before."""
+        return self.made is Made.BEFORE
+
+
+def made_when(other: StudyRow, here: StudyRow) -> Made:
+    """Return whether a study was made before another one, or after it.
+
+    Of one day the hour tells. What says no day, or of one day no hour or the same one, is
+    neither before nor after.
+    """
+    there, now = (usable_date(one.date.replace("-", "")) for one in (other, here))
+    if there and there == now:
+        there, now = other.time, here.time
+    if there == now or not (there and now):
+        return Made.NOBODY_KNOWS
+    return Made.AFTER if there > now else Made.BEFORE
 
 
 def current_series(study: SharedStudy, wanted: str) -> SharedSeries | None:

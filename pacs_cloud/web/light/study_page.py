@@ -14,9 +14,11 @@ from pacs_cloud.security.caller import Action, Caller, caller_in
 from pacs_cloud.web.light.frame_list import FrameList, FrameLists
 from pacs_cloud.web.light.key_titles import TITLES
 from pacs_cloud.web.light.study_head import (
+    Made,
     Prior,
     current_series,
     facts,
+    made_when,
     seen_series,
     tiles,
 )
@@ -94,14 +96,20 @@ class StudyPage:
         return response if visit is None else self._kit.visits.renew(request, visit, response)
 
     async def _priors(self, caller: Caller, study: SharedStudy) -> list[Prior]:
-        """Return the patient's other studies that can be looked at beside this one."""
+        """Return the patient's other studies that can be looked at beside this one.
+
+        Those from before it come first, of each kind the newest.
+        """
         found: list[Prior] = []
-        for row in (await self._studies.priors(caller, row_of(study.elements)))[:_MOST_PRIORS]:
+        here, order = row_of(study.elements), list(Made)
+        others = [(made_when(row, here), row) for row in await self._studies.priors(caller, here)]
+        others.sort(key=lambda other: order.index(other[0]))
+        for made, row in others[:_MOST_PRIORS]:
             other = await self._contents.study(caller, row.uid)
             series = current_series(other, "") if other else None
             if other and series:
                 about = " · ".join(one for one in (other.modalities, other.description) if one)
-                found.append(Prior(row.uid, series.uid, about, other.date))
+                found.append(Prior(row.uid, series.uid, about, other.date, made))
         return found
 
     async def _pictured(self, caller: Caller, study: SharedStudy) -> frozenset[str] | None:

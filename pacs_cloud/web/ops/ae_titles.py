@@ -141,6 +141,7 @@ class AeTitles:
                 for one in page.items
                 if one.device is not None
             ],
+            lets_in_locals=self._services.lets_in_locals,
             notice=notice,
         )
 

@@ -25,7 +25,12 @@ _NEW: Final = (MERGE, MOVE, ATTRIBUTES)
 
 
 def custody_routes(
-    kit: PageKit, services: CustodyServices | None, frame: OpsFrame, *, sees_host: bool
+    kit: PageKit,
+    services: CustodyServices | None,
+    frame: OpsFrame,
+    *,
+    sees_host: bool,
+    is_shared: bool,
 ) -> list[BaseRoute]:
     """Return them as routes of the HTTP application; none without services."""
     if services is None:
@@ -33,7 +38,7 @@ def custody_routes(
     refusals = kit.refusals
     audit = AuditSearch(services, frame)
     chain = AuditChain(services, frame)
-    integrity = Integrity(services, frame, sees_host=sees_host)
+    integrity = Integrity(services, frame, sees_host=sees_host, is_shared=is_shared)
     trash = TrashPage(services, frame)
     conflicts = Conflicts(services, frame)
     titles = AeTitles(services, frame)

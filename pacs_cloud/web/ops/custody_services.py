@@ -28,6 +28,7 @@ class CustodyServices:
         witness: puts on record what is done and seen here.
         now_us: the time, microseconds since 1970 UTC.
         journals: where the audit trail's journals lie on this disk; None: nowhere.
+        lets_in_locals: whether whoever is on this machine may associate without being known.
         aet: our own AE title, which corrections name as their system.
         sensitive: labels that hide a study from whoever is not named for them.
         trash_days: how long what was deleted can be restored.
@@ -44,6 +45,7 @@ class CustodyServices:
     witness: Witness
     now_us: Callable[[], int]
     journals: Path | None
+    lets_in_locals: bool
     aet: str
     sensitive: frozenset[str]
     trash_days: float

@@ -127,6 +127,7 @@ class OpsFrame:
             sections=to.sections,
             every_s=every_s,
             now_text=second_text(self._kit.services.now_us()),
+            may_search=access.may(to.caller, Action.SEARCH),
             **_WORDS,
             **{"notice": "", "failure": None, **context},
         )

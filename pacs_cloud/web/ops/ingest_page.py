@@ -16,6 +16,7 @@ from pacs_cloud.web.local_paths import OPS
 from pacs_cloud.web.ops.frame import LIVE_S, OpsFrame
 from pacs_cloud.web.ops.kept import Kept
 from pacs_cloud.web.ops.services import OpsServices
+from pacs_cloud.web.ops.words import within_text
 from pacs_cloud.web.page_kit import PageKit
 
 PATH: Final = f"{OPS}/ingest"
@@ -65,18 +66,20 @@ class IngestPage:
         waiting = [one for one in files if not one.is_quarantined]
         listed = quarantined if shown == "quarantine" else waiting
         seen = await self._seen.get()
+        traffic, now_us = self._services.traffic, self._kit.services.now_us()
         return self._frame.page(
             request,
             entered,
             "ingest.html",
             section=PATH,
             every_s=LIVE_S,
-            now_us=self._kit.services.now_us(),
+            now_us=now_us,
             shown=shown,
             find=find,
             open=[one for one in seen if not one.ended_us],
             associations=[one for one in seen if _is_shown(one, shown) and _is_found(one, find)],
-            rates=[] if self._services.is_shared else self._services.traffic.rates(),
+            rates=[] if self._services.is_shared else traffic.rates(),
+            within=within_text(traffic.since_us, now_us),
             processes=_by_process(waiting),
             files=listed[:_FILES_SHOWN],
             more_files=max(0, len(listed) - _FILES_SHOWN),

@@ -43,7 +43,7 @@ class RoundText:
 
     state: str
     done: float
-    packs: str
+    packs: int
     of_packs: str
     length: str
     of_length: str
@@ -75,11 +75,17 @@ class FoundText:
 class Integrity:
     """The page, for whoever operates."""
 
-    def __init__(self, services: CustodyServices, frame: OpsFrame, *, sees_host: bool) -> None:
-        """Tell of the archive of `services`; with `sees_host` how much all tenants' packs are."""
+    def __init__(
+        self, services: CustodyServices, frame: OpsFrame, *, sees_host: bool, is_shared: bool
+    ) -> None:
+        """Tell of the archive of `services`; with `sees_host` how much all tenants' packs are.
+
+        `is_shared` says whether there are other tenants.
+        """
         self._services = services
         self._frame = frame
         self._sees_host = sees_host
+        self._is_shared = is_shared
 
     async def show(self, request: Request) -> Response:
         """Return the page."""
@@ -97,6 +103,7 @@ class Integrity:
             checks=checks,
             round=_round_text(at, services.reread_days) if at is not None else None,
             sees_host=self._sees_host,
+            is_shared=self._is_shared,
             rereads=services.reread_days > 0,
             found=found,
             packs=packs,
@@ -148,7 +155,7 @@ def _round_text(at: Round, days: float) -> RoundText:
     return RoundText(
         state,
         1.0 if at.is_over else done,
-        f"{at.read:,}",
+        at.read,
         f"{at.total_packs:,}",
         size(at.read_bytes),
         size(at.total_bytes),

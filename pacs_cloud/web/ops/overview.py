@@ -16,7 +16,7 @@ from pacs_cloud.web.ops.kept import Kept
 from pacs_cloud.web.ops.sections import SECTIONS
 from pacs_cloud.web.ops.services import Classes, OpsServices
 from pacs_cloud.web.ops.spark import spark
-from pacs_cloud.web.ops.words import ago_text, size_text
+from pacs_cloud.web.ops.words import ago_text, size_text, within_text
 from pacs_cloud.web.page_kit import PageKit
 from pacs_cloud.web.refusals import see_other
 
@@ -63,7 +63,7 @@ class Overview:
         sees_host = self._services.sees_host
         alerts = alerts_of(state, now_us, sees_host=sees_host)
         traffic = self._services.traffic
-        rates = traffic.rates()
+        rates, since_us = traffic.rates(), traffic.since_us
         walk = await self._counted(request).soon()
         classes, on_hold = walk.outcome if walk.outcome is not None else ({}, 0)
         return self._frame.page(
@@ -78,7 +78,8 @@ class Overview:
             rates=[] if self._services.is_shared else rates[:_DEVICES_SHOWN],
             more_devices=max(0, len(rates) - _DEVICES_SHOWN),
             spark=spark(traffic.minutes()),
-            since=ago_text(round(traffic.since_s * 1e6), now_us),
+            since=ago_text(since_us, now_us),
+            within=within_text(since_us, self._kit.services.now_us()),
             is_shared=self._services.is_shared,
             sees_host=sees_host,
             oldest=ago_text(state.spool_oldest_us, now_us),

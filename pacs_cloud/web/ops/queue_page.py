@@ -1,4 +1,4 @@
-"""`/ops/queue`: jobs that wait, are done, or failed for good; the last are sent round again."""
+"""`/ops/queue`: how many jobs wait or are at work; what failed for good, to go round again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

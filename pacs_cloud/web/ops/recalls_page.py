@@ -6,7 +6,6 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacs_cloud.security import access
 from pacs_cloud.security.caller import Action
 from pacs_cloud.tiering.pins import Pin, pins
 from pacs_cloud.tiering.recall.cold import cold_packs
@@ -73,7 +72,6 @@ class RecallsPage:
             more_pins=max(0, len(pinned) - _SHOWN),
             reads_cold=self._services.tiers.reads_cold,
             shows_reasons=reads_all(self._services.custody, entered.caller),
-            may_search=access.may(entered.caller, Action.SEARCH),
         )
 
     async def _look(self) -> list[ShownRecall]:

@@ -40,5 +40,9 @@ def ops_routes(kit: PageKit, services: OpsServices) -> list[BaseRoute]:
         resource(cost_page.PRICES, refusals, get=cost.prices),
         resource(what_if_page.PATH, refusals, get=what_if_page.WhatIfPage(*made).show),
         resource(recalls_page.PATH, refusals, get=recalls_page.RecallsPage(*made).show),
-        *custody_routes(kit, services.custody, frame, sees_host=services.sees_host),
+        *custody_routes(
+            *(kit, services.custody, frame),
+            sees_host=services.sees_host,
+            is_shared=services.is_shared,
+        ),
     ]

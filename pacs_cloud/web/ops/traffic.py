@@ -90,6 +90,11 @@ class Traffic:
         """When it looked first, of what it remembers; seconds since 1970 UTC, 0: never."""
         return self._looks[0].at_s if self._looks else 0.0
 
+    @property
+    def since_us(self) -> int:
+        """The same in microseconds."""
+        return round(self.since_s * 1e6)
+
     def total(self) -> Rate:
         """Return what came in altogether."""
         rates = self.rates()

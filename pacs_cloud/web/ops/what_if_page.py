@@ -68,7 +68,7 @@ class WhatIfPage:
             try:
                 question = _question(given, table, own_region)
                 asked = parse_policies(question.policies)
-                notes = _notes(asked)
+                notes = _notes(asked, by_rules=table.region(question.region).service_rules)
             except InvalidRequest as error:
                 failure = Failure("That cannot be reckoned", str(error))
             else:
@@ -148,9 +148,9 @@ def _number(text: str, what: str, most: int) -> int:
     return int(text)
 
 
-def _notes(policies: Sequence[Policy]) -> list[str]:
+def _notes(policies: Sequence[Policy], *, by_rules: bool) -> list[str]:
     """Return what is to be said about policies; raises InvalidRequest where they cannot be."""
-    advice = advise(policies)
+    advice = advise(policies, by_rules=by_rules)
     wrong = [_sentence(one) for one in advice if one.severity is Severity.ERROR]
     if wrong:
         raise InvalidRequest("\n".join(wrong))

@@ -47,6 +47,16 @@ def ago_text(then_us: int, now_us: int) -> str:
     return f"{span_text(seconds)} ago" if round(seconds) > 0 else "just now"
 
 
+def within_text(since_us: int, now_us: int) -> str:
+    """Return over how long traffic was counted: an hour, or since when, where that is less.
+
+    `since_us`: when this process looked at the counters first; 0: it has not yet.
+    """
+    if since_us and now_us - since_us >= _HOUR_S * 1_000_000:
+        return "within the hour"
+    return f"since this page's process started, {ago_text(since_us, now_us) or 'just now'}"
+
+
 def left_text(then_us: int, now_us: int) -> str:
     """Return how far a moment lies ahead, `in 4 min`; "" for no moment."""
     if not then_us:

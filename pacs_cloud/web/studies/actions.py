@@ -15,11 +15,10 @@ from pacs_cloud.web.study_services import StudyServices
 def actions_routes(kit: PageKit, services: StudyServices) -> list[BaseRoute]:
     """Return them as routes of the HTTP application."""
     refusals = kit.refusals
-    pinning = Pinning(kit, services)
-    recall = RecallPage(kit, services, pinning)
+    recall = RecallPage(kit, services, Pinning(kit, services))
     found: list[BaseRoute] = [
         resource(RECALL, refusals, get=recall.show, post=recall.start),
-        resource(f"{RECALL}/pin", refusals, get=recall.show, post=pinning.change),
+        resource(f"{RECALL}/pin", refusals, get=recall.show, post=recall.pin),
         resource(DOWNLOAD, refusals, get=Download(kit, services, recall).show),
     ]
     if services.sending is not None:

@@ -1,20 +1,17 @@
 """Studies that stay where they are, whatever a policy says: pinned on the page of recalls."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from pacs_cloud.errors import InvalidRequest
 from pacs_cloud.security.audit_event import Kind, event_of
-from pacs_cloud.security.caller import Action, caller_in
+from pacs_cloud.security.caller import Caller
 from pacs_cloud.tiering.pins import Pin, pin_of, write_pin
 from pacs_cloud.tiering.staying import stay_all
-from pacs_cloud.web.local_paths import RECALL
+from pacs_cloud.web.forms import Form
 from pacs_cloud.web.page_kit import PageKit
-from pacs_cloud.web.refusals import see_other
-from pacs_cloud.web.studies.actions_chosen import DOOR, choice_sent, url_of
+from pacs_cloud.web.studies.actions_chosen import DOOR, Chosen
 from pacs_cloud.web.study_services import StudyServices
 
 LONGEST_REASON: Final = 200
@@ -48,20 +45,18 @@ class Pinning:
         pin = await pin_of(self._services.objects, tenant, uid, now_us=now_us)
         return None if pin is None else PinText(pin.reason, pin.who)
 
-    async def change(self, request: Request) -> Response:
-        """Pin the studies in the form, or let them go.
+    async def change(self, caller: Caller, studies: Sequence[Chosen], form: Form) -> None:
+        """Pin studies as a form says, or let them go.
 
         Raises:
-            Denied: they do not operate the archive.
             InvalidRequest: no reason is said.
             Unavailable: it cannot be put on record, or not be written.
         """
-        visit, form, choice = await choice_sent(self._kit, self._services, request, Action.OPERATE)
-        caller, services = caller_in(request.scope), self._kit.services
+        services = self._kit.services
         is_set, reason = _DEEDS.get(form.text("do")), form.text("reason", max_length=LONGEST_REASON)
         if is_set is None or (is_set and not reason):
             raise InvalidRequest("Say why the studies are kept where they are.")
-        for study in choice.allowed:
+        for study in studies:
             names = caller.tenant, study.uid
             if not is_set and await self.text(*names) is None:
                 continue
@@ -77,4 +72,3 @@ class Pinning:
             await write_pin(objects, pin, now_us=now_us)
             if is_set:
                 await stay_all(objects, self._services.catalogue, *names, now_us=now_us)
-        return self._kit.visits.renew(request, visit, see_other(url_of(RECALL, choice.asked)))

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacs_cloud.errors import Denied, NotFound, Offline, PacsError, Unavailable
+from pacs_cloud.errors import Denied, InvalidRequest, NotFound, Offline, PacsError, Unavailable
 from pacs_cloud.security import access
 from pacs_cloud.security.caller import Action, Caller, caller_in
 from pacs_cloud.tiering.recall.demand import BeingRecalled
@@ -21,6 +21,7 @@ from pacs_cloud.web.studies.actions_chosen import (
     Choice,
     Chosen,
     choice_by,
+    choice_of,
     choice_sent,
     of_each,
     url_of,
@@ -94,8 +95,29 @@ class RecallPage:
         visit, _, choice = await choice_sent(self._kit, self._services, request, Action.READ)
         failure = await self.asked_back(caller_in(request.scope), choice.allowed)
         if failure is not None:
-            return await self.page(request, visit, choice, failure=failure)
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            return await self.page(request, visit, choice, status, failure=failure)
         return see_other(url_of(RECALL, choice.asked))
+
+    async def pin(self, request: Request) -> Response:
+        """Pin the studies in the form, or let them go; the page says what is wrong with it.
+
+        Raises:
+            Denied: they do not operate the archive.
+            InvalidRequest: no reason is said, by who may read none of them.
+            Unavailable: it cannot be put on record, or not be written.
+        """
+        visit, form, choice = await choice_sent(self._kit, self._services, request, Action.OPERATE)
+        caller = caller_in(request.scope)
+        try:
+            await self._pinning.change(caller, choice.allowed, form)
+        except InvalidRequest as error:
+            seen = await choice_of(self._services, caller, choice.asked, Action.READ)
+            if not seen.allowed:
+                raise
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+            return await self.page(request, visit, seen, status, pin_fault=sentence(error))
+        return self._kit.visits.renew(request, visit, see_other(url_of(RECALL, choice.asked)))
 
     async def asked_back(
         self, caller: Caller, studies: Sequence[Chosen], to: Action = Action.READ
@@ -139,6 +161,7 @@ class RecallPage:
         *,
         coming: Sequence[Coming] | None = None,
         failure: Failure | None = None,
+        pin_fault: str = "",
         is_for_download: bool = False,
     ) -> Response:
         """Return the page about these studies; `coming` as far as that is known."""
@@ -149,7 +172,7 @@ class RecallPage:
         may_download = access.may(caller, Action.DOWNLOAD)
         response = self._kit.templates.live(
             "studies/recall.html",
-            HTTPStatus.SERVICE_UNAVAILABLE if failure else status,
+            status,
             **visit.context,
             here=STUDIES,
             choice=choice,
@@ -164,6 +187,7 @@ class RecallPage:
             pinned=sum(one.pin is not None for one in coming),
             longest_reason=LONGEST_REASON,
             failure=failure,
+            pin_fault=pin_fault,
         )
         return self._kit.visits.renew(request, visit, response)
 

@@ -53,7 +53,8 @@ class Labelling:
             reason = _reason_of(form)
             is_added = _is_added(form)
         except InvalidRequest as error:
-            return await self._page.page(request, visit, Failure(_NOTHING, sentence(error)))
+            failure = Failure(_NOTHING, sentence(error))
+            return await self._page.page(request, visit, failure, form.fields)
         if not await self._services.catalogue.studies_by_uid(caller.tenant, [uid]):
             raise NotFound("there is no such study")
         details = (("label", label), ("reason", reason))

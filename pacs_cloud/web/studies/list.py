@@ -62,6 +62,7 @@ class StudyList:
             range=RANGE,
             modalities=_choices(filters.modality),
             may=may,
+            has_viewer=self._services.has_viewer,
             opens=_opens(self._services) if Action.READ in may else "",
         )
         response.headers["vary"] = _PART

@@ -25,6 +25,7 @@ from pacs_cloud.web.visits import Visit
 _HOME_CLASS: Final = "STANDARD"
 _OFFERED: Final = (Action.READ, Action.DOWNLOAD, Action.SEND, Action.SHARE)
 """What this page has buttons for, where it may be done with this study."""
+_GIVEN: Final = ("label", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,20 @@ class StudyPage:
         return await self.page(request, visit)
 
     async def page(
-        self, request: Request, visit: Visit, failure: Failure | None = None
+        self,
+        request: Request,
+        visit: Visit,
+        failure: Failure | None = None,
+        given: Mapping[str, str] | None = None,
     ) -> Response:
-        """Return the page of the study that the URL names, with what went wrong."""
+        """Return the page of the study that the URL names, with what went wrong.
+
+        Args:
+            request: for the page.
+            visit: of whoever asks.
+            failure: what went wrong.
+            given: the fields of the form about labels, as they were sent.
+        """
         caller, uid = caller_in(request.scope), uid_in(request, "study")
         study = await self._contents.study(caller, uid)
         if study is None:
@@ -82,6 +94,7 @@ class StudyPage:
             may_label=access.administers(caller),
             has_viewer=self._services.has_viewer,
             failure=failure,
+            given={name: (given or {}).get(name, "") for name in _GIVEN},
         )
         return self._kit.visits.renew(request, visit, response)
 

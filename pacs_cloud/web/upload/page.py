@@ -196,13 +196,15 @@ class UploadPage:
         is_bounded = access.is_bounded(caller, Action.STORE)
         is_looking = bool(asked) or is_bounded
         offered, note = await self._offered(caller, asked) if is_looking else ([], "")
+        row = await self._row(caller, chosen) if chosen else None
         response = self._kit.templates.live(
             "upload/upload.html",
             HTTPStatus.UNPROCESSABLE_ENTITY if failure else HTTPStatus.OK,
             **visit.context,
             here=UPLOAD,
             upload=new_pack_id(self._kit.services.now_us()),
-            chosen=await self._row(caller, chosen) if chosen else None,
+            chosen=row,
+            is_gone=bool(chosen) and row is None,
             offered=offered,
             offered_note=note,
             is_looking=is_looking,

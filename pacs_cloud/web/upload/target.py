@@ -4,7 +4,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Final
 
 from pacs_cloud.dicom.attributes import PATIENT_TAGS
@@ -127,7 +127,7 @@ def _of_new(said: Mapping[str, str], at_us: int, zone: str) -> Elements:
         **_study(said, at_us, zone),
         "00100010": _name(said["family"], said["given"]),
         "00100020": element("LO", said["patient_id"]),
-        "00100030": element("DA", _day(said["birth_date"])),
+        "00100030": element("DA", _day(said["birth_date"], at_us)),
         "00100040": element("CS", said["sex"]),
     }
 
@@ -154,11 +154,14 @@ def _name(family: str, given: str) -> Element:
     return element("PN", {group: name}) if name else element("PN")
 
 
-def _day(text: str) -> str:
+def _day(text: str, at_us: int) -> str:
+    """Return a birth date as a DA; where days begin first it is tomorrow already."""
     if not text:
         return ""
     try:
         born = date.fromisoformat(text)
     except ValueError as error:
         raise InvalidRequest("A birth date is a day, such as 1970-01-31.") from error
+    if born > datetime.fromtimestamp((at_us + _DAY_US) / 1e6, UTC).date():
+        raise InvalidRequest("The birth date is still to come.")
     return born.strftime("%Y%m%d") if born.year > 999 else f"{born.year:04d}{born:%m%d}"

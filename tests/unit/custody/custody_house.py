@@ -1,7 +1,9 @@
 """An archive with a trash, and ways for its processes to die."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pacs_cloud.catalogue.judging import ConflictPolicy
@@ -125,6 +127,17 @@ class House:
             now_us=self.clock.tick(),
         )
         return await self.digest()
+
+
+@asynccontextmanager
+async def opened(folder: Path, clock: Clock | None = None) -> AsyncGenerator[House]:
+    async with (
+        LocalObjectStore(folder / "objects") as objects,
+        SqliteCatalogue(folder / "catalogue.sqlite") as catalogue,
+    ):
+        house = House(objects, catalogue)
+        house.clock.now_us = clock.now_us if clock else house.clock.now_us
+        yield house
 
 
 class Dying:

@@ -1,8 +1,8 @@
 """An erasure may die at any step: the next turn ends it, and nothing else is lost."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -15,23 +15,12 @@ from pacs_cloud.errors import Denied
 from pacs_cloud.objectstore.local import LocalObjectStore
 from unit.custody.custody_erasure import Eraser, traces
 from unit.custody.custody_faults import Died, Fuse, Mortal
-from unit.custody.custody_house import STUDY, House
+from unit.custody.custody_house import STUDY, House, opened
 from unit.custody.custody_packs import Clock, Sample
 from unit.custody.custody_repack import SERIES, repack, shown
 
 DOOMED = f"{SERIES}.777"
 ONE = Scope("default", STUDY, "", DOOMED)
-
-
-@asynccontextmanager
-async def opened(folder: Path, clock: Clock | None = None) -> AsyncIterator[House]:
-    async with (
-        LocalObjectStore(folder / "objects") as objects,
-        SqliteCatalogue(folder / "catalogue.sqlite") as catalogue,
-    ):
-        house = House(objects, catalogue)
-        house.clock.now_us = clock.now_us if clock else house.clock.now_us
-        yield house
 
 
 async def fill(folder: Path) -> Clock:

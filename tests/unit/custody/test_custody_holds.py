@@ -129,6 +129,57 @@ async def test_a_retention_date_ends_by_itself_and_knows_nothing_of_the_hold(
         await release(house, HoldKind.RETENTION)
 
 
+async def test_a_retention_is_made_shorter_by_a_release_alone(house: House) -> None:
+    await house.store(Sample(f"{STUDY}.1.1"))
+    long_us = house.clock.now_us + 100 * DAY_US
+
+    async def until() -> list[int]:
+        standing = await standing_holds(house.objects, *NAMES, now_us=house.clock.now_us)
+        return [one.until_us for one in standing if one.kind is HoldKind.RETENTION]
+
+    await hold(house, until_us=long_us)
+    entries = await house.keys("holds/")
+    with pytest.raises(Held, match=r"hold release .*--retention"):
+        await hold(house, until_us=long_us - 1)
+    assert await house.keys("holds/") == entries
+    await hold(house, until_us=long_us)  # the same once more
+    await hold(house, until_us=long_us + DAY_US)
+    await hold(house)  # a legal hold is none of its business
+    assert await until() == [long_us + DAY_US]
+    await release(house, HoldKind.RETENTION)
+    await hold(house, until_us=long_us - DAY_US)
+    assert await until() == [long_us - DAY_US]
+    # What is over keeps nobody from another.
+    house.clock.now_us = long_us
+    await hold(house, until_us=long_us + DAY_US)
+    assert await until() == [long_us + DAY_US]
+
+
+async def test_of_two_retentions_that_are_set_in_one_moment_the_longer_stands(
+    house: House,
+) -> None:
+    await house.store(Sample(f"{STUDY}.1.1"))
+    long_us = house.clock.now_us + 100 * DAY_US
+
+    async def other_meanwhile() -> None:
+        await hold(house, until_us=long_us)
+
+    await set_hold(
+        Racing(house.objects, "put_new", other_meanwhile),
+        house.catalogue,
+        *NAMES,
+        reason="case 8",
+        who="ben",
+        now_us=house.clock.tick() + DAY_US,
+        until_us=long_us - DAY_US,
+        wait_s=0,
+    )
+    entries = await hold_entries(house.objects, *NAMES)
+    assert [one.until_us for one in entries] == [long_us, long_us - DAY_US]
+    (standing,) = await standing_holds(house.objects, *NAMES, now_us=house.clock.now_us)
+    assert standing.until_us == long_us
+
+
 async def test_the_latest_stands_also_by_a_clock_that_is_behind(house: House) -> None:
     await house.store(Sample(f"{STUDY}.1.1"))
     late_us = house.clock.now_us

@@ -208,8 +208,8 @@ async def test_a_label_that_cannot_be_read_is_not_taken_for_none(house: House) -
     await house.objects.put_new(key, b"{}")
     with pytest.raises(Corrupt):
         await label(house, "teaching")
-    with pytest.raises(Corrupt):
-        await house.rebuilt()
+    await house.rebuilt()
+    assert await house.catalogue.study(DEFAULT, STUDY) is None
 
 
 def test_the_latest_entry_about_a_label_stands() -> None:

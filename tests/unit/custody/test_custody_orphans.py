@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -13,14 +14,21 @@ from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import HiddenReason, StudyChange, UidRef
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest
-from pacs_cloud.custody.findings import FindingKind
-from pacs_cloud.custody.fsck import check
+from pacs_cloud.custody.findings import FindingKind, Severity
+from pacs_cloud.custody.fsck import NEVER_YOUNG_US, check
+from pacs_cloud.custody.labels import change_labels
 from pacs_cloud.custody.ledger import decided_of, record_decision, record_trash
 from pacs_cloud.custody.orphans import GRACE_US, Swept, adopt_orphans
+from pacs_cloud.custody.repair.action import Outcome
+from pacs_cloud.custody.repair.run import repair
+from pacs_cloud.custody.repair.study import Terms
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Denied, Unavailable
 from pacs_cloud.objectstore.keys import decision_key, ledger_prefix
 from pacs_cloud.objectstore.local import LocalObjectStore
+from unit.custody.custody_corrections import correct, corrector
+from unit.custody.custody_damage import swap
+from unit.custody.custody_erasure import Eraser
 from unit.custody.custody_house import Dying, House
 from unit.custody.custody_packs import NOW_US, Clock, Sample, commit, fill, make_pack, put
 
@@ -319,3 +327,90 @@ async def test_one_that_the_store_does_not_let_go_holds_up_itself_alone(
         (FindingKind.ORPHAN, purged.key.pack_id)
     ]
     assert (await sweep(objects, catalogue)).removed == 1
+
+
+async def label(house: House) -> None:
+    await change_labels(
+        house.objects,
+        house.catalogue,
+        *("default", "1.2.3", ["vip"]),
+        is_added=True,
+        reason="asked for",
+        who="anna",
+        now_us=house.clock.tick(),
+    )
+
+
+async def test_the_first_pack_of_a_study_that_lost_its_record_finds_what_was_said_of_it(
+    house: House,
+) -> None:
+    await house.store(Sample("1.2.3.1.1"), Sample("1.2.3.1.2"))
+    await label(house)
+    before = await house.digest()
+    await house.catalogue.wipe()
+    assert (await sweep(house.objects, house.catalogue)).adopted == 1
+    assert await house.digest() == before
+    assert await house.findings() == []
+
+
+async def test_a_newcomer_to_a_study_that_lost_its_record_opens_no_door(house: House) -> None:
+    names = "default", "1.2.3"
+    await house.store(Sample("1.2.3.1.1"))
+    await label(house)
+    (key,) = await house.keys("labels/")
+    good = await house.objects.get(key)
+    await swap(house.objects, key, b"")
+    await house.catalogue.wipe()
+    await house.store(Sample("1.2.3.1.2"))
+    swept = await sweep(house.objects, house.catalogue)
+    assert (swept.adopted, len(swept.problems)) == (0, 1)
+    assert await house.count() == 1
+    await swap(house.objects, key, good)
+    assert (await sweep(house.objects, house.catalogue)).adopted == 1
+    assert await house.count() == 2
+    state = await house.catalogue.study(*names)
+    assert state is not None
+    assert state.study.labels == {"vip"}
+
+
+async def test_what_a_newcomer_s_record_does_not_know_is_told_it_before_the_old_packs_are_shown(
+    house: House, tmp_path: Path
+) -> None:
+    names = "default", "1.2.3"
+    eraser = Eraser(house, tmp_path / "work")
+    await house.store(Sample("1.2.3.1.1"), Sample("1.2.3.1.3"))
+    await corrector(house).apply(await correct(house, "PatientID=OTHER"))
+    await eraser.erase(Scope(*names, "1.2.3.1", "1.2.3.1.3"))
+    before = await house.catalogue.study(*names)
+    assert before is not None
+    await house.catalogue.wipe()
+    await house.store(Sample("1.2.3.1.2"))
+    assert (await sweep(house.objects, house.catalogue)).adopted == 0
+    await eraser.tend()
+    assert (await sweep(house.objects, house.catalogue)).adopted == 1
+    after = await house.catalogue.study(*names)
+    assert after is not None
+    assert after.study.patients == before.study.patients
+    assert after.study.amendments == before.study.amendments
+    assert after.study.erased == before.study.erased
+    assert await house.count() == 2
+
+
+async def test_what_lies_in_the_trash_alone_waits_for_a_rebuild(house: House) -> None:
+    await house.store(Sample("1.2.3.1.1"))
+    await house.store(Sample("1.2.4.1.1"), study="1.2.4")
+    await house.trash.delete(Scope("default", "1.2.3"))
+    before, trash = await house.digest(), await house.in_trash()
+    assert len(trash) == 1
+    await house.catalogue.wipe()
+    assert (await sweep(house.objects, house.catalogue)).adopted == 1
+    (found,) = await house.findings()
+    assert (found.kind, found.severity) == (FindingKind.ORPHAN, Severity.WARNING)
+    assert "in the trash" in found.detail
+    assert "rebuild" in found.repair
+    terms = Terms(ConflictPolicy.KEEP_FIRST, house.clock.tick(), True, NEVER_YOUNG_US, grace_us=0)
+    for dry in (True, False):
+        (left,) = [one async for one in repair(house.objects, house.catalogue, terms, dry=dry)]
+        assert (left.outcome, left.detail) == (Outcome.LEFT, found.repair)
+    assert await house.rebuilt() == before
+    assert await house.in_trash() == trash

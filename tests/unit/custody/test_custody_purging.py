@@ -7,11 +7,13 @@ import pytest
 from pacs_cloud.catalogue import changing
 from pacs_cloud.catalogue.records import StudyChange
 from pacs_cloud.custody.findings import FindingKind
+from pacs_cloud.custody.labels import change_labels
 from pacs_cloud.custody.trash.deletion import Restored
 from pacs_cloud.custody.trash.marks import Action, Scope, marks
 from pacs_cloud.custody.trash.purging import GRACE_US, Purged
 from pacs_cloud.errors import Denied, Gone, Unavailable
 from pacs_cloud.objectstore.keys import ledger_prefix
+from unit.custody.custody_damage import swap
 from unit.custody.custody_house import ALL, DAY_US, STUDY, Dying, House, Racing, always
 from unit.custody.custody_packs import Sample
 
@@ -186,3 +188,31 @@ async def test_many_versions_stay_while_one_is_shown(house: House) -> None:
     assert len(await packs_of(house)) == MANY
     assert await house.count() == 1
     assert await house.findings() == []
+
+
+async def test_a_deletion_of_what_a_rebuild_left_out_is_in_the_trash_again_after_the_next(
+    house: House,
+) -> None:
+    await house.store(Sample(INSTANCE), Sample(f"{STUDY}.1.2"))
+    await change_labels(
+        house.objects,
+        house.catalogue,
+        *("default", STUDY, ["vip"]),
+        is_added=True,
+        reason="asked for",
+        who="anna",
+        now_us=house.clock.tick(),
+    )
+    await house.trash.delete(Scope("default", STUDY, f"{STUDY}.1", INSTANCE))
+    before = await house.in_trash()
+    assert len(before) == 1
+    (key,) = await house.keys("labels/")
+    good = await house.objects.get(key)
+    await swap(house.objects, key, b"")
+    await house.rebuilt()
+    await house.tend(after_us=40 * DAY_US)
+    await swap(house.objects, key, good)
+    await house.rebuilt()
+    assert await house.in_trash() == before
+    assert (await house.tend(after_us=80 * DAY_US)).instances == 1
+    assert await house.in_trash() == []

@@ -10,12 +10,22 @@ from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.export import digest, export_lines
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.custody.fsck import check
-from pacs_cloud.custody.rebuild import Rebuilt, rebuild
-from pacs_cloud.errors import Corrupt
+from pacs_cloud.custody.labels import change_labels
+from pacs_cloud.custody.orphans import adopt_orphans
+from pacs_cloud.custody.rebuild import Rebuilt, count_packs, rebuild
+from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.errors import Denied, PacsError, Unavailable
+from pacs_cloud.objectstore.keys import ledger_prefix
 from pacs_cloud.objectstore.local import LocalObjectStore
+from unit.custody.custody_corrections import correct, corrector
+from unit.custody.custody_damage import swap
+from unit.custody.custody_erasure import Eraser
+from unit.custody.custody_house import FUTURE_US, Dying, House
 from unit.custody.custody_packs import NOW_US, Clock, Sample, commit, fill, make_pack, put
 
 KEEP_FIRST = ConflictPolicy.KEEP_FIRST
+AMENDS = b'{"version":1,"kind":"amendment"}'
+"""Decides nothing, and is no correction."""
 
 
 async def rebuilt(objects: LocalObjectStore, path: Path, **options: object) -> list[bytes]:
@@ -202,12 +212,118 @@ async def test_an_index_object_without_its_pack_is_told(
     ]
 
 
-async def test_an_unreadable_decision_stops_it(
-    objects: LocalObjectStore, catalogue: SqliteCatalogue
+async def said_of_a_study(house: House, folder: Path) -> None:
+    """Have objects of every kind that say something of a study, beside another study."""
+    await house.store(Sample("1.2.3.1.1"), Sample("1.2.3.1.2"), Sample("1.2.3.1.3"))
+    await house.store(Sample("1.2.4.1.1"), study="1.2.4")
+    await Eraser(house, folder).erase(Scope("default", "1.2.3", "1.2.3.1", "1.2.3.1.3"))
+    await corrector(house).apply(await correct(house, "StudyDescription=X"))
+    await house.trash.delete(Scope("default", "1.2.3", "1.2.3.1", "1.2.3.1.1"))
+    await label_of(house)
+
+
+async def label_of(house: House) -> None:
+    await change_labels(
+        house.objects,
+        house.catalogue,
+        *("default", "1.2.3", ["vip"]),
+        is_added=True,
+        reason="asked for",
+        who="anna",
+        now_us=house.clock.tick(),
+    )
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", AMENDS])
+@pytest.mark.parametrize("tree", ["ledger/", "labels/", "erasures/"])
+async def test_a_study_of_which_something_cannot_be_read_is_left_out_alone(
+    house: House, tmp_path: Path, tree: str, data: bytes
 ) -> None:
-    await fill(objects, catalogue)
-    keys = [info.key async for info in objects.list("ledger/")]
-    await objects.delete(keys[0])
-    await objects.put_new(keys[0], b"{}")
-    with pytest.raises(Corrupt):
-        await rebuild(objects, catalogue, policy=KEEP_FIRST, now_us=NOW_US)
+    await said_of_a_study(house, tmp_path / "work")
+    before = await house.digest()
+    for key in await house.keys(tree):
+        if tree == "ledger/" and data == AMENDS and "-amend-" not in key:
+            continue
+        good = await house.objects.get(key)
+        await swap(house.objects, key, data)
+        for wipe in (True, False):
+            done = await rebuild(
+                house.objects,
+                house.catalogue,
+                policy=KEEP_FIRST,
+                now_us=house.clock.tick(),
+                wipe=wipe,
+            )
+            (problem,) = done.problems
+            assert problem.kind is FindingKind.LEDGER
+            assert problem.study_instance_uid == "1.2.3"
+            assert key in problem.detail
+            assert (done.studies, done.seen) == (1, await count_packs(house.objects))
+            assert await house.catalogue.study("default", "1.2.3") is None
+            assert await house.found() == {"1.2.4"}
+        # Nor does a worker bring it back.
+        swept = await adopt_orphans(
+            house.objects, house.catalogue, policy=KEEP_FIRST, now_us=FUTURE_US, grace_us=0
+        )
+        assert swept.adopted == 0
+        assert key in swept.problems[0].detail
+        await swap(house.objects, key, good)
+        rest = await rebuild(
+            house.objects,
+            house.catalogue,
+            policy=KEEP_FIRST,
+            now_us=house.clock.tick(),
+            wipe=False,
+        )
+        assert (rest.kept, rest.problems) == (1, ())
+        assert await house.digest() == before
+
+
+async def test_what_shows_a_study_from_before_goes_with_what_cannot_be_read(house: House) -> None:
+    """An interrupted rebuild had it; what was deleted since must not be seen in it."""
+    await house.store(Sample("1.2.3.1.1"))
+    await house.store(Sample("1.2.4.1.1"), study="1.2.4")
+    await house.objects.put_new(f"{ledger_prefix('default', '1.2.3')}1-trash.json", b"")
+    done = await rebuild(
+        house.objects, house.catalogue, policy=KEEP_FIRST, now_us=house.clock.tick(), wipe=False
+    )
+    assert len(done.problems) == 1
+    assert await house.catalogue.study("default", "1.2.3") is None
+    assert await house.found() == {"1.2.4"}
+
+
+@pytest.mark.parametrize("error", [Denied, Unavailable])
+async def test_a_store_that_refuses_one_object_is_told_and_one_that_is_away_ends_it(
+    house: House, error: type[PacsError]
+) -> None:
+    await house.store(Sample("1.2.3.1.1"))
+    await label_of(house)
+    (key,) = await house.keys("labels/")
+    objects = Dying(house.objects, "get", lambda one, *_: one == key, error)
+
+    async def again() -> Rebuilt:
+        return await rebuild(
+            objects,  # type: ignore[arg-type]
+            house.catalogue,
+            policy=KEEP_FIRST,
+            now_us=house.clock.tick(),
+        )
+
+    if error is Unavailable:
+        with pytest.raises(Unavailable):
+            await again()
+        return
+    (problem,) = (await again()).problems
+    assert problem.kind is FindingKind.DENIED
+    assert problem.study_instance_uid == "1.2.3"
+    await house.store(Sample("1.2.4.1.1"), study="1.2.4")
+    await house.catalogue.wipe()
+    swept = await adopt_orphans(
+        objects,  # type: ignore[arg-type]
+        house.catalogue,
+        policy=KEEP_FIRST,
+        now_us=FUTURE_US,
+        grace_us=0,
+    )
+    assert (swept.adopted, len(swept.problems)) == (1, 1)
+    assert await house.catalogue.study("default", "1.2.3") is None

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from pacs_cloud.catalogue.absence import absence
+from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.records import HiddenReason
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.conflicts.choice import promote
 from pacs_cloud.custody.conflicts.listing import disagreements
+from pacs_cloud.custody.orphans import adopt_orphans
 from pacs_cloud.custody.rejections.listing import Rejection, rejection, rejections
 from pacs_cloud.custody.rejections.note import LATER_US, Why
 from pacs_cloud.custody.rejections.tending import Settled, read_all_notes, tend_rejections
@@ -18,7 +20,7 @@ from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.trash.marks import Scope
 from pacs_cloud.errors import Gone, NotFound
 from pacs_cloud.objectstore.local import LocalObjectStore
-from unit.custody.custody_house import ALL, DAY_US, STUDY
+from unit.custody.custody_house import ALL, DAY_US, FUTURE_US, STUDY
 from unit.custody.custody_notes import NOTES, SERIES, NoteHouse
 from unit.custody.custody_packs import Sample
 from unit.custody.custody_repack import repack
@@ -355,3 +357,18 @@ async def test_no_time_brings_back_what_was_rejected_or_purges_it(house: NoteHou
     house.clock.now_us += 400 * DAY_US
     await house.tend()
     assert await house.rejected() == {ONE}, "nothing but its note brings it back or away"
+
+
+async def test_a_pack_that_the_catalogue_lost_comes_back_with_what_was_rejected_hidden(
+    house: NoteHouse,
+) -> None:
+    await house.store(Sample(ONE), Sample(TWO))
+    await house.rejecting(NOTE, {STUDY: {SERIES: [ONE]}})
+    before = await house.digest()
+    await house.catalogue.wipe()
+    policy = ConflictPolicy.KEEP_FIRST
+    swept = await adopt_orphans(
+        house.objects, house.catalogue, policy=policy, now_us=FUTURE_US, grace_us=0
+    )
+    assert (swept.adopted, swept.problems) == (2, ())
+    assert await house.digest() == before

@@ -15,9 +15,12 @@ from pacs_cloud.bootstrap.services import open_stores
 from pacs_cloud.cli import moving
 from pacs_cloud.cli.app import app
 from pacs_cloud.cli.tier_commands import tier
-from pacs_cloud.errors import InvalidRequest, Unavailable
+from pacs_cloud.custody.trash.deletion import Trash
+from pacs_cloud.custody.trash.marks import Scope
+from pacs_cloud.errors import Corrupt, Denied, InvalidRequest, Unavailable
 from pacs_cloud.settings import load_settings
 from pacs_cloud.tiering.mover import Moved
+from pacs_cloud.tiering.pins import Pin, write_pin
 from unit.custody.custody_packs import Clock, Sample, commit, make_pack, put
 
 POLICY = """
@@ -29,6 +32,12 @@ steps = [{{ to = "GLACIER_IR", stored_days = 1 }}]
 [[policies]]
 name = "all"
 steps = [{{ to = "GLACIER_IR", stored_days = {} }}, {{ to = "GLACIER", stored_days = {} }}]
+"""
+
+KEPT_A_DAY = """
+[[policies]]
+name = "a day"
+retention_days = 1
 """
 
 
@@ -64,6 +73,30 @@ def policies(tmp_path: Path, *days: int) -> Path:
 
 def run(*words: object) -> Result:
     return CliRunner().invoke(tier, [str(word) for word in words])
+
+
+def kept_a_day(tmp_path: Path) -> Path:
+    file = tmp_path / "kept.toml"
+    file.write_text(KEPT_A_DAY)
+    return file
+
+
+def pin(data: Path, study: str) -> Path:
+    """Pin a study; return what says so."""
+    settings = load_settings({"data": data})
+
+    async def write() -> str:
+        async with open_stores(settings) as stores:
+            set_ = Pin(settings.tenant, study, is_set=True)
+            return (await write_pin(stores.objects, set_, now_us=Clock().now_us)).key
+
+    return data / "objects" / asyncio.run(write())
+
+
+def rows(done: Result) -> dict[str, tuple[str, bool | None]]:
+    """Return by study what keeps it, and whether it was deleted."""
+    said = map(json.loads, done.stdout.splitlines())
+    return {one["study"]: (one["kept_by"], one["deleted"]) for one in said}
 
 
 def test_a_plan_says_when_and_names_what_matches_nothing(tmp_path: Path, data: Path) -> None:
@@ -153,3 +186,82 @@ def test_what_merging_moved_packs_costs_is_told(tmp_path: Path, data: Path) -> N
         run("plan", policies(tmp_path, 1, 2), "--data", data, "--json").stdout.splitlines(),
     )
     assert (row["from"], row["packs"]) == ("GLACIER_IR", 2)
+
+
+def test_what_need_not_be_kept_stays_where_it_is_pinned(tmp_path: Path, data: Path) -> None:
+    words = "expired", kept_a_day(tmp_path), "--data", data, "--json"
+    pin(data, "1.1")
+    looked = run(*words)
+    assert (looked.exit_code, rows(looked)) == (0, {"1.1": ("pin", None), "1.2": ("", None)})
+    done = run(*words, "--delete", "--yes")
+    assert (done.exit_code, rows(done)) == (1, {"1.1": ("pin", False), "1.2": ("", True)})
+    assert rows(run(*words)) == {"1.1": ("pin", None)}
+    run("unpin", "1.1", "--data", data)
+    done = run(*words, "--delete", "--yes")
+    assert (done.exit_code, rows(done)) == (0, {"1.1": ("", True)})
+
+
+def test_a_pin_that_cannot_be_read_lets_nothing_be_deleted(tmp_path: Path, data: Path) -> None:
+    damaged = pin(data, "1.1")
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"not what was written")
+    words = "expired", kept_a_day(tmp_path), "--data", data, "--json"
+    for more in ((), ("--delete", "--yes")):
+        done = run(*words, *more)
+        assert isinstance(done.exception, Corrupt)
+        assert not done.stdout
+    damaged.unlink()
+    assert rows(run(*words)) == {"1.1": ("", None), "1.2": ("", None)}
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_pin_that_is_set_behind_the_list_counts(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *, is_damaged: bool
+) -> None:
+    async def then_pinned(*arguments: Any) -> AsyncGenerator[tiers.Expired]:
+        async for one in tiers.expired(*arguments):
+            yield one
+        settings, stores, _ = arguments
+        set_ = Pin(settings.tenant, "1.1", is_set=True)
+        key = (await write_pin(stores.objects, set_, now_us=Clock().now_us)).key
+        if is_damaged:
+            await stores.objects.delete(key)
+            await stores.objects.put_new(key, b"not what was written")
+
+    monkeypatch.setattr(moving, "expired", then_pinned)
+    words = "expired", kept_a_day(tmp_path), "--data", data, "--json", "--delete", "--yes"
+    done = run(*words)
+    kept_by = "" if is_damaged else "pin"
+    assert (done.exit_code, rows(done)) == (1, {"1.1": (kept_by, False), "1.2": ("", True)})
+    assert ("1.1: " in done.stderr) is is_damaged
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Denied("no"), Unavailable("gone")])
+def test_what_was_deleted_is_told_where_it_ends_early(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    delete = Trash.delete
+
+    async def ending(trash: Trash, scope: Scope) -> int:
+        if scope.study_instance_uid == "1.2":
+            raise error
+        return await delete(trash, scope)
+
+    monkeypatch.setattr(Trash, "delete", ending)
+    done = run("expired", kept_a_day(tmp_path), "--data", data, "--delete", "--yes")
+    assert "1 study is in the trash" in done.stderr
+    assert not done.stdout
+    if isinstance(error, KeyboardInterrupt):
+        assert done.exit_code == 130
+    else:
+        assert done.exception is error
+
+
+def test_a_files_own_store_says_what_can_be_carried_out(tmp_path: Path, data: Path) -> None:
+    step = '{ to = "STANDARD_IA", study_age_days = 10 }'
+    file = tmp_path / "tiers.toml"
+    file.write_text(f"{KEPT_A_DAY.replace('= 1', '= 20')}steps = [{step}]\n")
+    for command in ("validate", "plan", "expired"):
+        done = run(command, file, "--data", data)
+        assert (command, done.exit_code) == (command, 0)
+    assert run("validate", file).exit_code == 1  # for a bucket

@@ -187,6 +187,18 @@ def test_a_region_that_is_not_there_is_said(policies: str) -> None:
         run("simulate", "--policies", policies, *SMALL, "--region", "on-site")
 
 
+def test_on_disks_of_ones_own_no_rule_of_s3_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "tiers.toml"
+    step = '{ to = "STANDARD_IA", study_age_days = 10 }'
+    path.write_text(f'[[policies]]\nname = "soon"\nsteps = [{step}]\n')
+    command = ["simulate", "--policies", str(path), *SMALL]
+    there = CliRunner().invoke(cost, [*command, "--region", "us-east-1"])
+    assert "S3 moves nothing to STANDARD_IA before it is 30 days old" in there.stderr
+    here = CliRunner().invoke(cost, [*command, "--region", "on-site"])
+    assert here.exit_code == 0
+    assert "S3 moves nothing" not in here.stderr
+
+
 def test_explain_says_what_each_line_is() -> None:
     rows = [
         json.loads(line)

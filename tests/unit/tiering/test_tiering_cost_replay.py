@@ -185,7 +185,7 @@ def test_what_cannot_be_replayed_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     hidden.add(replace(a_study(1, BEGAN), instance_count=0))
     with pytest.raises(InvalidRequest, match="holds no study"):
         subject_of(hidden, 30)
-    with pytest.raises(InvalidRequest, match="28 days or more"):
+    with pytest.raises(InvalidRequest, match=r"28 days or more, and this one has 27$"):
         subject_of(past_of(27), 27)
     monkeypatch.setattr(replay, "MOST_STUDIES", 100)
     with pytest.raises(InvalidRequest, match="studies, above 100: take fewer years"):
@@ -199,6 +199,18 @@ def test_what_cannot_be_replayed_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(replay, "MOST_READS", 200)
     with pytest.raises(InvalidRequest, match="reads, above 200"):
         subject_of(past_of(40), 40)
+
+
+async def test_the_command_says_what_else_there_is_to_simulate(tmp_path: Path) -> None:
+    async with open_stores(Settings(data=tmp_path), create=True):
+        pass
+    file = tmp_path / "tiers.toml"
+    file.write_text('[[policies]]\nname = "p"\nsteps = []\n')
+    asked = ["simulate", "--policies", str(file), "--replay", "--data", str(tmp_path)]
+    done = await asyncio.to_thread(CliRunner().invoke, cost, asked)
+    assert str(done.exception).endswith(
+        "the archive holds no study; without --replay a made-up hospital is simulated"
+    )
 
 
 async def test_the_command_replays_an_archive(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pacs_cloud.catalogue.sqlite import SqliteCatalogue
 from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.errors import Corrupt, Denied
 from pacs_cloud.objectstore.local import LocalObjectStore
+from pacs_cloud.objectstore.port import ObjectInfo
 from pacs_cloud.objectstore.storage_classes import StorageClass
 from pacs_cloud.tiering.bringing_back import Brought, bring_back
 from pacs_cloud.tiering.mover import Fate, Moved, move_due
@@ -235,12 +236,22 @@ async def test_whatever_step_a_process_dies_at_it_comes_back(
                 break
 
 
-async def test_what_cannot_be_recalled_is_left_and_keeps_nobody_waiting(house: Place) -> None:
+async def test_what_cannot_be_recalled_is_left_and_keeps_nobody_waiting(
+    house: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await moved(house)
     await brought(house)
     (mark,) = await house.keys("recalls/")
     await house.objects.delete(mark)
     await house.objects.put_new(mark, b"damaged")
+    # It is asked for anew.
+    assert await brought(house) == Brought(waiting=1)
+    await house.objects.delete(mark)
+
+    async def deny(*_: object) -> ObjectInfo:
+        raise Denied("no permission to restore")
+
+    monkeypatch.setattr(house.objects, "recall", deny)
     assert await brought(house) == Brought(left=1)
 
 

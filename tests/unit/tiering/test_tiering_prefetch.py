@@ -311,6 +311,18 @@ async def test_it_is_asked_for_once_with_its_cause(house: House) -> None:
     assert (found.causes, found.arrived) == (("rule: thorax",), 1)
 
 
+async def test_what_is_asked_anew_after_a_damaged_mark_counts(house: House) -> None:
+    await house.fill(STUDY, is_cold=False)
+    await house.fill("1.0")
+    (one,) = await house.catalogue.packs(TENANT, "1.0")
+    await house.objects.put_new(mark_for(one).key, b"damaged")
+    bound = DailyBound(house.objects, 5000, house.clock)
+    assert await bound.left_bytes(TENANT) == 5000
+    await tend_recalls(house.objects, house.catalogue, now_us=house.clock())
+    assert await house.prefetched(house.prefetcher()) == [("1.0", PriorFate.ASKED)]
+    assert await bound.left_bytes(TENANT) == 5000 - one.length_bytes
+
+
 async def test_a_day_has_its_bound_for_all_processes(house: House) -> None:
     await house.fill(STUDY, is_cold=False)
     for number, date in enumerate(("20240104", "20240103", "20240102", "20240101")):

@@ -366,15 +366,98 @@ async def test_what_lies_deeper_than_its_record_says_comes_at_the_usual_speed(
     assert (await house.objects.head(key_of(pack).pack)).availability is Availability.RESTORING
 
 
-async def test_one_that_cannot_be_tended_keeps_no_other_from_it(house: House) -> None:
+async def damage(house: House, packs: tuple[PackRecord, ...], data: bytes = b"{}") -> None:
+    """Write other bytes over the marks of packs."""
+    for one in packs:
+        await house.objects.delete(mark_for(one).key)
+        await house.objects.put_new(mark_for(one).key, data)
+
+
+async def test_a_mark_that_cannot_be_read_is_dropped_and_keeps_no_other_from_it(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     for study in ("1.1", "1.2", "1.3"):
         await house.fill("a", study=study)
         await refused(house.recalls(), await chill(house.objects, house.catalogue, study))
-    (damaged,) = await house.packs("1.2")
-    await house.objects.delete(mark_for(damaged).key)
-    await house.objects.put_new(mark_for(damaged).key, b"{}")
+    await damage(house, await house.packs("1.2"))
     house.clock.advance(DELAY_S)
     assert await house.tend() == Tended(arrived=2, failed=1)
+    (told,) = [one for one in caplog.records if one.msg == "recall_mark_dropped"]
+    assert told.__dict__["pack"] == "a"
+    assert await house.tend() == Tended()
+    # The next reader asks anew: it has come meanwhile.
+    await house.recalls().demand(await house.packs("1.2"))
+    assert await house.tend() == Tended(arrived=1)
+
+
+async def test_one_who_may_not_remove_a_damaged_mark_leaves_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.fill("a")
+    packs = await chill(house.objects, house.catalogue, STUDY)
+    await refused(house.recalls(), packs)
+    await damage(house, packs)
+
+    async def keep(key: str) -> None:
+        raise Denied("no permission to delete")
+
+    with monkeypatch.context() as web:
+        web.setattr(house.objects, "delete", keep)
+        assert await house.tend() == Tended(failed=1)
+        # Try again later: whoever tends recalls drops it.
+        with pytest.raises(Unavailable, match="cannot be read"):
+            await house.recalls().demand(packs)
+    assert await house.tend() == Tended(failed=1)
+    await refused(house.recalls(), packs)
+    assert await house.tend() == Tended(waiting=1)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"not what was written"])
+async def test_a_reader_who_meets_a_damaged_mark_asks_anew(house: House, data: bytes) -> None:
+    await house.fill("a", "b")
+    packs = await chill(house.objects, house.catalogue, STUDY)
+    await refused(house.recalls(), packs)
+    await damage(house, packs[:1], data)
+    assert (await refused(house.recalls(), packs)).progress.packs == 2
+    assert (await get_recall(house.objects, mark_for(packs[0]))).asked_us == NOW_US
+    house.clock.advance(DELAY_S)
+    assert await house.tend() == Tended(arrived=2)
+
+
+async def test_a_good_mark_that_goes_with_a_damaged_one_is_asked_for_once_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.fill("a")
+    packs = await chill(house.objects, house.catalogue, STUDY)
+    await refused(house.recalls(), packs)
+    await damage(house, packs)
+    delete = house.objects.delete
+
+    async def too_late(key: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(house.objects, "delete", delete)
+            await refused(house.recalls(), packs)  # drops it, and writes a good one
+        await delete(key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.objects, "delete", too_late)
+        assert await house.tend() == Tended(failed=1)
+    await refused(house.recalls(), packs)
+    assert await house.tend() == Tended(waiting=1)
+    house.clock.advance(DELAY_S)
+    assert await house.tend() == Tended(arrived=1)
+
+
+async def test_a_list_passes_over_a_damaged_mark(house: House) -> None:
+    for study in ("1.1", "1.2"):
+        await house.fill("a", study=study)
+        await refused(house.recalls(), await chill(house.objects, house.catalogue, study))
+    await damage(house, await house.packs("1.1"))
+    listed = list_recalls(house.objects, house.catalogue, TENANT, NOW_US)
+    assert {one.study_instance_uid: one.state async for one in listed} == {
+        "1.1": RecallState.OFFLINE,  # nobody is known to have asked
+        "1.2": RecallState.RESTORING,
+    }
 
 
 async def test_a_copy_that_came_and_went_while_nobody_looked_is_over(house: House) -> None:

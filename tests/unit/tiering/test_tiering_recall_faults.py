@@ -6,17 +6,20 @@ from typing import Any, TypeVar
 
 import pytest
 
-from catalogue_samples import STUDY, TENANT, Shelf, instance, pack
+from catalogue_samples import TENANT
 from pacs_cloud.catalogue.records import StudyChange
 from pacs_cloud.catalogue.sqlite import SqliteCatalogue
-from pacs_cloud.custody.walk import walk_unknown
+from pacs_cloud.custody.findings import FindingKind
 from pacs_cloud.errors import InvalidRequest, Offline, Unavailable
+from pacs_cloud.objectstore.local import LocalObjectStore
 from pacs_cloud.objectstore.port import ObjectInfo
 from pacs_cloud.objectstore.storage_classes import RecallSpeed
 from pacs_cloud.tiering.recall.demand import Recalls, RecallWish
-from pacs_cloud.tiering.recall.marks import get_recall, key_of, recall_marks
+from pacs_cloud.tiering.recall.marks import get_recall, recall_marks
 from pacs_cloud.tiering.recall.tending import GRACE_US, tend_recalls
 from recall_samples import DAY_US, Clock, CountingStore, chill
+from unit.custody.custody_house import STUDY, House
+from unit.custody.custody_packs import Sample
 
 Result = TypeVar("Result")
 DELAY_S = 3600
@@ -98,12 +101,12 @@ async def test_it_comes_whatever_step_fails(tmp_path: Path, step: int, *, is_aft
     clock, fault = Clock(), Fault()
     async with (
         FaultyStore(fault, tmp_path / "objects", recall_delay_s=DELAY_S, now_us=clock) as objects,
+        LocalObjectStore(tmp_path / "objects", now_us=clock) as whole,
         FaultyCatalogue(tmp_path / "catalogue.sqlite") as catalogue,
     ):
         catalogue.fault = fault
-        await Shelf(catalogue).commit(pack([instance("1.1")], pack_id="a"))
-        (one,) = await catalogue.packs(TENANT, STUDY)
-        await objects.put_new(key_of(one).pack, b"every byte")
+        house = House(whole, catalogue)
+        made = await house.store(Sample(f"{STUDY}.1.1"))
         packs = await chill(objects, catalogue, STUDY)
 
         async def ask() -> None:
@@ -123,11 +126,12 @@ async def test_it_comes_whatever_step_fails(tmp_path: Path, step: int, *, is_aft
         await tried(tend)
         packs = await catalogue.packs(TENANT, STUDY)
         await Recalls(objects, catalogue, clock).demand(packs)
-        assert await CountingStore.get(objects, key_of(one).pack) == b"every byte"
+        assert await whole.get(made.key.pack) == made.data
+        assert await house.findings() == []
         clock.advance(8 * DAY_US / 1e6)
         await tried(tend)
         assert not [some async for some in recall_marks(objects)]
-        assert not [info async for info in walk_unknown(objects)]
+        assert {one.kind for one in await house.findings()} == {FindingKind.COLD}
         assert objects.count("recall") == 1
         assert fault.has_struck
 
@@ -151,9 +155,8 @@ async def test_one_without_room_for_the_hurried_comes_whatever_step_fails(
         CrowdedStore(fault, tmp_path / "objects", recall_delay_s=DELAY_S, now_us=clock) as objects,
         SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue,
     ):
-        await Shelf(catalogue).commit(pack([instance("1.1")], pack_id="a"))
-        (one,) = await catalogue.packs(TENANT, STUDY)
-        await objects.put_new(key_of(one).pack, b"every byte")
+        house = House(objects, catalogue)
+        made = await house.store(Sample(f"{STUDY}.1.1"))
         packs = await chill(objects, catalogue, STUDY)
 
         async def ask() -> None:
@@ -175,4 +178,5 @@ async def test_one_without_room_for_the_hurried_comes_whatever_step_fails(
         clock.advance(DELAY_S)
         await tend_recalls(objects, catalogue, now_us=clock())
         await Recalls(objects, catalogue, clock).demand(await catalogue.packs(TENANT, STUDY))
-        assert await CountingStore.get(objects, key_of(one).pack) == b"every byte"
+        assert await objects.get(made.key.pack) == made.data
+        assert await house.findings() == []

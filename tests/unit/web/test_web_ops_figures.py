@@ -17,7 +17,14 @@ from pacs_cloud.web.ops.policy_words import words_of
 from pacs_cloud.web.ops.sections import sections_of
 from pacs_cloud.web.ops.spark import spark
 from pacs_cloud.web.ops.traffic import Traffic
-from pacs_cloud.web.ops.words import ago_text, counted, left_text, rate_text, span_text
+from pacs_cloud.web.ops.words import (
+    ago_text,
+    counted,
+    left_text,
+    rate_text,
+    span_text,
+    within_text,
+)
 from patience import PATIENCE_S
 
 NOW_US = 1_800_000_000_000_000
@@ -64,6 +71,17 @@ def test_moments_in_words() -> None:
     assert ago_text(0, NOW_US) == left_text(0, NOW_US) == ""
     assert left_text(NOW_US + 5_000_000, NOW_US) == "in 5 s"
     assert left_text(NOW_US - 1, NOW_US) == "overdue"
+
+
+def test_over_how_long_it_was_counted_in_words() -> None:
+    young = "since this page's process started, "
+    for since_us, said in (
+        (NOW_US - 3600_000_000, "within the hour"),
+        (NOW_US - 3599_000_000, f"{young}59 min ago"),
+        (NOW_US, f"{young}just now"),
+        (0, f"{young}just now"),
+    ):
+        assert within_text(since_us, NOW_US) == said
 
 
 def test_numbers_in_words() -> None:

@@ -522,9 +522,10 @@ class Viewer {
       return this.layout(1);
     }
     const { active } = this;
-    const links = findAll(".strip a:has(img)");
-    const here = links.findIndex((link) => link.dataset.series === active.root.dataset.series);
-    const beside = find(".prior a") ?? links[here + 1] ?? links[here - 1] ?? links[here];
+    const own = findAll(".strip li:not(.prior) a:has(img)");
+    const here = own.findIndex((link) => link.dataset.series === active.root.dataset.series);
+    const prior = find(".prior:not(.not-before) a");
+    const beside = prior ?? own[here + 1] ?? own[here - 1] ?? find(".prior a") ?? own[here];
     const uid = beside?.dataset.series ?? active.root.dataset.series;
     this.layout(2);
     const [, second] = this.panes;
