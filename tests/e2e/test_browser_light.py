@@ -255,7 +255,10 @@ async def _keeps_a_key_image(page: Any, study: str) -> None:
 
 async def test_a_guest_goes_through_it_by_keys(browser: Any, tmp_path: Path) -> None:
     async with house(tmp_path) as archive:
-        prior = [instance_file(OTHER, number, PatientID="ID-81") for number in (1, 2, 3)]
+        prior = [
+            instance_file(OTHER, number, PatientID="ID-81", StudyDate="20030119")
+            for number in (1, 2, 3)
+        ]
         others = [
             instance_file(
                 SHARED,

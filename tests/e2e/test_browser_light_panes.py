@@ -89,7 +89,10 @@ async ({ PLAIN, bar, sides }) => {
 async def test_what_is_late_or_wrong_is_shown_as_such(tmp_path: Path) -> None:
     files = [
         *(instance_file(SHARED, number) for number in (1, 2, 3)),
-        *(instance_file(OTHER, number, PatientID="ID-81") for number in (1, 2, 3)),
+        *(
+            instance_file(OTHER, number, PatientID="ID-81", StudyDate="20030119")
+            for number in (1, 2, 3)
+        ),
         instance_file(LATER, PatientID="ID-81", StudyDate="20260501"),
         instance_file(f"{LATER}.1", PatientID="V1", StudyDate="20260501"),
         part10(enhanced(series_of(_ball, shape=(24, 24, 24), spacing=(1, 1, 1)))),
