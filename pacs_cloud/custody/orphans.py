@@ -11,17 +11,18 @@ from pacs_cloud.catalogue.judging import ConflictPolicy
 from pacs_cloud.catalogue.port import Catalogue
 from pacs_cloud.catalogue.records import GONE, STAYS_HIDDEN, HiddenReason, StudyChange
 from pacs_cloud.custody.corrections.ledger import follow_ledger
-from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pack
+from pacs_cloud.custody.findings import Finding
 from pacs_cloud.custody.labels import follow_labels
 from pacs_cloud.custody.ledger import decided_by, decisions_of
-from pacs_cloud.custody.pack_check import RESTORE
+from pacs_cloud.custody.orphan_findings import undecidable, unusable, waiting
 from pacs_cloud.custody.pack_removal import remove_with_replaced
 from pacs_cloud.custody.remembered import remembered
 from pacs_cloud.custody.repack.sweep import KEPT_US, retire_merged
 from pacs_cloud.custody.stored_pack import load_table, table_of
-from pacs_cloud.custody.study_packs import UNREADABLE, Committing, read_study_packs
+from pacs_cloud.custody.study_packs import Committing, read_study_packs
+from pacs_cloud.custody.unreadable import UNREADABLE
 from pacs_cloud.custody.walk import PACKS, objects_of_study
-from pacs_cloud.errors import Conflict, Denied, PacsError
+from pacs_cloud.errors import Conflict
 from pacs_cloud.objectstore.keys import PackKey, parse_pack_key
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.telemetry import hashed
@@ -182,7 +183,7 @@ async def _adopt(
     try:
         decisions = await decisions_of(objects, *names)
         if not await _remember(objects, catalogue, *names, now_us=now_us):
-            return Swept(1, 0, (), "")
+            return Swept(1, 0, tuple(waiting(key) for key in orphans), "")
         retired = await retire_merged(
             objects,
             catalogue,
@@ -193,10 +194,10 @@ async def _adopt(
             kept_us=kept_us,
         )
     except UNREADABLE as error:
-        return Swept(1, 0, tuple(_undecidable(key, error) for key in orphans), "")
+        return Swept(1, 0, tuple(undecidable(key, error) for key in orphans), "")
     decided, told = decided_by(decisions), told_by_commits(decisions)
     adopted, removed = 0, retired.removed
-    unusable: list[Finding] = []
+    left: list[Finding] = []
     for key in orphans:
         blob = packs.blobs.get(key)
         if blob is None or key in retired.keys:
@@ -227,10 +228,10 @@ async def _adopt(
                 _log_adopted(key, len(uids))
         except UNREADABLE as error:
             # The next sweep tries again; what lies behind it must not wait for that.
-            unusable.append(_unusable(key, error))
+            left.append(unusable(key, error))
     ids = {key.pack_id for key in orphans}
     about_orphans = tuple(one for one in packs.problems if one.pack_id in ids)
-    return Swept(1, adopted, (*about_orphans, *retired.problems, *unusable), "", removed)
+    return Swept(1, adopted, (*about_orphans, *retired.problems, *left), "", removed)
 
 
 async def _remember(
@@ -269,31 +270,4 @@ def _log_adopted(key: PackKey, instances: int) -> None:
             "pack": key.pack_id,
             "instances": instances,
         },
-    )
-
-
-def _unusable(key: PackKey, error: PacsError) -> Finding:
-    """Return the finding that a pack can be neither adopted nor removed."""
-    if isinstance(error, Denied):
-        detail, repair = "the store refuses", "see what the store locks, and what it lets us do"
-    else:
-        detail, repair = "a pack that it meets cannot be read", RESTORE
-    return about_pack(
-        key,
-        FindingKind.ORPHAN,
-        Severity.ERROR,
-        f"a pack can be neither adopted nor removed: {detail}: {error}",
-        repair,
-        object_key=key.pack,
-    )
-
-
-def _undecidable(key: PackKey, error: PacsError) -> Finding:
-    return about_pack(
-        key,
-        FindingKind.LEDGER,
-        Severity.ERROR,
-        f"what was decided or said of its study cannot be read: {error}",
-        RESTORE,
-        object_key=key.pack,
     )

@@ -19,13 +19,13 @@ from pacs_cloud.custody.repack.ledger import replaced_and_leftover
 from pacs_cloud.custody.share import ALL_STUDIES, Share
 from pacs_cloud.custody.stored_pack import load_table
 from pacs_cloud.custody.study_packs import (
-    UNREADABLE,
     Committing,
     StudyPacks,
     left_out,
     read_study_packs,
     without_pack,
 )
+from pacs_cloud.custody.unreadable import UNREADABLE
 from pacs_cloud.custody.walk import PACKS, StudyObjects, walk_studies
 from pacs_cloud.dicom.amendment import of_series
 from pacs_cloud.errors import InvalidRequest

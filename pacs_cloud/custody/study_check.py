@@ -33,14 +33,12 @@ from pacs_cloud.custody.ledger_check import OF_THE_TRASH, against_ledger
 from pacs_cloud.custody.pack_check import PackReport, check_pack
 from pacs_cloud.custody.repack.ledger import Merge
 from pacs_cloud.custody.stored_pack import key_of, read_stored_pack
+from pacs_cloud.custody.unreadable import UNREADABLE
 from pacs_cloud.custody.walk import StudyObjects
-from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
+from pacs_cloud.errors import Denied, NotFound
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.pack.index import PackIndex
-
-_UNREADABLE = (Corrupt, NotFound, Offline, Denied)
-"""What is wrong with one object, and not with the store."""
 
 
 class StudyCheck:
@@ -100,7 +98,7 @@ class StudyCheck:
         try:
             for finding in await self._remember(state):
                 yield finding
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             whole = False
             yield self._unreadable(str(error))
         for key, record in sorted(records.items(), key=lambda item: item[1].pack_id):
@@ -176,7 +174,7 @@ class StudyCheck:
         for info in self._found.ledger:
             try:
                 decisions += await read_decisions(self._objects, info.key)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 detail = str(error).removeprefix(f"{info.key}: ")
                 yield self._unreadable(detail, info.key), []
         yield None, decisions
@@ -276,7 +274,7 @@ class StudyCheck:
     async def _table_of_orphan(self, key: PackKey) -> PackIndex | None:
         try:
             return (await read_stored_pack(self._objects, key.pack)).table
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
     def _is_all(self, table: PackIndex, reasons: Collection[HiddenReason]) -> bool:

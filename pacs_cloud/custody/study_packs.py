@@ -14,7 +14,8 @@ from pacs_cloud.custody.findings import Finding, FindingKind, Severity, about_pa
 from pacs_cloud.custody.ledger import record_decision
 from pacs_cloud.custody.repack.ledger import Merge
 from pacs_cloud.custody.stored_pack import load_table, read_index_blob, staged_pack, table_of
-from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline, PacsError
+from pacs_cloud.custody.unreadable import UNREADABLE
+from pacs_cloud.errors import Denied, Offline, PacsError
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore
 from pacs_cloud.pack.index import PackIndex
@@ -75,10 +76,6 @@ async def read_study_packs(objects: ObjectStore, keys: Iterable[PackKey]) -> Stu
             except UNREADABLE as error:
                 packs.problems.append(unreadable(key, error))
     return packs
-
-
-UNREADABLE = (Corrupt, NotFound, Offline, Denied)
-"""What is wrong with one object, and not with the store."""
 
 
 async def _index_of(objects: ObjectStore, key: PackKey) -> bytes | PacsError:

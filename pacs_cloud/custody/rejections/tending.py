@@ -9,14 +9,12 @@ from pacs_cloud.custody.rejections.arrivals import follow_pack
 from pacs_cloud.custody.rejections.note import Note
 from pacs_cloud.custody.rejections.registry import studies_with_notes
 from pacs_cloud.custody.rejections.settling import settle_with
+from pacs_cloud.custody.unreadable import UNREADABLE
 from pacs_cloud.dicom.key_selection import KEY_OBJECT_SELECTION
-from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
 
 log = logging.getLogger(__name__)
-
-_UNREADABLE = (Corrupt, NotFound, Offline, Denied)
 
 
 @dataclass(slots=True)
@@ -56,7 +54,7 @@ async def tend_rejections(
                 now_us=now_us,
                 known=known,
             )
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             _leave(done, study, error)
     return done
 
@@ -99,7 +97,7 @@ async def read_all_notes(
                     load_table=load_table,
                     now_us=now_us,
                 )
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 _leave(done, pack.study_instance_uid, error)
     return done
 

@@ -11,7 +11,7 @@ from pacs_cloud.custody.repack.plan import RepackTerms
 from pacs_cloud.custody.repack.report import Repacked
 from pacs_cloud.custody.repack.run import SeriesRepack, unmergeable
 from pacs_cloud.custody.repack.unfinished import remove_unfinished
-from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
+from pacs_cloud.custody.unreadable import UNREADABLE
 from pacs_cloud.objectstore.port import ObjectStore
 
 UNFINISHED_US = 86_400_000_000
@@ -89,7 +89,7 @@ async def repack_due(
                 done = await repack_series(
                     objects, catalogue, *names, terms=terms, folder=folder, now_us=now_us
                 )
-            except (Corrupt, NotFound, Offline, Denied) as error:
+            except UNREADABLE as error:
                 # The others are repacked all the same.
                 done = Repacked(*names)
                 done = replace(done, problems=(unmergeable(done, error),))

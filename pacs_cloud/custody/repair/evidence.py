@@ -12,7 +12,6 @@ from pacs_cloud.custody.ledger import decisions_of
 from pacs_cloud.custody.repack.ledger import Merge
 from pacs_cloud.custody.repair.action import key_of
 from pacs_cloud.custody.repair.sources import (
-    UNREADABLE,
     any_index,
     earlier_version,
     good_index,
@@ -21,6 +20,7 @@ from pacs_cloud.custody.repair.sources import (
 )
 from pacs_cloud.custody.stored_pack import key_of as pack_key
 from pacs_cloud.custody.stored_pack import load_table, table_of
+from pacs_cloud.custody.unreadable import UNREADABLE
 from pacs_cloud.errors import Conflict, Corrupt, NotFound
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore

@@ -20,7 +20,7 @@ from pacs_cloud.catalogue.wanted_pack import WantedPack
 from pacs_cloud.catalogue.whole_study import make_whole
 from pacs_cloud.custody.labels import label_entries, standing_labels
 from pacs_cloud.custody.ledger import decisions_of
-from pacs_cloud.custody.repair.sources import UNREADABLE, any_index
+from pacs_cloud.custody.repair.sources import any_index
 from pacs_cloud.custody.stored_pack import (
     key_of,
     load_table,
@@ -28,6 +28,7 @@ from pacs_cloud.custody.stored_pack import (
     staged_pack,
     table_of,
 )
+from pacs_cloud.custody.unreadable import UNREADABLE
 from pacs_cloud.custody.walk import objects_of_study
 from pacs_cloud.objectstore.keys import PackKey, decision_key
 from pacs_cloud.objectstore.port import ObjectInfo, ObjectStore

@@ -10,14 +10,12 @@ from pacs_cloud.custody.deep import PackBytes, check_bytes
 from pacs_cloud.custody.ledger import Gets, read_decisions
 from pacs_cloud.custody.pack_check import PackReport, check_extents
 from pacs_cloud.custody.stored_pack import PackEnds, read_stored_pack, staged_pack, table_of
-from pacs_cloud.errors import Conflict, Corrupt, Denied, NotFound, Offline, PacsError
+from pacs_cloud.custody.unreadable import UNREADABLE
+from pacs_cloud.errors import Conflict, Corrupt, NotFound, PacsError
 from pacs_cloud.objectstore.earlier import AsOf, KeepsEarlier
 from pacs_cloud.objectstore.keys import PackKey
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.pack.index import PackIndex, decode_headers
-
-UNREADABLE = (Corrupt, NotFound, Offline, Denied)
-"""What is wrong with one object, and not with the store."""
 
 
 class Reads(Gets, PackEnds, PackBytes, Protocol):

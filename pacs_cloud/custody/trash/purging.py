@@ -21,8 +21,8 @@ from pacs_cloud.custody.stored_pack import key_of
 from pacs_cloud.custody.trash.marked_ledger import MarkedLedger
 from pacs_cloud.custody.trash.marks import Action, Mark, Scope, marks, put_mark, remove_mark
 from pacs_cloud.custody.trash.purge_plan import PurgePlan
+from pacs_cloud.custody.unreadable import UNREADABLE
 from pacs_cloud.custody.walk import PACKS
-from pacs_cloud.errors import Corrupt, Denied, NotFound, Offline
 from pacs_cloud.objectstore.keys import parse_pack_key, study_path
 from pacs_cloud.objectstore.port import ObjectStore
 from pacs_cloud.telemetry import hashed
@@ -150,7 +150,7 @@ async def _has_lost_packs(
         return False
     try:
         hidden = decided_by(await decisions_of(objects, *names)).hidden
-    except (Corrupt, NotFound, Offline, Denied):
+    except UNREADABLE:
         return True
     return any(HiddenReason.DELETED in hidden.get(one, {}).values() for one in lost)
 
@@ -180,7 +180,7 @@ async def purge_readable(
             now_us=now_us,
             cutoff_us=cutoff_us,
         )
-    except (Corrupt, NotFound, Offline, Denied) as error:
+    except UNREADABLE as error:
         log.error("trash_unreadable", extra={"study": hashed(study_instance_uid), "reason": error})
         return Purged(problems=1)
 

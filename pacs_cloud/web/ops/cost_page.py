@@ -96,7 +96,8 @@ def _studies_of(dimension: str, value: str) -> str:
     return f"{STUDIES}?{urlencode({'modality': value})}"
 
 
-def _explained_at(line: str, explained_lines: Collection[str]) -> str:
+def explained_at(line: str, explained_lines: Collection[str]) -> str:
+    """Return where a line of the bill is explained: its own row of the prices, if it has one."""
     if line == ELECTRICITY:
         return f"{PRICES}#energy"
     # What costs nothing, however much it is, is not among the prices.
@@ -107,7 +108,7 @@ def _line(one: Mapping[str, Any], explained_lines: Collection[str]) -> dict[str,
     """Return a line of the bill with its figures as people read them, and where it is explained."""
     return {
         "line": one["line"],
-        "href": _explained_at(one["line"], explained_lines),
+        "href": explained_at(one["line"], explained_lines),
         "class": one["class"] or "",
         "speed": one["speed"] or "",
         "quantity": quantity(Decimal(one["quantity"])),

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +31,19 @@ from pacs_cloud.security.caller import Caller
 from unit.audit.audit_house import DOE, MINUTE_US, STUDY, House, die
 
 ANNA = Caller("default", "user:anna", (), "192.0.2.7")
+
+
+@dataclass
+class Disk:
+    """Syncs, or fails with an errno while it is broken."""
+
+    number: int
+    broken: bool = False
+
+    def sync(self, fd: int) -> None:
+        if self.broken:
+            raise OSError(self.number, os.strerror(self.number))
+        os.fdatasync(fd)
 
 
 async def test_what_is_recorded_is_there_for_another_reader_at_once(house: House) -> None:
@@ -138,18 +151,13 @@ async def test_different_events_share_a_sync(house: House) -> None:
 
 
 async def test_nothing_is_answered_that_is_not_on_record(house: House) -> None:
-    broken = True
+    disk = Disk(errno.EIO, broken=True)
 
-    def sync(fd: int) -> None:
-        if broken:
-            raise OSError(errno.EIO, "broken")
-        os.fdatasync(fd)
-
-    async with house.trail(sync_file=sync) as trail:
+    async with house.trail(sync_file=disk.sync) as trail:
         for _ in range(2):
             with pytest.raises(Unavailable):
                 await trail.record(house.event())
-        broken = False
+        disk.broken = False
         house.clock.tick()
         await trail.record(house.event())
         assert [event.when_us for event in await house.events()] == [house.clock.now]
@@ -157,19 +165,14 @@ async def test_nothing_is_answered_that_is_not_on_record(house: House) -> None:
 
 
 async def test_what_failed_in_the_middle_of_a_part_is_taken_back(house: House) -> None:
-    broken = False
+    disk = Disk(errno.ENOSPC)
 
-    def sync(fd: int) -> None:
-        if broken:
-            raise OSError(errno.ENOSPC, "full")
-        os.fdatasync(fd)
-
-    async with house.trail(sync_file=sync) as trail:
+    async with house.trail(sync_file=disk.sync) as trail:
         await trail.record(house.event(study="1.1"))
-        broken = True
+        disk.broken = True
         with pytest.raises(StorageFull):
             await trail.record(house.event(study="1.2"))
-        broken = False
+        disk.broken = False
         await trail.record(house.event(study="1.3"))
     assert [event.studies for event in await house.events()] == [("1.1",), ("1.3",)]
     assert await house.findings() == []
@@ -211,21 +214,16 @@ async def test_one_that_goes_away_takes_nobody_with_it(house: House) -> None:
 
 
 async def test_numbers_that_cannot_be_written_are_kept(house: House) -> None:
-    broken = False
+    disk = Disk(errno.EIO)
 
-    def sync(fd: int) -> None:
-        if broken:
-            raise OSError(errno.EIO, "broken")
-        os.fdatasync(fd)
-
-    async with house.trail(sync_file=sync) as trail:
+    async with house.trail(sync_file=disk.sync) as trail:
         await trail.record(house.event())
         await trail.record(house.event())
         house.clock.tick(MINUTE_US)
-        broken = True
+        disk.broken = True
         await trail.tend(house.root)
         assert len(await house.events()) == 1
-        broken = False
+        disk.broken = False
         await trail.tend(house.root)
         assert [event.count for event in await house.events()] == [1, 1]
 
@@ -413,17 +411,12 @@ async def test_a_number_is_on_record_once_where_another_tenants_is_not(house: Ho
 async def test_numbers_that_are_lost_at_the_end_are_said(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = False
+    disk = Disk(errno.EIO)
 
-    def sync(fd: int) -> None:
-        if broken:
-            raise OSError(errno.EIO, "broken")
-        os.fdatasync(fd)
-
-    async with house.trail(sync_file=sync) as trail:
+    async with house.trail(sync_file=disk.sync) as trail:
         for _ in range(8):
             await trail.record(house.event())
-        broken = True
+        disk.broken = True
     (lost,) = (one for one in caplog.records if one.message == "audit_lost")
     assert vars(lost)["events"] == 7
 
@@ -467,21 +460,16 @@ async def test_sealing_makes_room_on_a_full_disk(
 
 
 async def test_what_has_ended_is_sealed_where_what_is_open_cannot_end(house: House) -> None:
-    broken = False
+    disk = Disk(errno.ENOSPC)
 
-    def sync(fd: int) -> None:
-        if broken:
-            raise OSError(errno.ENOSPC, "full")
-        os.fdatasync(fd)
-
-    async with house.trail(part_age_us=0, sync_file=sync) as trail:
+    async with house.trail(part_age_us=0, sync_file=disk.sync) as trail:
         await trail.record(house.event(Kind.CHANGE, "1.1"))
         await trail._recorder.end()
         await trail.record(house.event(Kind.CHANGE, "1.2"))
-        broken = True
+        disk.broken = True
         await trail.tend(house.root)
         assert len(await house.keys()) == 1
-        broken = False
+        disk.broken = False
     await house.seal()
     assert await house.findings() == []
 

@@ -4,11 +4,12 @@ Nothing is lost that was not purged, and of what was purged nothing stays.
 """
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -114,6 +115,18 @@ async def looked_after(house: House, seen: Clock) -> None:
     assert await house.rebuilt() == said
 
 
+Shown: TypeAlias = Mapping[tuple[str, str], bytes]
+"""Visible files by series and SOP Instance UID."""
+
+
+async def has_lost_nothing(house: House, left: Shown, files: Shown, decided: int) -> bool:
+    """Assert that what must be seen is; return whether the ledger was told, of `decided` before."""
+    now = await shown(house)
+    assert left.items() <= now.items() <= files.items()
+    assert await errors(house) == []
+    return len(await house.keys("ledger/")) > decided
+
+
 @EACH
 async def test_a_deletion_may_die_at_any_step(
     tmp_path: Path, scope: Scope, *, answers: bool, again: bool
@@ -127,10 +140,7 @@ async def test_a_deletion_may_die_at_any_step(
     async for house, fuse in dying(tmp_path / "first", clock, answers=answers):
         with suppress(Died):
             await trash_of(house, fuse).delete(scope)
-        now = await shown(house)
-        assert left.items() <= now.items() <= files.items()
-        assert await errors(house) == []
-        is_decided = len(await house.keys("ledger/")) > decided
+        is_decided = await has_lost_nothing(house, left, files, decided)
         ends.add(is_decided)
         if again:
             with suppress(Gone):
@@ -166,10 +176,7 @@ async def test_a_restoration_may_die_at_any_step(
     async for house, fuse in dying(tmp_path / "first", clock, answers=answers):
         with suppress(Died):
             await trash_of(house, fuse).restore(scope)
-        now = await shown(house)
-        assert left.items() <= now.items() <= files.items()
-        assert await errors(house) == []
-        is_decided = len(await house.keys("ledger/")) > decided
+        is_decided = await has_lost_nothing(house, left, files, decided)
         ends.add(is_decided)
         if again:
             with suppress(NotFound):

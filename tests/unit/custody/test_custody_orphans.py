@@ -385,7 +385,9 @@ async def test_what_a_newcomer_s_record_does_not_know_is_told_it_before_the_old_
     assert before is not None
     await house.catalogue.wipe()
     await house.store(Sample("1.2.3.1.2"))
-    assert (await sweep(house.objects, house.catalogue)).adopted == 0
+    swept = await sweep(house.objects, house.catalogue)
+    assert swept.adopted == 0
+    assert {one.severity for one in swept.problems} == {Severity.WARNING}
     await eraser.tend()
     assert (await sweep(house.objects, house.catalogue)).adopted == 1
     after = await house.catalogue.study(*names)

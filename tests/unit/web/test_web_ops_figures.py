@@ -8,10 +8,13 @@ import pytest
 from pacs_cloud.custody.state import ArchiveState, Stall
 from pacs_cloud.metrics import Snapshot
 from pacs_cloud.security.caller import Caller, Grant, Role
+from pacs_cloud.tiering.cost.explanation import explained
+from pacs_cloud.tiering.cost.prices import load_prices
 from pacs_cloud.tiering.examples import EXAMPLES
 from pacs_cloud.tiering.policy_file import parse_policies
 from pacs_cloud.web.ops import traffic
 from pacs_cloud.web.ops.alerts import alerts_of
+from pacs_cloud.web.ops.cost_page import explained_at
 from pacs_cloud.web.ops.kept import Kept
 from pacs_cloud.web.ops.policy_words import words_of
 from pacs_cloud.web.ops.sections import sections_of
@@ -272,3 +275,9 @@ async def test_whoever_asks_at_the_same_moment_shares_one_answer() -> None:
     assert await kept.get() == 2
     kept.forget()
     assert await kept.get() == 3
+
+
+def test_a_line_of_the_bill_that_is_free_so_far_leads_to_its_price() -> None:
+    lines = {row["line"] for row in explained(load_prices().region("eu-central-1"))}
+    assert explained_at("data transfer out", lines) == "/ops/cost/prices#data%20transfer%20out"
+    assert explained_at("nothing of the kind", lines) == "/ops/cost/prices"
